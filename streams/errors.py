@@ -65,6 +65,10 @@ import difflib
 import signal
 from collections.abc import Iterable
 
+UNREADABLE_JSON = (ValueError, RecursionError)
+"""What a decoder of msgspec raises: its own errors, the one for a text that is not UTF-8 (both are ValueErrors), and the one for
+what is nested too deeply."""
+
 
 class StreamsError(Exception):
     """Base of the tree. `status` is the HTTP status that a server answers with, 500 unless a class says otherwise."""

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from streams.data import Record
-from streams.errors import InvalidQuery, did_you_mean
+from streams.errors import UNREADABLE_JSON, InvalidQuery, did_you_mean
 from streams.eventfiles.convert import SCALARS
 from streams.query.cursors import place_of
 from streams.query.filters import (
@@ -153,7 +153,7 @@ def _listed(name: str, text: str) -> Sequence[str | None]:
     found: Sequence[str | int | float | bool | None]
     try:
         found = msgspec.json.decode(text, type=LIST) if text.startswith("[") else text.split(",") if text else []
-    except msgspec.MsgspecError:
+    except UNREADABLE_JSON:
         raise wrong_value(name, f"{text[:80]!r}", 'values with commas between them, or a JSON list such as ["a,b","c"],') from None
     if not 0 < len(found) <= MOST_VALUES:
         raise wrong_value(name, f"a list of {len(found)} values", f"1 to {MOST_VALUES} of them, with commas between them,")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from streams.engine.readable import shortened
-from streams.errors import InvalidEvent
+from streams.errors import UNREADABLE_JSON, InvalidEvent
 
 PREFIX = b"\x01"
 
@@ -58,7 +58,7 @@ def clock_command(value: bytes | None) -> ClockCommand | None:
         return None
     try:
         return _clock_decoder.decode(value[1:])
-    except msgspec.MsgspecError:
+    except UNREADABLE_JSON:
         return None
 
 
@@ -70,7 +70,7 @@ def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
     """Raises InvalidEvent for a record that is no operator command of its key."""
     try:
         control = _decoder.decode(value[1:])
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         raise InvalidEvent(f"it is an operator command that cannot be read: {error}") from error
     if record_key != control.key.encode():
         raise InvalidEvent(f"it is an operator command of {shortened(control.key, 100)!r} under another key")

@@ -25,7 +25,7 @@ from streams.engine.records import (
     QueuePosition,
 )
 from streams.engine.times import from_micros, iso_text_of
-from streams.errors import UndecodableRecord
+from streams.errors import UNREADABLE_JSON, UndecodableRecord
 from streams.event import Event, is_unique, reference_of
 
 H = TypeVar("H")
@@ -272,7 +272,7 @@ def _packed(headers: Headers | None, name: str, decoder: msgspec.json.Decoder[H]
                 break
     try:
         return decoder.decode(value or b"")
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         raise UndecodableRecord(
             f"a record without a readable header {name} ({error}): it was not written by a retold worker"
         ) from error

@@ -11,7 +11,7 @@ import msgspec
 
 from streams.engine.changes import ImportClock
 from streams.engine.records import Counters, DuplicateRecord
-from streams.errors import UndecodableRecord
+from streams.errors import UNREADABLE_JSON, UndecodableRecord
 
 KEY = b"\x00marker"
 
@@ -62,7 +62,7 @@ def decode(value: bytes) -> Marker:
     """Raises UndecodableRecord."""
     try:
         return _decoder.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         raise UndecodableRecord(
             f"a table's marker does not read ({error}): another program wrote {value[:80]!r}"
         ) from error

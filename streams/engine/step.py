@@ -14,7 +14,7 @@ from streams.data import EventData, Record
 from streams.engine.control import PREFIX
 from streams.engine.readable import shortened
 from streams.engine.records import Codec
-from streams.errors import InvalidEvent
+from streams.errors import UNREADABLE_JSON, InvalidEvent
 from streams.event import derived_id
 
 NAME = "correction-step"
@@ -94,7 +94,7 @@ def step_of(value: bytes | None) -> CorrectionStep | None:
         return None
     try:
         return _decoder.decode(value[1:])
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE_JSON:
         return None
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from streams.errors import ConfigError
+from streams.errors import UNREADABLE_JSON, ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -22,5 +22,5 @@ def decode_accepted(content: bytes, kind: type[T], name: str, what: str) -> list
     """Raises ConfigError for a file `name` that is no list of these; `what` they are, in words."""
     try:
         return msgspec.json.decode(content, type=list[kind])  # type: ignore[valid-type]  # a type that is given
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise ConfigError(f"{name} holds no accepted {what} ({error}): write it again, with --save") from error

@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import KafkaError, Message
 
 from streams.engine.readable import harmless, one_line
-from streams.errors import BrokerError, InvalidChange
+from streams.errors import UNREADABLE_JSON, BrokerError, InvalidChange
 from streams.history.correction.correction_plan import PlannedCall, StoredChange
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
@@ -96,7 +96,7 @@ def _read(message: Message) -> CorrectionState | None:
     """None, and a warning, for what retold did not write. It is shown to people, so what drives a terminal is spelt."""
     try:
         state = msgspec.json.decode(message.value() or b"", type=CorrectionState)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         log.warning("%s@%s is no correction: %s", message.topic(), message.offset(), harmless(str(error)))
         return None
     return msgspec.structs.replace(

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.engine.readable import harmless, named
-from streams.errors import BrokerError, PartitionLost, TopicMismatch
+from streams.errors import UNREADABLE_JSON, BrokerError, PartitionLost, TopicMismatch
 from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 from streams.kafka.clients import Clients
@@ -256,7 +256,7 @@ def _read(message: Message) -> Report | None:
     """A report; None if no worker wrote it. Lengths are limited here too, since other programs may write there."""
     try:
         report = msgspec.json.decode(message.value() or b"", type=Report)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         log.debug("%s@%s is no report: %s", message.topic(), message.offset(), error)
         return None
     return msgspec.structs.replace(

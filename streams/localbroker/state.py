@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from streams.config import Config
-from streams.errors import BrokerUnavailable, ConfigError, unwritable_state
+from streams.errors import UNREADABLE_JSON, BrokerUnavailable, ConfigError, unwritable_state
 from streams.private_files import OURS, make_private, write_private
 
 SECONDS_FOR_LOCK = 1.0
@@ -52,7 +52,7 @@ def running(folder: Path) -> BrokerRecord | None:
             with contextlib.suppress(OSError):
                 file.unlink()
             return None
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(*UNREADABLE_JSON):
             return msgspec.json.decode(file.read_bytes(), type=BrokerRecord)
     return None
 

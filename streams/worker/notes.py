@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from streams.config import Config
+from streams.errors import UNREADABLE_JSON
 from streams.private_files import make_private, open_private
 
 log = structlog.get_logger("retold.worker")
@@ -47,7 +48,7 @@ class Note(Generic[T]):
                 return msgspec.json.decode(file.read(LARGEST), type=self._kind)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (OSError, *UNREADABLE_JSON) as error:
             if not self._unreadable:
                 log.warning("a note cannot be read and is ignored", file=str(self._file), error=str(error))
             self._unreadable = True

@@ -11,7 +11,7 @@ import typer
 from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
 from streams.cli.process.named_files import read_named
 from streams.engine.readable import named
-from streams.errors import ConfigError, InvalidEvent
+from streams.errors import UNREADABLE_JSON, ConfigError, InvalidEvent
 from streams.history.branch.change_document import LARGEST, ChangeDocument, bounded
 
 RemoveOption = Annotated[
@@ -67,7 +67,7 @@ def _decoded(document: dict[str, Any]) -> ChangeDocument:
     try:
         with wrong_usage(InvalidEvent):
             return bounded(msgspec.json.decode(msgspec.json.encode(document), type=ChangeDocument))
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         why, _, path = str(error).partition(" - at `$.")
         option, expected = EXPECTED.get(path[: len("insert")], ("the change", "less"))
         raise WrongUsage(f"{option}: {why}; {expected} was expected") from error
@@ -89,5 +89,5 @@ def _json(option: str, text: str) -> Any:
         raise refused(f"{where} holds more than {LARGEST} bytes")
     try:
         return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise refused(f"{where} holds no JSON: {error}") from error

@@ -16,7 +16,7 @@ import msgspec
 from streams.app import App
 from streams.data import EventData
 from streams.engine.readable import named
-from streams.errors import InvalidEvent, did_you_mean
+from streams.errors import UNREADABLE_JSON, InvalidEvent, did_you_mean
 from streams.event import Event
 from streams.eventfiles import numbers
 from streams.eventfiles.convert import Converter
@@ -64,7 +64,7 @@ def decode_document(text: bytes) -> ChangeDocument:
     """Raises InvalidEvent for what is no such document."""
     try:
         found = msgspec.json.decode(text, type=ChangeDocument)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise InvalidEvent(
             f"this is no change: {error}. A JSON object with insert, remove, replace and answers was expected, as "
             "docs/http.md describes"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from streams.data import EventData, Record
 from streams.engine.records import Codec
 from streams.engine.times import from_micros, to_micros
-from streams.errors import StalePlan
+from streams.errors import UNREADABLE_JSON, StalePlan
 from streams.history.branch.branch_change import events_in_change
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.past import Past, cause_of
@@ -181,7 +181,7 @@ def decode_plan(text: bytes) -> CorrectionPlan:
     """Raises StalePlan for what is no plan, or not as it was written."""
     try:
         plan = msgspec.json.decode(text, type=CorrectionPlan)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise StalePlan(f"this is no plan of a correction: {error}. What `retold correct plan` wrote was expected") from error
     if plan.format != FORMAT:
         raise StalePlan(f"the plan has the format {plan.format}; {FORMAT} was expected: make it with this version of retold")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from streams.app import App
-from streams.errors import HistoryError
+from streams.errors import UNREADABLE_JSON, HistoryError
 
 FORMAT = 10
 """Of the file: another one is read again from Kafka."""
@@ -65,7 +65,7 @@ def open_export(file: Path, app: App) -> HistoryFile:
         raise HistoryError(f"{file} is no past that was exported: {error}") from error
     try:
         identity = msgspec.json.decode(meta.get("identity") or b"", type=StoreIdentity)
-    except msgspec.MsgspecError:
+    except UNREADABLE_JSON:
         identity = None
     if identity is None or identity.format != FORMAT:
         raise HistoryError(f"{file} was written by another version of retold: export it again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.errors import ConfigError
+from streams.errors import UNREADABLE_JSON, ConfigError
 
 FORMAT = 1
 EVERY = 1_000
@@ -45,7 +45,7 @@ def decoded_note(content: bytes, name: str, application: str, prefix: str) -> Ve
     try:
         known = msgspec.json.decode(content, type=_AnyNote).format
         note = msgspec.json.decode(content, type=VerificationNote) if known == FORMAT else None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         raise ConfigError(f"{name} is no note of a verification ({error}): `retold verify --note {name}` writes one") from error
     if note is None:
         raise ConfigError(f"{name} is a note of format {known}, and this version of retold reads format {FORMAT}")

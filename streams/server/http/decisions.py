@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from streams.engine.control import OperatorCommand
 from streams.engine.readable import one_line
 from streams.engine.records import PARKED, UNANSWERED
-from streams.errors import InvalidEvent, did_you_mean
+from streams.errors import UNREADABLE_JSON, InvalidEvent, did_you_mean
 from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.kafka.parked_checks import answer_value, first_at
 from streams.server.http import overview_spec
@@ -92,7 +92,7 @@ def _known_decision(text: str) -> Decision:
 def _document(body: bytes) -> DecisionDocument:
     try:
         found = msgspec.json.decode(body or b"{}", type=DecisionDocument)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise Problem(422, f"this is no decision: {error}. A JSON object with why, type and data was expected") from error
     if len(found.why) > REASON:
         raise Problem(422, f"the reason has {len(found.why):,} characters; at most {REASON:,} are kept", field="why")

@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from streams.errors import UNREADABLE_JSON
 from streams.server.http.problems import Problem
 from streams.server.pages.filter_form import address
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
@@ -101,5 +102,5 @@ def _change(form: Mapping[str, str]) -> dict[str, Any]:
         raise Problem(422, "the form names no event: `remove`, or `replace` and `data`, was expected", field="remove")
     try:
         return {"replace": {form["replace"]: msgspec.json.decode(form.get("data", ""))}}
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         raise Problem(422, f"the data are no JSON: {error}", field="data") from error

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from streams.data import EventData
+from streams.errors import UNREADABLE_JSON
 from streams.hints import without_none
 from streams.server.http.problems import Problem
 from streams.server.pages.filter_form import filter_values, without_empty
@@ -115,5 +116,5 @@ def _value(hint: Any, text: str) -> Any:
         return text
     try:
         return msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except UNREADABLE_JSON:
         return text  # the API says what was expected

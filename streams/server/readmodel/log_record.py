@@ -15,6 +15,7 @@ from streams.engine.envelope import LOG_HEADER, LogHeader, log_header
 from streams.engine.identity import answer_id, emitted_id, short_fingerprint
 from streams.engine.records import ACCEPTED, CORRECTED
 from streams.engine.times import EPOCH
+from streams.errors import UNREADABLE_JSON
 from streams.event import reference_of
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, STEP, TIMER, VERSION
 from streams.history.stored.kept_headers import layout_of, packed_texts
@@ -70,7 +71,7 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
     packed, own_id, source, time_text = at.own(picked)
     try:
         header = _decode(packed or b"")
-    except msgspec.MsgspecError:
+    except UNREADABLE_JSON:
         header = log_header(headers)  # which says what is wrong with it
     key = (message.key() or b"").rpartition(b"@")[0].decode()
     event_id = own_id.decode() if own_id else header.id or ""

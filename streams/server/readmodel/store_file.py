@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streams.errors import ConfigError, unwritable_state
+from streams.errors import UNREADABLE_JSON, ConfigError, unwritable_state
 from streams.history.stored.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
 from streams.server.readmodel import file_journal
@@ -254,7 +254,7 @@ def doubt_about(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:
     meta = dict(db.execute("select name, value from meta").fetchall())
     try:
         known = msgspec.json.decode(meta.get("identity") or b"", type=StoreIdentity)
-    except msgspec.MsgspecError:
+    except UNREADABLE_JSON:
         return "another version of retold wrote it"
     if known.format != identity.format:
         return "another version of retold wrote it"
