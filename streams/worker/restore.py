@@ -92,17 +92,22 @@ class Restorer:
         return PartitionCopy(self.engine, self.names, partition, self.admin.clock.now())
 
     def _warm_copy(self, partition: int, cancelled: Cancelled) -> PartitionCopy | None:
-        """A copy that was kept up to date; None if there is none, or its topics were made again."""
+        """A copy that was kept up to date; None if there is none, or its topics were made again.
+
+        A broker that starts may not know its topics for a moment. Raises BrokerError then: the copy is kept.
+        """
         copy = self.copies.take(partition)
         if copy is None:
             return None
+        topics = [topic for topic, _ in copy.partitions]
         try:
-            described = describe(self.admin, [topic for topic, _ in copy.partitions], cancelled=cancelled)
-        except BrokerError:  # among them PartitionLost
+            described = describe(self.admin, topics, cancelled=cancelled)
+            if missing := [topic for topic in topics if topic not in described]:
+                raise BrokerError(f"the broker does not know the topic {missing[0]} now")
+        except (BrokerError, KafkaException):  # among them PartitionLost
             self.copies.put_back(copy)
             raise
-        same = all(topic in described and described[topic].id == self.checks.topic_ids[topic] for topic, _ in copy.partitions)
-        return copy if same else None
+        return copy if all(described[topic].id == self.checks.topic_ids[topic] for topic in topics) else None
 
     def _restored(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         try:

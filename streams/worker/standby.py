@@ -29,7 +29,7 @@ RECORDS, IDLE = 500, 0.1
 SHARE = 0.5
 """The most of its time that it works while the worker owns partitions: handling shares an interpreter with it."""
 LATER, REFUSED = 5.0, 60.0
-"""s after a failure; and after a record that cannot be read here, until its partition is copied again."""
+"""s until a partition is read on after a request about it failed, and after a record that cannot be read here."""
 STALE = 24 * 3600 * 1_000_000
 """µs. The tombstone of what is parked or due is kept for 7 days: a copy that did not see it would keep what is over."""
 
@@ -51,7 +51,7 @@ class CopyState(NamedTuple):
 class Followed:
     """A copy, and how far following it is: `first` and `goal` are sums of offsets. `at_end`: the topics that have no more now.
 
-    `learned` is the id of the last schema that was looked for.
+    `learned` is the id of the last schema that was looked for. It is not read before `until` (monotonic clock).
     """
 
     copy: PartitionCopy
@@ -60,6 +60,7 @@ class Followed:
     at_end: set[TopicAndPartition] = field(default_factory=set)
     ready: bool = False
     learned: int | None = None
+    until: float = 0.0
 
     def begin(self, start: Offsets, end: Offsets) -> Iterator[TopicPartition]:
         """Where to read on. A copy whose topics do not go on from where it is begins anew."""
@@ -80,6 +81,11 @@ class Followed:
         else:
             self.at_end.discard(at)
             self.copy.take(message)
+
+    def wait(self, until: float) -> None:
+        """Do not read it before then (monotonic clock): meanwhile it is not known to have all that there is."""
+        self.until = until
+        self.at_end.clear()
 
     @property
     def is_current(self) -> bool:
@@ -149,12 +155,13 @@ class Standby:
             yield LATER
 
     def _follow(self, consumer: Consumer, owned: Owned, cancelled: Cancelled) -> Steps[None]:
-        self._reassign = True
+        self._stand_still()
         while not cancelled():
             ours = set(owned())
             self._choose(ours)
             with self._lock:
-                wanted = {at: it for at, it in self._followed.items() if at not in ours}
+                now = self._clock.monotonic()
+                wanted = {at: it for at, it in self._followed.items() if at not in ours and it.until <= now}
             if self._reassign or wanted != self._assigned:
                 self._assign(consumer, wanted, cancelled)
             began = self._clock.monotonic()
@@ -167,6 +174,13 @@ class Standby:
                 yield (self._clock.monotonic() - began) * (1 / SHARE - 1)
             else:  # nothing is handled here yet
                 yield 0.0
+
+    def _stand_still(self) -> None:
+        """A new consumer reads nothing yet, so no copy is known to have all that there is."""
+        self._reassign = True
+        with self._lock:
+            for followed in self._followed.values():
+                followed.wait(followed.until)
 
     def _choose(self, ours: Collection[int]) -> None:
         """Begin copies that are missing, and drop those that are too old: a machine may have slept for days."""
@@ -208,26 +222,43 @@ class Standby:
         return list(failed.items())
 
     def _ours(self, messages: Iterable[Message]) -> Iterator[tuple[Followed, Message]]:
-        """Without records of copies that were taken meanwhile, and of those that have been put back since."""
+        """Without records of copies that were taken meanwhile, and of those that have been put back since.
+
+        Raises KafkaException for an error of the consumer itself.
+        """
         for message in messages:
-            at = message.partition() or 0
-            followed = self._assigned.get(at)
-            retriable = (error := message.error()) is not None and error.retriable()
-            if followed is not None and self._followed.get(at) is followed and not retriable:
+            at = message.partition()
+            if at is None:
+                _raise_for_error(message)
+            elif (followed := self._assigned.get(at)) is not None and self._followed.get(at) is followed:
                 yield followed, message
 
     def _after(self, followed: Followed, error: StreamsError | KafkaException, cancelled: Cancelled) -> None:
-        """A schema may have been published since; else the copy is dropped."""
+        """A copy that cannot be read on is kept, and read on later from where it is: it may have a million rows.
+
+        A schema may have been published since. A copy that does not take a record, whatever it is, may be wrong itself: only that
+        is dropped. Raises BrokerError if new schemas cannot be read.
+        """
         self._reassign = True  # what was not taken is read again
+        now, partition = self._clock.monotonic(), followed.copy.partition
         if isinstance(error, UnsupportedSchema) and followed.learned != error.schema_id:
-            followed.learned = error.schema_id
             self._learn(cancelled)
+            followed.learned = error.schema_id
             return
+        followed.learned = None
+        if isinstance(error, KafkaException):
+            followed.wait(now + LATER)
+        else:
+            self._refused[partition] = now + REFUSED
+            followed.wait(now + REFUSED)
+            if not isinstance(error, UnsupportedSchema):
+                self._drop(followed)
+        self._say(f"partition {partition}: {error}")
+
+    def _drop(self, followed: Followed) -> None:
         with self._lock:
             if self._followed.get(followed.copy.partition) is followed:
                 del self._followed[followed.copy.partition]
-        self._refused[followed.copy.partition] = self._clock.monotonic() + REFUSED
-        self._say(f"partition {followed.copy.partition}: {error}")
 
     def _is_fresh(self, followed: Followed) -> bool:
         return self._clock.now() - followed.copy.as_of < STALE

@@ -149,8 +149,8 @@ class MemoryBroker:
         self.topics: dict[str, list[Partition]] = {}
         self.ids: dict[str, str] = {}
         """By topic; one that is made again has another."""
-        self.describes_nothing = False
-        """Whether it leaves unanswered what topics there are."""
+        self.describes_nothing = self.lists_nothing = False
+        """Whether it leaves unanswered what topics there are, and what their offsets are."""
         self.groups: dict[str, Group] = {}
         self.tells_members = False
         self.committed: dict[tuple[str, TopicAndPartition], int] = {}

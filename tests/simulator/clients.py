@@ -237,6 +237,8 @@ class MemoryAdmin:
     ) -> dict[TopicPartition, Future[Any]]:
         unknown = {at.topic for at in asked} & {*self._broker.topics} - self._led
         assert not unknown, f"librdkafka may end the process: this client does not know who leads {unknown}"
+        if self._broker.lists_nothing:
+            return {at: Future() for at in asked}
         return {at: _done(SimpleNamespace(offset=self._offset(at, spec, isolation_level))) for at, spec in asked.items()}
 
     def delete_records(self, asked: Sequence[TopicPartition], **_: Any) -> dict[TopicPartition, Future[Any]]:

@@ -2,125 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from streams.codec import codec_of
-from streams.engine.engine import Engine
-from streams.engine.fold import fold
 from streams.engine.image import Image
 from streams.errors import TopicMismatch
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import topic_names
 from streams.worker.restore_progress import RestoreProgress
-from streams.worker.standby import STALE, CopyState
-from tests.applications import probe
-from tests.applications.probe.events import EchoHear
-from tests.simulator.broker import MemoryBroker
-from tests.simulator.clients import MemoryConsumer, MemoryMessage
-from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
-
-KEYS = [f"a{number}" for number in range(12)]
-"""In all partitions: one without a marker looks at the others, too."""
-TOPICS = topic_names("", "echo")[2:]
-"""What a restore reads."""
-
-
-class CopiedSite(MemorySite):
-    """Its workers keep copies. `read` counts records that were read by name of client: a restore's is `retold`."""
-
-    def __init__(self, state: Path, **others: str) -> None:
-        super().__init__(probe.app(), "echo", state, **({"standbys": "1"} | others))
-        self.read: Counter[str] = Counter()
-        self.meanwhile: list[Callable[[], None]] = []
-        """What happens once, after records of copies were read and before they are taken."""
-        read, meanwhile = self.read, self.meanwhile
-
-        class CountedConsumer(MemoryConsumer):
-            def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
-                super().__init__(broker, options)
-                self._name = options["client.id"]
-
-            def consume(self, count: int, timeout: float) -> list[MemoryMessage]:
-                found = super().consume(count, timeout)
-                read[self._name] += sum(it.error() is None and it.topic() in TOPICS for it in found)
-                if meanwhile and self._name == "retold-standby" and any(it.error() is None for it in found):
-                    meanwhile.pop()()
-                return found
-
-        self.consumer = CountedConsumer
-
-    def hear(self, numbers: range) -> None:
-        for number in numbers:
-            self.publish(EchoHear(name=KEYS[number % len(KEYS)]))
-
-    def folded(self, partition: int) -> Image:
-        """What the log says."""
-        engine = Engine(self.app, "echo", codec_of(self.app))
-        log = [(it.value, it.headers) for it in self._committed(topic_names("", "echo").log, partition)]
-        return fold(engine, engine.image(partition), log)
-
-    def cut(self, partition: int, lengths: Mapping[str, int]) -> None:
-        """Lose all that came behind these offsets."""
-        for topic, length in lengths.items():
-            there = self.broker.partition((topic, partition))
-            del there.entries[length:]
-            there._over = 0
-
-    def lengths(self, partition: int) -> dict[str, int]:
-        return {topic: self.broker.partition((topic, partition)).end for topic in TOPICS}
-
-
-def copies(worker: Worker) -> list[CopyState]:
-    standby = worker.cycle.members.standby
-    assert standby is not None
-    return standby.states()
-
-
-def copied(there: MemorySite, *workers: Worker) -> None:
-    """Until each worker has all that the others own."""
-    for _ in range(ENOUGH):
-        for worker in workers:
-            worker.step()
-        if all({it.partition for it in copies(it) if it.ready} | it.partitions() == set(range(PARTITIONS)) for it in workers):
-            for _ in range(4):  # and what came meanwhile
-                for worker in workers:
-                    worker.step()
-            return
-    raise AssertionError(f"after {ENOUGH} steps copies are missing: {[copies(it) for it in workers]}")
-
-
-def with_copies(state: Path, events: int) -> tuple[CopiedSite, Worker, Worker]:
-    """Two workers that have handled so many events, and have a copy of what the other one owns."""
-    there = CopiedSite(state)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(events))
-    go_on(there, first, second)
-    copied(there, first, second)
-    return there, first, second
-
-
-def check(there: CopiedSite, worker: Worker, times: int) -> None:
-    """All rows are with this worker, and each is what the log says."""
-    images = worker.cycle.tasks.images()
-    assert set(images) == set(range(PARTITIONS))
-    for at, image in images.items():
-        folded = there.folded(at)
-        assert (image.rows, image.sequence) == (folded.rows, folded.sequence)
-    assert there.logged() == dict.fromkeys(KEYS, times)
-
-
-def restored(worker: Worker) -> None:
-    for _ in range(ENOUGH):
-        worker.step()
-        if len(worker.cycle.tasks.running()) == PARTITIONS:
-            return
-    raise AssertionError("partitions are not restored")
+from streams.worker.standby import STALE
+from tests.simulator.copies import TOPICS, CopiedSite, check, copied, copies, restored, standby_of, with_copies
+from tests.simulator.workers import ENOUGH, PARTITIONS, Worker, go_on
 
 
 def test_who_takes_over_reads_only_the_rest(tmp_path: Path) -> None:
@@ -198,8 +92,7 @@ def test_a_copy_that_was_not_followed_for_a_day_is_dropped(tmp_path: Path) -> No
 def test_a_copy_that_is_wrong_is_no_reason_to_stop(tmp_path: Path) -> None:
     """Whatever it is wrong in: everything is read instead, and only that decides."""
     there, first, second = with_copies(tmp_path, 24)
-    partition, standby = min(first.partitions()), second.cycle.members.standby
-    assert standby is not None
+    partition, standby = min(first.partitions()), standby_of(second)
     copy = standby.take(partition)
     assert copy is not None
     assert copy.reading.marker is not None
@@ -240,8 +133,7 @@ def test_a_restore_that_is_given_up_is_not_lost(tmp_path: Path) -> None:
     there.hear(range(60))
     go_on(there, first)
     second = Worker(there, 1)
-    standby = second.cycle.members.standby
-    assert standby is not None
+    standby = standby_of(second)
     steps = second.cycle.tasks._restorer.restore(0, never_cancelled, RestoreProgress(0))
     next(steps)
     steps.close()
