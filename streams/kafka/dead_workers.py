@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from confluent_kafka import KafkaException
 
 from streams.errors import BrokerError, PartitionLost
-from streams.kafka.cancellable_steps import Cancelled, never_cancelled
+from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import TopicAndPartition, held_up, stable_ends
+from streams.kafka.offsets import TopicAndPartition, held_up, last_written, stable_ends
 from streams.kafka.open_transactions import OpenTransaction, open_transactions, worker_ids
 from streams.kafka.owners import member_ids
 from streams.kafka.renewed_client import Admin
@@ -23,28 +22,41 @@ OLD = 3.0
 """s that a transaction must have been open: a worker that has just started is not in its group yet, and makes a short one."""
 SECONDS = 5.0
 """s that ending one may take."""
+AGAIN = 0.2
+"""s until the next look at one that is not known to be old."""
 
 
 class DeadWorkers:
     """Of one namespace. A worker's transactional id is its client id in the group, so the group says whether it is alive.
 
     A worker that only stood still is taken for dead by the group, too: its partitions have other owners, so its transaction
-    could not be committed any more (rule 4). `me` is this worker's id: who is not in the group knows nothing of it.
+    could not be committed any more (rule 4). `me` is this worker's id: who is not in the group knows nothing of it. `written` are
+    partitions that workers write to: their records tell the broker's time, since this machine's clock may be another.
     """
 
-    def __init__(self, clients: Clients, admin: Admin, prefix: str, namespace: str, application: str, me: str) -> None:
-        self._clients, self._admin, self._me = clients, admin, me
+    def __init__(
+        self, clients: Clients, admin: Admin, prefix: str, namespace: str, application: str, me: str,
+        written: Sequence[TopicAndPartition] = (),
+    ) -> None:  # fmt: skip
+        self._clients, self._admin, self._me, self._written = clients, admin, me, written
         self._ids, self._group = worker_ids(prefix, application, namespace), group_of(prefix, namespace)
 
-    def end_transactions(self, partitions: Sequence[TopicAndPartition], cancelled: Cancelled = never_cancelled) -> None:
+    def end_transactions(self, partitions: Sequence[TopicAndPartition], cancelled: Cancelled = never_cancelled) -> Steps[None]:
         """End those that hold up any of these partitions. If that is not possible, their time-outs end them.
 
-        Raises PartitionLost when cancelled.
+        One whose age is not known is waited for. Raises PartitionLost when cancelled.
         """
         try:
-            if held_up(self._admin, partitions, cancelled=cancelled):
-                for it in self._left_open(partitions):
+            seen: dict[tuple[str | None, TopicAndPartition, int], float] = {}
+            while held_up(self._admin, partitions, cancelled=cancelled):
+                now = self._admin.clock.monotonic()
+                found = {(it.transactional_id, it.topic_partition, it.first_offset): it for it in self._left_open(partitions)}
+                old = [it for what, it in found.items() if now - seen.setdefault(what, now) >= OLD or self._is_old(it)]
+                for it in old:
                     self._end(it)
+                if len(old) == len(found):
+                    break
+                yield AGAIN
         except PartitionLost:
             raise
         except (BrokerError, KafkaException) as error:
@@ -52,14 +64,15 @@ class DeadWorkers:
 
     def _left_open(self, partitions: Sequence[TopicAndPartition]) -> list[OpenTransaction]:
         """One of each worker that is not in the group."""
-        found = open_transactions(self._clients, self._admin, partitions, older=OLD)
+        found = open_transactions(self._clients, self._admin, partitions)
         ours = {it.transactional_id: it for it in found if (it.transactional_id or "").startswith(self._ids)}
         alive = member_ids(self._admin, self._group) if ours else set()
-        return [it for name, it in ours.items() if self._me in alive and name not in alive and self._is_old(it)]
+        return [it for name, it in ours.items() if self._me in alive and name not in alive]
 
     def _is_old(self, it: OpenTransaction) -> bool:
-        now = datetime.fromtimestamp(self._clients.clock.now() / 1e6, UTC)
-        return it.since is not None and (now - it.since).total_seconds() >= OLD
+        """By the broker's times alone: it has written a record that much later."""
+        now = last_written(self._admin, self._written)
+        return it.since is not None and now / 1000 - it.since.timestamp() >= OLD
 
     def _end(self, it: OpenTransaction) -> None:
         """A producer of the same id takes its place for a moment: the broker aborts what was open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -101,6 +101,18 @@ def since(
     return _offsets(admin, partitions, time, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
+def last_written(
+    admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
+) -> int:
+    """The latest timestamp of a record in any of these partitions, in ms since 1970; -1 if there is none. Raises BrokerError.
+
+    In our topics it is the broker's time (LogAppendTime): by the broker's clock it is at least so late now.
+    """
+    latest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # the client's own lack
+    found = _offsets(admin, partitions, latest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled, _read_time)
+    return max(found.values(), default=-1)
+
+
 def group_offsets_partition(admin: Admin, group: str, *, timeout: float = 10.0) -> TopicAndPartition | None:
     """The partition in which Kafka keeps a group's offsets; None if this user may not see it. Raises KafkaException."""
     topics = admin.ask(lambda client: client.list_topics(GROUPS, timeout=timeout)).topics
@@ -123,6 +135,7 @@ def _offsets(
     isolation: IsolationLevel,
     timeout: float,
     cancelled: Cancelled,
+    read: Callable[[ListOffsetsResultInfo], int] | None = None,
 ) -> Offsets:
     """Asks several times in `timeout` s: a stale client is replaced after two requests without an answer."""
     asked = {TopicPartition(topic, partition): which for topic, partition in partitions}
@@ -132,7 +145,7 @@ def _offsets(
     until, pause = admin.clock.monotonic() + timeout, SHORTEST
     while True:
         try:
-            return _ask(admin, asked, isolation, each, cancelled)
+            return _ask(admin, asked, isolation, each, cancelled, read or _read)
         except TryAgain:
             if admin.clock.monotonic() + pause >= until:
                 raise
@@ -146,6 +159,7 @@ def _ask(
     isolation: IsolationLevel,
     timeout: float,
     cancelled: Cancelled,
+    read: Callable[[ListOffsetsResultInfo], int],
 ) -> Offsets:
     raise_if_cancelled(cancelled)
     try:
@@ -153,7 +167,7 @@ def _ask(
     except KafkaException as error:
         raise TryAgain(f"who leads the partitions is not known: {error.args[0].str()}") from error
     found = admin.request(
-        AdminClient.list_offsets, asked, timeout=timeout, read=_read, cancelled=cancelled, isolation_level=isolation
+        AdminClient.list_offsets, asked, timeout=timeout, read=read, cancelled=cancelled, isolation_level=isolation
     )
     offsets: Offsets = {}
     for at, answer in found.items():
@@ -169,6 +183,11 @@ def _read(answer: ListOffsetsResultInfo) -> int:
     if answer.offset == OFFSET_INVALID:
         raise silence("the broker gave none")
     return int(answer.offset)
+
+
+def _read_time(answer: ListOffsetsResultInfo) -> int:
+    _read(answer)
+    return int(answer.timestamp)
 
 
 def _refusal(admin: Admin, cause: KafkaError, what: str, timeout: float, cancelled: Cancelled) -> BrokerError:

@@ -58,12 +58,13 @@ def open_transactions(
 ) -> list[OpenTransaction]:
     """The open transactions of these partitions that are at least `older` s old, in order. Raises BrokerError.
 
+    One that began in the future, by this machine's clock, is as old as nobody knows, and is among them.
     To be called in a thread without a running event loop. Takes a few seconds at most if a broker does not report producers.
     """
     held = held_up(admin, partitions)
     begun = _begun(clients, {partition: it.offset for partition, it in held.items()})
     now = datetime.fromtimestamp(clients.clock.now() / 1e6, UTC)
-    old = [partition for partition in held if partition not in begun or (now - begun[partition]).total_seconds() >= older]
+    old = [at for at in held if at not in begun or not 0 <= (now - begun[at]).total_seconds() < older]
     asked = _asked(clients, old)
     still = stable_ends(admin, old)
     found = []

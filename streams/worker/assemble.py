@@ -158,7 +158,8 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     if standby is not None:
         restorer = replace(restorer, copies=standby)
     if parts.ends_dead:
-        dead = DeadWorkers(clients, admin, config.prefix, namespace, app.name, _worker_id(parts, namespace, slot))
+        ours = [(topic, at) for topic in (topics.inbox, topics.log) for at in range(count)]
+        dead = DeadWorkers(clients, admin, config.prefix, namespace, app.name, _worker_id(parts, namespace, slot), ours)
         restorer = replace(restorer, end_dead=dead.end_transactions)
     engine = restorer.engine
     transactional_id = _worker_id(parts, namespace, slot)

@@ -50,6 +50,10 @@ class RestoredImage(NamedTuple):
     inbox_end: int
 
 
+def _nothing_to_end(*_: object) -> Steps[None]:
+    yield from ()
+
+
 @dataclass(frozen=True)
 class Restorer:
     """`consumer` makes a read_committed consumer without a group that reports ends of partitions.
@@ -70,7 +74,7 @@ class Restorer:
     checks: RestoreChecks
     learn: Callable[[Cancelled], None]
     copies: Copies = NO_COPIES
-    end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], None] = lambda *_: None
+    end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = _nothing_to_end
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -111,7 +115,7 @@ class Restorer:
 
     def _restored(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         try:
-            self.end_dead(copy.partitions, cancelled)
+            yield from self.end_dead(copy.partitions, cancelled)
             with closing(self.committed()) as committed:
                 return (yield from self._settled(copy, committed, cancelled, progress))
         except (GeneratorExit, PartitionLost, BrokerError, KafkaException):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
+from streams.clock import SystemClock
 from streams.config import Config
 from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import held_up
@@ -60,6 +62,26 @@ def member(foreign: Foreign, client_id: str) -> Iterator[None]:
         consumer.close()
 
 
+class OtherClock(SystemClock):
+    """Of a machine whose wall clock is so many s ahead of the broker's."""
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead = ahead
+
+    def now(self) -> int:
+        return super().now() + round(self._ahead * 1e6)
+
+
+def run(dead: DeadWorkers, topics: Sequence[tuple[str, int]], seconds: float = 60.0) -> float:
+    """As a restore does, for so long at most; how many s it took."""
+    began = time.monotonic()
+    for pause in dead.end_transactions(topics):
+        if time.monotonic() - began >= seconds:
+            break
+        time.sleep(pause)
+    return time.monotonic() - began
+
+
 def test_a_transaction_of_a_worker_that_is_gone_is_ended_by_who_takes_over(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
@@ -80,19 +102,43 @@ def test_a_transaction_of_a_worker_that_lives_is_left_to_it(config: Config, fore
     clients = foreign.clients
     dead = DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "busy"))
     other = DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "other"))
-    other.end_transactions(topics)
+    run(other, topics)
     with member(foreign, name(config, "busy")):
-        dead.end_transactions(topics)
-        other.end_transactions(topics)
+        run(dead, topics)
+        run(other, topics)
         assert held_up(clients.admin(), topics).keys() == set(topics)
         producer.commit_transaction(20)
     assert not held_up(clients.admin(), topics)
 
 
-def test_a_transaction_that_has_just_begun_is_left_alone(config: Config, foreign: Foreign) -> None:
-    """A worker that starts is not in its group yet, and ends what may hang with a short transaction."""
+@pytest.mark.parametrize("ahead", [0.0, 7200.0])
+def test_a_transaction_that_has_just_begun_is_left_alone(config: Config, foreign: Foreign, ahead: float) -> None:
+    """A worker that starts is not in its group yet, and ends what may hang with a short one, whatever this clock says."""
     producer, topics = left_open(foreign, "starting"), [(f"{config.prefix}echo-table", at) for at in range(2)]
-    clients = foreign.clients
+    clients = replace(foreign.clients, clock=OtherClock(ahead))
     with member(foreign, name(config, "me")):
-        DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "me")).end_transactions(topics)
+        dead = DeadWorkers(
+            clients, clients.admin(), config.prefix, "echo", "probe", name(config, "me"), [(f"{config.prefix}echo", 0)]
+        )
+        run(dead, topics, OLD / 3)
         producer.commit_transaction(20)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_dead_workers_transaction_is_ended_also_by_a_machine_whose_clock_is_behind(
+    config: Config, foreign: Foreign, written: bool
+) -> None:
+    """At once if a later record tells the broker's time; else after a while in which it was seen open."""
+    left_open(foreign, "gone")
+    topics, inbox = [(f"{config.prefix}echo-table", at) for at in range(2)], f"{config.prefix}echo"
+    clients = replace(foreign.clients, clock=OtherClock(-7200.0))
+    with member(foreign, name(config, "me")):
+        dead = DeadWorkers(
+            clients, clients.admin(), config.prefix, "echo", "probe", name(config, "me"), [(inbox, at) for at in range(2)]
+        )
+        if written:
+            time.sleep(OLD)
+            foreign.publish(EchoHear(name="k"))
+        took = run(dead, topics)
+    assert not held_up(clients.admin(), topics)
+    assert (took < OLD) == written
