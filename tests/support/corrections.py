@@ -8,6 +8,7 @@ from datetime import timedelta
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast, Signature, live_timers
+from streams.history.correction.correction_plan import StoredChange
 from streams.history.correction.fixed_point import next_steps
 from streams.history.correction.merged_change import merged
 from streams.history.correction.planning import CorrectedLog, plan_correction
@@ -25,6 +26,8 @@ class Corrected:
     def __init__(self, there: Partitions) -> None:
         self.there, self.handlers = there, ApplicationHandlers(there.app, there.codec)
         self.changes: list[Change] = []
+        self.stored: list[StoredChange] = []
+        """The same as they are kept."""
 
     @property
     def log(self) -> MemoryPast:
@@ -41,6 +44,7 @@ class Corrected:
 
     def correct(self, change: Change) -> None:
         plan = plan_correction(CorrectedLog(self.log, self.changes), self.handlers, change, "ann", "a test")
+        self.stored.append(plan.change)
         self.changes.append(plan.change.read(self.handlers.codec))
 
     def step(self) -> bool:

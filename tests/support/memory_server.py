@@ -26,16 +26,21 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, Headers
 from streams.engine.stored import due_record, parked_record
 from streams.errors import BrokerError, OutcomeTimeout
+from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.recorded_event import NamespacePartition
+from streams.kafka.corrections_topic import APPLIED, CorrectionState
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.connections import ConnectionLimits, Connections
 from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
+from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.model import STARTING, ReadModel
+from streams.server.readmodel.refolded_projections import RefoldedProjections
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.table_follower import TableFollower
 from streams.server.serve import answer
@@ -61,6 +66,7 @@ class MemoryKafka:
         self.became_later: dict[int, KnownOutcome] = {}
         self.commands: list[OperatorCommand] = []
         self.published: list[tuple[EventData, dict[str, Any]]] = []
+        self.corrections: list[CorrectionState] = []
         self._codec = codec_of(app)
         self._turn = threading.Lock()
         self.store = Store(state, "", app, self._codec)
@@ -78,6 +84,10 @@ class MemoryKafka:
         self.logs = LogFollower(self.writer, self._codec, at)
         for each in at:
             self.logs.merge.ended(each)
+        state = FollowerState(self.model.take)
+        state.waits = state.behind = None
+        corrected = CorrectedFolds(self.store, self.writer, state, self.app, self._codec, lambda: self.corrections)
+        self._again = RefoldedProjections(self.store, self.writer, state, self._codec, corrected)
         types = self.store.row_types
         self._tables = {each[0]: TableFollower(self.writer, each, types[each[0]], self._codec) for each in at}
         self._shown = dict.fromkeys(types, 0)
@@ -93,6 +103,24 @@ class MemoryKafka:
         self.writer.commit()
         stopped = {name: it.fault for name, it in self.writer.projections.items() if it.fault is not None}
         self.tell(committed=True, stopped=stopped)
+
+    def correct(self, plan: CorrectionPlan, state: str = APPLIED) -> None:
+        """Apply a plan, and let the server see how it stands."""
+        self.world.apply(plan)
+        known = [it for it in self.corrections if it.correction != plan.correction]
+        number = len(known) + 1
+        self.corrections = [
+            *known, CorrectionState(self.app.name, plan.correction, number, plan.by, plan.why, plan.change, state, 0, 0)
+        ]
+        self.show()
+
+    def fold_again(self) -> None:
+        """What corrections have changed, in projections."""
+        self.store.completed()
+        for _ in range(2):  # then it looks whether that counts still
+            self._again.step()
+            while self._again.is_busy:
+                self._again.step()
 
     def put_row(self, namespace: str, key: str, row: object, version: int) -> None:
         """A row that no event led to; None removes it."""

@@ -32,7 +32,7 @@ def stored(there: Partitions, state: Path) -> Store:
     follower = LogFollower(writer, there.codec, places)
     for (namespace, partition, sequence, key, value, headers) in log_of(there):
         at = namespace, partition
-        follower.take(at, _message(f"{namespace}-log", partition, sequence, b"%b@%d" % (key.encode(), sequence), value, headers))
+        follower.take(at, log_message(namespace, partition, sequence, key, value, headers))
     for at in places:
         follower.merge.ended(at)
     follower.flush()
@@ -62,6 +62,11 @@ def put_high_water(db: sqlite3.Connection, until: int) -> None:
     while fill_high_water(db, until):
         pass
     put_frontier(db, until)
+
+
+def log_message(namespace: str, partition: int, sequence: int, key: str, value: bytes, headers: object) -> Message:
+    """A record of a log."""
+    return _message(f"{namespace}-log", partition, sequence, b"%b@%d" % (key.encode(), sequence), value, headers)
 
 
 def _message(topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: object) -> Message:

@@ -34,6 +34,7 @@ from streams.history.story.story import Storyteller
 from streams.history.story.waiting import NothingWaits
 from streams.history.untold_rows import UntoldRows
 from streams.server.readmodel.checkpoints import make_checkpoints
+from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.left_out import HistoryLimit, leave_out
 from streams.server.readmodel.left_out_records import LeftOutRecords
@@ -415,7 +416,9 @@ def test_a_projection_is_not_folded_from_a_part_of_the_past() -> None:
         ):
             past.table("orders_per_day")
         writer = store.writer()
-        again = RefoldedProjections(store, writer, FollowerState(lambda _: None), there.codec)
+        state = FollowerState(lambda _: None)
+        corrected = CorrectedFolds(store, writer, state, there.app, there.codec)
+        again = RefoldedProjections(store, writer, state, there.codec, corrected)
         requests = RebuildRequests(store.file.parent)
         requests.ask("orders_per_day")
         with pytest.raises(StoreDoubt, match="orders_per_day cannot be folded again from it"):

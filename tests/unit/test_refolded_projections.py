@@ -15,6 +15,7 @@ from streams import App, Event, Projection
 from streams.codec import codec_of
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel import projection_rebuild
+from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.log_follower import LogFollower
@@ -57,8 +58,12 @@ class Following:
         self.writer = self.store.writer()
         self.logs = LogFollower(self.writer, CODEC, [AT])
         self.logs.merge.ended(AT)
-        self.again = RefoldedProjections(self.store, self.writer, self.state, CODEC)
+        self.begin_anew()
         self.state.waits, self.state.behind = None, self.state.folding
+
+    def begin_anew(self) -> None:
+        corrected = CorrectedFolds(self.store, self.writer, self.state, self.app, CODEC)
+        self.again = RefoldedProjections(self.store, self.writer, self.state, CODEC, corrected)
 
     def take(self, sequences: range, *, commit: bool = True) -> None:
         for sequence in sequences:
@@ -198,7 +203,7 @@ def test_what_cannot_be_written_once_is_folded_again_later(tmp_path: Path) -> No
     with pytest.raises(sqlite3.Error, match="no room"):
         it.again.step()
     it.store._db.execute("drop trigger full")
-    it.again = RefoldedProjections(it.store, it.writer, it.state, CODEC)
+    it.begin_anew()
     it.refold()
     assert it.count("opened") == 7
     it.end()

@@ -1,4 +1,4 @@
-"""A server whose past was corrected: its rows are the corrected ones, and its projections say that they are not."""
+"""A server whose past was corrected: its rows are the corrected ones, and its projections are folded again."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def server(tmp_path: Path) -> Any:
 
 def corrected(server: Any) -> None:
     world = server.kafka.world
-    world.apply(world.history().correct(remove=["place-1"], by="ann", why="a test order"))
-    server.kafka.show()
+    server.kafka.correct(world.history().correct(remove=["place-1"], by="ann", why="a test order"))
 
 
 def test_rows_are_the_corrected_ones(server: Any) -> None:
@@ -46,13 +45,30 @@ def test_rows_are_the_corrected_ones(server: Any) -> None:
     assert server.http.get("/rows/order/o1").status_code == 404
 
 
-def test_a_projection_says_that_it_is_not_corrected(server: Any) -> None:
-    """In each answer that is made from it, and in no other; before, nothing is said."""
+def test_a_projection_says_that_it_is_not_corrected_yet(server: Any) -> None:
+    """In each answer that is made from it, and in no other, until it is folded again."""
     addresses = ("/projections/orders_per_day", "/projections/orders_per_day/2026-01-01", "/rows/stock")
     assert [server.http.get(it).headers.get("Retold-Uncorrected") for it in addresses] == [None] * 3
     corrected(server)
     names = [server.http.get(it).headers.get("Retold-Uncorrected") for it in addresses]
     assert names == ["orders_per_day", "orders_per_day", None]
+    server.kafka.fold_again()
+    assert [server.http.get(it).headers.get("Retold-Uncorrected") for it in addresses] == [None] * 3
+
+
+def test_projections_are_folded_over_the_corrected_past(server: Any) -> None:
+    """The order that was taken out is in none of them, and what comes later is."""
+    address = "/projections/orders_per_day"
+
+    def counts() -> list[int]:
+        return [it["row"]["count"] for it in server.http.get(address).json()["rows"]]
+
+    assert counts() == [2]
+    corrected(server)
+    server.kafka.fold_again()
+    assert counts() == [1]
+    server.kafka.publish(OrderPlace(order="o3", customer="c", lines=(Line(sku="A1", quantity=1),)), id="place-3")
+    assert counts() == [2]
 
 
 def test_the_story_and_the_events_have_the_step(server: Any) -> None:
@@ -95,7 +111,7 @@ def test_pages_say_by_whom_a_row_was_corrected_and_why(server: Any) -> None:
     assert not {"row", "added", "dropped"} & {*own.texts("dt")}
 
 
-def test_pages_of_a_projection_say_that_it_is_not_corrected(server: Any) -> None:
+def test_pages_of_a_projection_say_that_it_is_not_corrected_yet(server: Any) -> None:
     """In words, as its JSON does in a header; no page of rows does, and none before."""
     addresses = ("/projections/orders_per_day", "/projections/orders_per_day/2026-01-01", "/rows/stock")
 
@@ -106,6 +122,8 @@ def test_pages_of_a_projection_say_that_it_is_not_corrected(server: Any) -> None
     assert said() == [False] * 3
     corrected(server)
     assert said() == [True, True, False]
+    server.kafka.fold_again()
+    assert said() == [False] * 3
 
 
 def test_the_described_outcomes_are_those_that_are_told(server: Any) -> None:

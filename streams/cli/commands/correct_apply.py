@@ -56,7 +56,7 @@ def apply_plan(session: Session, plan: CorrectionPlan) -> int:
         talk(f"The correction {plan.correction} is applied: {plural(taken, 'row')} set.")
         if plan.projections:
             names = ', '.join(plan.projections)
-            talk(f"A server's projections keep what the events had made of them, and are not corrected: {names}.")
+            talk(f"Each server folds these projections again, and says in its answers until when they are not corrected: {names}.")
     else:
         talk("Nothing differs: nothing was written.")
     return taken

@@ -19,6 +19,7 @@ from streams.cli.output.attention import correcting
 from streams.cli.output.row_text import SHOWN, count_of, natural, show_count, show_many, show_one, show_projected
 from streams.cli.output.screen import json_line, talk
 from streams.cli.process import exit_codes
+from streams.cli.process.counted_projection import read_counted
 from streams.cli.process.session import Session, connect
 from streams.data import Record
 from streams.engine.marker import Marker
@@ -26,7 +27,6 @@ from streams.engine.times import to_micros
 from streams.history.cut_past import Cut
 from streams.history.recorded_event import position_name
 from streams.kafka.corrections_topic import read_corrections
-from streams.kafka.projected import read_projection
 from streams.kafka.tables_and_logs import TableState, read_table
 from streams.projection import Projection
 
@@ -115,7 +115,7 @@ def _get_projected(session: Session, projection: Projection[Any], asked: RowsAsk
     """Folds the logs from their beginning: a projection is not kept in Kafka. Its rows have no version."""
     _, key, limit, question, as_json = asked
     question.query(projection.row_type)  # before all is folded
-    found = read_projection(session.clients, session.config.prefix, projection, session.codec)
+    found = read_counted(session, projection)
     reached = ", ".join(position_name(*at, last) for at, last in sorted(found.positions.items()))
     keys = sorted(found.rows, key=natural) if key is None else [key] * (key in found.rows)
     if key is not None and not keys:
@@ -135,8 +135,6 @@ def _get_projected(session: Session, projection: Projection[Any], asked: RowsAsk
         if key is None and not question.counts:
             talk(count_of(len(shown), len(chosen)))
         talk(f"As of {reached}." if reached else "No event has been handled yet.")
-    if read_corrections(session.clients, session.config.prefix, session.app.name):
-        talk(f"The past was corrected, and the projection {projection.name} keeps what the events had made of it.")
 
 
 def _position(state: TableState[Record], key: str) -> dict[str, int]:

@@ -20,6 +20,7 @@ from streams.cli.process import exit_codes, logging_setup
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.errors import ConfigError, did_you_mean, unwritable_state
+from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE
 from streams.load import application
 from streams.server.readmodel.rebuild_requests import RebuildRequests
 from streams.server.readmodel.store import Store
@@ -88,7 +89,7 @@ def _here(app: App, config: Config, name: str, advance: Tell) -> None:
         if not store.is_complete:
             talk("No server runs here, and there is no file of one: one that starts reads and folds everything.")
             raise typer.Exit(exit_codes.NO)
-        rebuild, writer = store.begin_rebuild([name], codec), store.writer()
+        rebuild, writer = store.begin_rebuild([name], codec, NOTHING_OTHERWISE), store.writer()
         ends = {(namespace, part): it.sequence for (kind, namespace, part), it in writer.positions.items() if kind == "log"}
         while rebuild.step():
             advance(rebuild.percent(ends))

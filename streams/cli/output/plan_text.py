@@ -34,7 +34,7 @@ def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
     yield from _listed("rows", [_row(it) for it in plan.rows])
     yield from _listed("calls", [_call(it) for it in plan.calls])
     if plan.projections:
-        yield _line("projections", f"{', '.join(plan.projections)}: a server's are not corrected", "red")
+        yield _line("projections", f"{', '.join(plan.projections)}: each server folds them again")
     if plan.open:
         yield _line("open", f"{plan.open} events wait for answers that nobody has given")
 

@@ -11,8 +11,9 @@ from streams.engine.projector import Projector
 from streams.engine.readable import in_a_line
 from streams.engine.records import Codec
 from streams.errors import HistoryError
+from streams.history.branch.folded_otherwise import FoldedOtherwise, folded_otherwise
 from streams.history.past import Past, refuse_erased
-from streams.history.recorded_event import OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import Place, RecordedEvent
 from streams.projection import Projection
 
 Reached = Mapping[str, bool]
@@ -37,13 +38,6 @@ class ProjectionChanges(NamedTuple):
 
 
 NOTHING_FOLDED = ProjectionChanges((), {})
-
-
-class _Otherwise(NamedTuple):
-    """The accepted events that only the past has, by their places in the order, and those that only the branch has, in order."""
-
-    gone: Mapping[OrderKey, RecordedEvent]
-    come: Sequence[RecordedEvent]
 
 
 def projection_changes(
@@ -72,7 +66,7 @@ def projection_changes(
 
     """
     types = {data.event_type for it in projections for data in it.folds_by}
-    otherwise = _otherwise(past, branch, reached, types)
+    otherwise = folded_otherwise(past, branch, reached, types)
     changes, untold = list[ProjectionChange](), dict[str, str]()
     for projection in projections:
         keys, why = _reached(projection, otherwise, waiting)
@@ -86,24 +80,8 @@ def projection_changes(
     return ProjectionChanges(sorted(changes, key=lambda it: it[:2]), untold)
 
 
-def _otherwise(past: Past, branch: Past, reached: Collection[Place], types: Collection[str]) -> _Otherwise:
-    namespaces = {namespace_of(name) for name in types}
-    gone, come = dict[OrderKey, RecordedEvent](), list[RecordedEvent]()
-    for place in reached:
-        if place[0] in namespaces:
-            was = {it.order: it for it in past.key_events(place) if it.accepted and it.event_type in types}
-            now = {it.order: it for it in branch.key_events(place) if it.accepted and it.event_type in types}
-            gone |= {order: it for order, it in was.items() if not _same(it, now.get(order))}
-            come += (it for order, it in now.items() if not _same(it, was.get(order)))
-    return _Otherwise(gone, sorted(come, key=lambda it: it.order))
-
-
-def _same(it: RecordedEvent, other: RecordedEvent | None) -> bool:
-    return other is not None and it.event == other.event
-
-
 def _reached(
-    projection: Projection[Any], otherwise: _Otherwise, waiting: Collection[str]
+    projection: Projection[Any], otherwise: FoldedOtherwise, waiting: Collection[str]
 ) -> tuple[Reached, str | None]:
     """The keys that are reached; or why they cannot be told."""
     keys = dict[str, bool]()
@@ -132,7 +110,7 @@ class _Folding:
         self._before: dict[str, Record] = {}
         self._after: dict[str, Record] = {}
 
-    def changes(self, past: Past, otherwise: _Otherwise, most: int | None) -> Iterator[ProjectionChange]:
+    def changes(self, past: Past, otherwise: FoldedOtherwise, most: int | None) -> Iterator[ProjectionChange]:
         """Raises HistoryError for rows that cannot be told, or where more than `most` events are to be read."""
         for it, is_new in heapq.merge(
             ((it, False) for it in self._read(past, most)), ((it, True) for it in otherwise.come), key=lambda pair: pair[0].order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from streams.data import namespace_of
@@ -69,6 +69,11 @@ class CorrectedPast:
         self._reached: Mapping[Place, BranchRow] = run.reached
         self.past: BranchPast = run.past()
         self.difference: Difference = run.difference()
+
+    @property
+    def reached(self) -> Collection[Place]:
+        """The rows that differ somewhere, or might."""
+        return self._reached.keys()
 
     def different_rows(self) -> Iterator[DifferentRow]:
         """In causal order: by where each was reached. Raises HistoryError if one cannot be told, or a handler raises."""

@@ -112,7 +112,7 @@ class CorrectionPlan(msgspec.Struct, frozen=True):
         changed: Events that would have become otherwise.
         calls: What gateways should not have been asked, or should have been.
         open: How many events wait for answers that nobody has given.
-        projections: Projections that fold some of these events. A server's are not folded again by a correction.
+        projections: Projections that fold some of these events. Each server folds them again.
         digest: Of all the rest. A plan that was edited has another one, and is refused.
 
     """

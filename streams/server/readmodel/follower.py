@@ -19,7 +19,9 @@ from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
+from streams.kafka.watched_corrections import WatchedCorrections
 from streams.server.readmodel import file_journal
+from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
@@ -198,7 +200,9 @@ class TopicFollower:
             self._state.tell()  # how much there is to read
             asked = time.monotonic()
             filler = HighWaterFiller(admin, {space.log: space.namespace for space in spaces}, partitions)
-            again = RefoldedProjections(store, writer, self._state, learning)
+            corrections = WatchedCorrections(self._clients, admin, self._prefix, self._app.name)
+            corrected = CorrectedFolds(store, writer, self._state, self._app, self._codec, corrections)
+            again = RefoldedProjections(store, writer, self._state, learning, corrected)
             while not stopped():
                 reading.step(again.is_busy)
                 again.step()

@@ -23,6 +23,7 @@ from streams.engine.records import Codec
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent, LogReader, kept_marker
 from streams.server.readmodel.commit_times import CommitTimes
+from streams.server.readmodel.corrected_note import is_uncorrected
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.kept_records import event_of_record
@@ -33,7 +34,6 @@ from streams.server.readmodel.notifier import Notifier
 from streams.server.readmodel.outcome_lookup import key_use, outcome_at
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder
-from streams.server.readmodel.store_meta import meta_value
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
 from streams.server.readmodel.store_readers import StoreAway, StoreReaders
 from streams.server.readmodel.store_schema import projection_table, row_table
@@ -42,7 +42,7 @@ from streams.server.readmodel.store_schema import projection_table, row_table
 class RemadeTables(NamedTuple):
     """What is made again: how many percent are done, and where those stand still into which nothing is folded.
 
-    `uncorrected` are projections that do not follow the corrections of the past.
+    `uncorrected` are projections that are not known to be as the corrections of the past make them.
     """
 
     rebuilding: Mapping[str, int]
@@ -158,7 +158,7 @@ class ReadModel:
                     self._blobs[namespace, part], markers[namespace, part] = blob, kept_marker(blob)
             self.markers = markers
             self._logged = {(ns, part): seq for kind, ns, part, seq, _ in found if kind == "log"}
-            self._corrected = meta_value(db, "corrected") is not None
+            self._corrected = is_uncorrected(db)
 
     def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces

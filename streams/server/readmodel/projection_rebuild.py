@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from streams.app import App
 from streams.engine.records import Codec
-from streams.history.recorded_event import NamespacePartition
+from streams.event import Event
+from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE, FoldedOtherwise
+from streams.history.recorded_event import NamespacePartition, OrderKey, position_name
 from streams.kafka.messages import Decoder, LogReader
 from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.merge import LogMerger
@@ -29,9 +32,12 @@ class ProjectionRebuild:
 
     def __init__(
         self, db: sqlite3.Connection, app: App, codec: Codec, decoder: Decoder, names: Iterable[str],
-        partitions: Iterable[NamespacePartition],
+        partitions: Iterable[NamespacePartition], otherwise: FoldedOtherwise = NOTHING_OTHERWISE,
     ) -> None:  # fmt: skip
-        """`decoder` decodes the events."""
+        """`decoder` decodes the events; `otherwise` is what corrections have made of them, in their place."""
+        self.otherwise = otherwise
+        self._gone = {order[1:4] for order in otherwise.gone}
+        self._come = deque(otherwise.come)
         self.names = [*names]
         self._db, self._reader = db, LogReader(decoder)
         chosen = [it for it in app.projections if it.name in self.names]
@@ -57,15 +63,29 @@ class ProjectionRebuild:
                 else:
                     more = True
         ready, _ = self._merge.ready()
-        for _, namespace, part, sequence, _, (key, value, packed), _ in ready:
+        for recorded, namespace, part, sequence, _, (key, value, packed), _ in ready:
+            place = namespace, part, sequence
+            self._fold_come(OrderKey(recorded, *place))
             event = event_of_record(self._reader, (namespace, part), sequence, key, value, packed)
-            if event is not None:
-                for each in self._folding:
-                    each.fold(event.event, f"{namespace}-{part}:{sequence}")
+            if event is not None and place not in self._gone:
+                self._fold(event.event, position_name(*place))
+        more = more or any(map(self._merge.waiting, self._read))
+        if not more:
+            self._fold_come(None)
         with transaction(self._db):
             for each in self._folding:
                 each.write(self._db)
-        return more or any(map(self._merge.waiting, self._read))
+        return more
+
+    def _fold_come(self, before: OrderKey | None) -> None:
+        """The events that stand before a place, or all, which the logs have not."""
+        while self._come and (before is None or self._come[0].order < before):
+            it = self._come.popleft()
+            self._fold(it.event, it.name)
+
+    def _fold(self, event: Event[Any], where: str) -> None:
+        for each in self._folding:
+            each.fold(event, where)
 
     def _next(self, at: NamespacePartition) -> Sequence[tuple[Any, ...]]:
         """Give the merge the next accepted events of a partition that any of them folds."""

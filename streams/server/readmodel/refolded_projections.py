@@ -1,4 +1,7 @@
-"""Projections that are folded again beside following: those whose code has changed, new ones, and what a person asks for."""
+"""Projections that are folded again beside following: those whose code has changed, new ones, and what a person asks for.
+
+And all of them, once corrections have made another past of what they were folded from.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 
 from streams.errors import UnsupportedSchema
 from streams.kafka.messages import Decoder
+from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.rebuild_requests import RebuildRequests
@@ -22,8 +26,11 @@ LOOK_EVERY = 0.5
 class RefoldedProjections:
     """One rebuild at a time; used by the thread that follows."""
 
-    def __init__(self, store: Store, writer: StoreWriter, state: FollowerState, decoder: Decoder) -> None:
+    def __init__(
+        self, store: Store, writer: StoreWriter, state: FollowerState, decoder: Decoder, corrected: CorrectedFolds
+    ) -> None:
         self._store, self._writer, self._state, self._decoder = store, writer, state, decoder
+        self._corrected = corrected
         self._requests = RebuildRequests(store.file.parent)
         self._now: ProjectionRebuild | None = None
         self._looked = 0.0
@@ -57,6 +64,8 @@ class RefoldedProjections:
         if not self._store.is_complete or self._store.new_namespaces:  # whose events have a place among those that are there
             return
         names = [*self._store.changed]
+        if self._corrected.look():
+            names = [*self._writer.projections.keys() | names]
         if not names and time.monotonic() - self._looked >= LOOK_EVERY:
             self._looked = time.monotonic()
             names = [name for name in self._requests.names() if name in self._writer.projections]
@@ -64,7 +73,7 @@ class RefoldedProjections:
             self._requests.done(names)
             raise StoreDoubt(f"{', '.join(names)} cannot be folded again from it, since it does not keep old events")
         if names:
-            self._now = self._store.begin_rebuild(names, self._decoder)
+            self._now = self._store.begin_rebuild(names, self._decoder, self._corrected.otherwise)
             self._tell(self._now)
 
     def _tell(self, rebuild: ProjectionRebuild) -> None:
@@ -78,6 +87,7 @@ class RefoldedProjections:
 
     def _finish(self, rebuild: ProjectionRebuild) -> None:
         self._store.finish_rebuild(rebuild, self._writer)
+        self._corrected.folded()
         self._now = None
         for name in rebuild.names:
             self._state.rebuilding.pop(name, None)

@@ -12,11 +12,13 @@ import msgspec
 
 from streams.app import App
 from streams.codec import AvroCodec
+from streams.history.branch.folded_otherwise import FoldedOtherwise
 from streams.history.stored.past_file import StoreIdentity
 from streams.history.stored.stored_past import noted_frontier
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.checkpoints import make_checkpoints
+from streams.server.readmodel.corrected_note import folded_as, note_folded
 from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_identity, reshaped_tables
 from streams.server.readmodel.left_out import HistoryLimit
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
@@ -123,24 +125,25 @@ class Store:
         self.held = {name: held.get(name, {} if name in self.missing else {**ends}) for name in self.changed}
         self._set(held=msgspec.json.encode(self.held))
 
-    def begin_rebuild(self, names: Iterable[str], decoder: Decoder) -> ProjectionRebuild:
-        """Fold projections again, beside what is answered: `finish_rebuild` puts them in their place."""
+    def begin_rebuild(self, names: Iterable[str], decoder: Decoder, otherwise: FoldedOtherwise) -> ProjectionRebuild:
+        """Fold projections again, beside those until `finish_rebuild`; all, if others were folded without what is `otherwise`."""
+        names = names if otherwise.digest == folded_as(self._db) else self._sources
         partitions = [(name, number) for name, count in self.partitions.items() for number in range(count)]
-        return ProjectionRebuild(self._db, self._app, self._codec, decoder, names, partitions)
+        return ProjectionRebuild(self._db, self._app, self._codec, decoder, names, partitions, otherwise)
 
     def finish_rebuild(self, rebuild: ProjectionRebuild, writer: StoreWriter) -> None:
         """All that is in the file is folded, and the writer has nothing that is not."""
         names = rebuild.names
-        reshaped = [name for name in self.reshaped if name not in names]
-        changed = [name for name in self.changed if name not in names]
+        reshaped, changed = ([name for name in of if name not in names] for of in (self.reshaped, self.changed))
         held = {name: of for name, of in self.held.items() if name not in names}
         kept = {name: self._sources[name] for name in self._sources if name not in changed}
         with transaction(self._db):
             rebuild.swap()
             self._set(sources=msgspec.json.encode(kept), held=msgspec.json.encode(held))
+            note_folded(self._db, rebuild.otherwise.digest)
             note_identity(self._db, self._identity, reshaped)
-        self.changed, self.reshaped, self.held = changed, reshaped, held
-        self.missing = [name for name in self.missing if name not in names]
+        missing = [name for name in self.missing if name not in names]
+        self.changed, self.reshaped, self.held, self.missing = changed, reshaped, held, missing
         writer.folded_again(names)
 
     def compare(self, topics: Mapping[str, TopicInfo], partitions: Mapping[str, int]) -> bool:

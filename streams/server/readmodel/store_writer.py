@@ -82,6 +82,8 @@ class StoreWriter:
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
         self._left_out = LeftOutRecords(db, before)
+        self.steps = 0
+        """How many steps of corrections were given."""
         self.in_order = bool(self.folded_types) or before > 0
         """Whether records are to be given in the order of time."""
 
@@ -112,7 +114,8 @@ class StoreWriter:
         self._changes.append(("delete from record where ns = ? and part = ? and seq = ?", (namespace, part, sequence)))
 
     def note_correction(self) -> None:
-        """The past was corrected, which no projection follows."""
+        """A step was given: the past was corrected, and projections are to be folded again."""
+        self.steps += 1
         self._changes.append(("insert or replace into meta(name, value) values('corrected', 1)", ()))
 
     def put_schema(self, schema_id: int, text: str) -> None:
@@ -148,6 +151,11 @@ class StoreWriter:
         else:
             return
         self._moved.add(at)
+
+    @property
+    def logged(self) -> int:
+        """How many records of logs are in the file, or given."""
+        return sum(it.sequence for (kind, *_), it in self.positions.items() if kind == "log")
 
     @property
     def has_changes(self) -> bool:
