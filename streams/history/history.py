@@ -12,26 +12,29 @@ from typing import Self, TypeVar
 from streams.app import App
 from streams.codec import codec_of
 from streams.data import EventData, Record
+from streams.engine.records import Codec
 from streams.engine.times import checked_time, to_micros
 from streams.errors import HistoryError
 from streams.history.branch.branch import Branch, replay, what_if
 from streams.history.branch.branch_calls import Answers
-from streams.history.branch.branch_past import BranchPast
+from streams.history.branch.branch_times import cut_branch
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.branch.shrinking import SearchLimits, Shrunk, shrink
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.correction_plan import CorrectionPlan
-from streams.history.correction.planning import CorrectedLog, plan_correction
-from streams.history.cut_past import Cut, CutPast
+from streams.history.correction.planning import plan_correction
+from streams.history.cut_past import Cut
 from streams.history.difference.comparison import compare
 from streams.history.difference.difference import Difference
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.event_lookup import in_file
 from streams.history.history_contents import HistoryContents, HistorySource
-from streams.history.past import Past, with_own_times
+from streams.history.past import Past
 from streams.history.past_times import cut_until
 from streams.history.stored.past_file import open_export
+from streams.history.stored.stored_corrections import kept_corrections
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.history.stored.told_connection import ToldConnection
@@ -62,7 +65,7 @@ class History(HistoryContents):
 
     @classmethod
     def open(cls, app: App, file: str | Path) -> Self:
-        """The past in a file, to be used in a `with` block, which closes it.
+        """The past in a file, as its corrections make it, to be used in a `with` block, which closes it.
 
         Args:
             app: The application that the past is of.
@@ -72,12 +75,12 @@ class History(HistoryContents):
             HistoryError: There is no such file, it is of another application, or another version of retold wrote it.
 
         """
-        opened = open_export(Path(file), app)
-        db = opened.connect(ToldConnection)
+        db = (opened := open_export(Path(file), app)).connect(ToldConnection)
         codec = _codec(app, db)
-        past, waiting = StoredPast(db, codec), StoredWaiting(db, codec)
-        source = HistorySource(in_file(past, waiting, app), opened.frontier, db.close)
-        return cls(past, ApplicationHandlers(app, codec), source, waiting)
+        log, waiting, handlers = StoredPast(db, codec), StoredWaiting(db, codec), ApplicationHandlers(app, codec)
+        so_far = _corrected(db, log, codec)
+        source = HistorySource(in_file(log, waiting, app), opened.frontier, db.close, so_far)
+        return cls(log if so_far is None else so_far.past(handlers), handlers, source, waiting)
 
     def close(self) -> None:
         """Let the file go; of all histories that were made of this one, too."""
@@ -94,17 +97,17 @@ class History(HistoryContents):
 
         Args:
             at: What had happened by then, with a zone; None: no limit.
-            known: What had been recorded by then, with a zone; None: all that can change no more.
+            known: What had been recorded, and which corrections begun, by then, with a zone; None: all that can change no more.
 
         Raises:
             InvalidEvent: A time has no zone.
             HistoryError: `known` is later than what this past knows for certain.
 
         """
-        branched = isinstance(self._past, BranchPast)  # this is a branch, or a past that was corrected
-        past = with_own_times(self._past, [it.name for it in self.app.namespaces]) if branched else self._past
         asked, frontier = Cut(_micros("at", at), _micros("known", known)), self._source.frontier
-        return self._made(CutPast(past, asked if frontier is None else cut_until(frontier, asked)), self._handlers)
+        cut = asked if frontier is None else cut_until(frontier, asked)
+        so_far = None if self._is_imagined else self._source.corrected
+        return self._made(cut_branch(self._past, cut) if so_far is None else so_far.cut(cut, self._handlers), self._handlers)
 
     def what_if(
         self,
@@ -248,6 +251,12 @@ def _codec(app: App, db: sqlite3.Connection) -> UnhandledTypes:
     codec = codec_of(app)
     learn_schemas(db, codec)
     return UnhandledTypes(app, codec)
+
+
+def _corrected(db: sqlite3.Connection, log: Past, codec: Codec) -> CorrectedLog | None:
+    """None: nothing was corrected."""
+    corrections = kept_corrections(db)
+    return CorrectedLog.of(log, corrections, codec) if corrections else None
 
 
 def _micros(name: str, time: datetime | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction.planning import CorrectedLog
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.cut_past import CutPast
 from streams.history.event_lookup import Find
 from streams.history.history_table import HistoryTable

@@ -168,13 +168,6 @@ class MemoryPast:
         return answered(self, request)
 
 
-def with_own_times(past: Past, namespaces: Iterable[str]) -> MemoryPast:
-    """A branch with high-water times of its own events, and with all events that are missing in it."""
-    places = [(name, key) for name in namespaces for key in past.erased_keys(name)]
-    gone = {place: it._replace(recorded=None, high=None) for place in places if (it := past.first_erased(place)) is not None}
-    return MemoryPast(past.events(), gone, past.unsure_until)
-
-
 def refuse_erased(past: Past, place: Place) -> None:
     """Raises BeforeHistory for a row of which an event is gone: without it, another row would be told."""
     if (error := erased_row(past, place)) is not None:

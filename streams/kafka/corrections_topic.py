@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Message
 
 from streams.engine.readable import harmless, one_line
 from streams.errors import UNREADABLE_JSON, BrokerError, InvalidChange
+from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.correction.correction_plan import PlannedCall, StoredChange
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
@@ -50,6 +51,11 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: int = 0
     open: tuple[PlannedCall, ...] = ()
     claim: int = -1
+
+    @property
+    def known(self) -> KnownCorrection:
+        """What the past is told with."""
+        return KnownCorrection(self.correction, self.by, self.why, self.begun, self.change)
 
 
 class Corrections(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streams.history.correction.corrected_log import KnownCorrection
 from streams.kafka.clients import Clients
 from streams.kafka.corrections_topic import CorrectionState, read_corrections
 from streams.kafka.offsets import NoSuchTopic, ends
@@ -35,3 +36,7 @@ class WatchedCorrections:
             self._states = read_corrections(self._clients, self._prefix, self._application) if now[1] else ()
             self._read = now
         return self._states
+
+    def known(self) -> Sequence[KnownCorrection]:
+        """As above: what the past is told with."""
+        return [state.known for state in self()]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from streams.engine.projector import Projector
 from streams.engine.step import CorrectionStep, encode_step
+from streams.engine.times import to_micros
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_edited, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
-from streams.history.correction.planning import CorrectedLog
 from streams.history.past_tables import PastTables
 from streams.testing.codecs import codec_for
 from streams.testing.memory_application import MemoryApplication
@@ -25,10 +26,13 @@ class MemoryCorrections:
         self._run = run
         self._handlers = ApplicationHandlers(run.app, codec_for(run.app))
         self._changes: dict[str, Change] = {}
+        self._begun: dict[str, int] = {}
+        """When each was begun (µs)."""
 
     @property
     def so_far(self) -> CorrectedLog:
-        return CorrectedLog(recorded_past(self._handlers, self._run.spaces.values()), [*self._changes.values()])
+        log = recorded_past(self._handlers, self._run.spaces.values())
+        return CorrectedLog(log, [*self._changes.values()], [*self._begun.values()])
 
     def begin(self, plan: CorrectionPlan) -> Signature:
         """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `check_steps`."""
@@ -39,6 +43,7 @@ class MemoryCorrections:
         changes.setdefault(plan.correction, plan.change.read(self._handlers.codec))
         check_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
         self._changes = changes
+        self._begun.setdefault(plan.correction, to_micros(self._run.now))
         return by
 
     def apply(self, plan: CorrectionPlan) -> int:

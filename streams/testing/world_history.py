@@ -8,7 +8,7 @@ from streams.app import App
 from streams.engine.changes import HandledRecord
 from streams.engine.stored import log_record
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction.planning import CorrectedLog
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.event_lookup import in_memory
 from streams.history.history import History
 from streams.history.history_contents import HistorySource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import Message
@@ -10,6 +11,7 @@ from confluent_kafka import Message
 from streams.codec import AvroCodec
 from streams.engine.stored import due_record
 from streams.engine.stored import parked_record as stored_parked
+from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.stored.past_file import HistoryFile
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.log_follower import LogFollower
@@ -47,12 +49,12 @@ def stored(there: Partitions, state: Path) -> Store:
     return store
 
 
-def exported(there: Partitions, folder: Path) -> Path:
-    """The same as `retold history --export` writes it, with all high-water times."""
+def exported(there: Partitions, folder: Path, corrections: Sequence[KnownCorrection] = ()) -> Path:
+    """The same as `retold history --export` writes it, with all high-water times and these corrections."""
     store, file = stored(there, folder), folder / "shop.retold"
     try:
         store.write(lambda db: put_high_water(db, END))
-        export(HistoryFile(store.file, END), file)
+        export(HistoryFile(store.file, END), file, corrections)
     finally:
         store.close()
     return file

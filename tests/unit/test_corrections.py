@@ -23,7 +23,8 @@ from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction import corrected_past
-from streams.history.correction.planning import CorrectedLog, plan_correction
+from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.planning import plan_correction
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT, STEP, Place, RecordedEvent
 from tests.support.corrections import Corrected

@@ -16,8 +16,9 @@ from streams.errors import InvalidChange, InvalidEvent, NoSuchEvent
 from streams.event import reference_of
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.branch.change_document import ChangeDocument, change_of
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.correction_plan import CorrectionPlan
-from streams.history.correction.planning import CorrectedLog, plan_correction
+from streams.history.correction.planning import plan_correction
 from streams.history.event_lookup import in_file
 from streams.history.recorded_event import ROOT
 from streams.history.stored.stored_past import StoredPast

@@ -22,7 +22,7 @@ from streams.engine.times import from_micros
 from streams.errors import ConfigError, DefinitionError, InvalidEvent
 from streams.history.branch.change_document import ChangeDocument, change_of
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
-from streams.history.correction.planning import CorrectedLog, plan_correction
+from streams.history.correction.planning import plan_correction
 from streams.history.event_lookup import in_file
 from streams.kafka.corrections_topic import CorrectionState, read_corrections
 
@@ -76,9 +76,8 @@ def plan(
 
 
 def _planned(session: Session, document: ChangeDocument, by: str, why: str) -> CorrectionPlan:
-    known = read_corrections(session.clients, session.config.prefix, session.app.name)
     with open_past(session=session, with_unhandled=False) as opened, wrong_usage(InvalidEvent, DefinitionError):
-        so_far = CorrectedLog(opened.past, [it.change.read(session.codec) for it in known])
+        so_far = opened.corrected
         past = so_far.past(opened.handlers)
         find = in_file(opened.past, opened.waiting, opened.app)
         change = change_of(session.app, document, lambda name: find(past, name))

@@ -40,7 +40,8 @@ def history(
         left_out = None if until is None else time_text(from_micros(until))
         size = sum(file.stat().st_size for file in (source.file, Path(f"{source.file}-wal")) if file.exists())
         if to is not None:
-            talk(f"{displayed(to)} has the past until {frontier}, with all its data ({export(source, to) / 1e6:,.1f} MB).")
+            written = export(source, to, opened.corrections)
+            talk(f"{displayed(to)} has the past until {frontier}, with all its data ({written / 1e6:,.1f} MB).")
             return
         if as_json:
             json_line({

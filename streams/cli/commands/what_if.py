@@ -18,7 +18,7 @@ from streams.history.branch.branch import what_if as branch_of
 from streams.history.branch.branch_tables import compare_projections, compare_views, refuse_unknown_views
 from streams.history.branch.change_document import ChangeDocument, answers_of, change_of
 from streams.history.difference.difference_members import difference_members
-from streams.history.story.named_event import event_named
+from streams.history.event_lookup import in_file
 
 
 def what_if(
@@ -59,20 +59,21 @@ def what_if(
 def _tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
     with wrong_usage(InvalidEvent, DefinitionError):
         refuse_unknown_views(opened.app, document.views)
-        change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
+        find, past = in_file(opened.past, opened.waiting, opened.app), opened.counted
+        change = change_of(opened.app, document, lambda name: find(past, name))
         answers = answers_of(opened.app, document)
     began = time.perf_counter()
     with wrong_usage(InvalidEvent, DefinitionError):
-        branch = branch_of(opened.past, opened.handlers, change, answers=answers)
-    compare_projections(opened.past, branch, opened.handlers)
-    compare_views(opened.past, branch, opened.handlers, document.views)
+        branch = branch_of(past, opened.handlers, change, answers=answers)
+    compare_projections(past, branch, opened.handlers)
+    compare_views(past, branch, opened.handlers, document.views)
     found = branch.difference
     took = time.perf_counter() - began
     if as_json:
         for members in difference_members(found):
             json_line(members)
     else:
-        say_styled([*change_lines(change, opened.past), *difference_lines(found, took)])
+        say_styled([*change_lines(change, past), *difference_lines(found, took)])
         if found.waiting and not document.answers:
             talk("With --answer, what follows from an answer that is not known is told as well.")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from streams.app import App
@@ -16,11 +17,17 @@ from streams.cli.process.session import Session, connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
 from streams.engine.times import from_micros
+from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
+from streams.history.cut_past import Cut
 from streams.history.difference.unhandled_types import UnhandledTypes
+from streams.history.past import Past
 from streams.history.stored.past_file import HistoryFile, open_export
+from streams.history.stored.stored_corrections import counted, counted_at, kept_corrections
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
+from streams.kafka.corrections_topic import read_corrections
 from streams.load import application
 from streams.server.readmodel.history_reader import HistoryReader, Progress
 
@@ -38,6 +45,26 @@ class OpenedPast:
     handlers: ApplicationHandlers
     codec: AvroCodec
     source: HistoryFile
+    _read_corrections: Callable[[], Sequence[KnownCorrection]]
+
+    @cached_property
+    def corrections(self) -> Sequence[KnownCorrection]:
+        """Those of this past so far, in their order. Raises BrokerError."""
+        return self._read_corrections()
+
+    @property
+    def corrected(self) -> CorrectedLog:
+        """The past with its corrections."""
+        return CorrectedLog.of(self.past, self.corrections, self.codec)
+
+    @cached_property
+    def counted(self) -> Past:
+        """As `streams.history.stored.stored_corrections.counted`."""
+        return counted(self.past, self.handlers, self.corrections, self.handlers.codec)
+
+    def counted_at(self, cut: Cut) -> TimedBranch | None:
+        """As `streams.history.stored.stored_corrections.counted_at`."""
+        return counted_at(self.past, cut, self.handlers, self.corrections, self.handlers.codec)
 
 
 @contextmanager
@@ -51,7 +78,8 @@ def open_past(
     """
     spare_the_collector()
     if file is None:
-        app, codec, source = _read(session or connect(), with_times=with_times)
+        session = session or connect()
+        app, codec, source = _read(session, with_times=with_times)
     else:
         config = load()
         logging_setup.set_up(config)
@@ -66,7 +94,12 @@ def open_past(
                 f"Events recorded up to {time_text(from_micros(until))} are not all in this file, by the setting history. "
                 "Rows that need them are not told."
             )
-        yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source)
+        corrections = partial(kept_corrections, db) if session is None else partial(_corrections_of, session)
+        yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source, corrections)
+
+
+def _corrections_of(session: Session) -> Sequence[KnownCorrection]:
+    return [it.known for it in read_corrections(session.clients, session.config.prefix, session.app.name)]
 
 
 def _read(session: Session, *, with_times: bool) -> tuple[App, AvroCodec, HistoryFile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from streams.history.branch.branch_aside import BranchAside
 from streams.history.past import ErasedEvent, Past, answered, before, first_root_of
@@ -12,7 +12,7 @@ from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
 
 
 class BranchPast:
-    """`since` says from where on a row is the branch's; `decided` are the branch's own events, `aside` what it has beside them.
+    """`since` says from where on a row is the branch's; `decided` are the branch's own events in order, `aside` what it has beside.
 
     Branches can be made of it again. What is parked is not among the events, but it is found, and it is the effect of its cause.
     """
@@ -21,14 +21,14 @@ class BranchPast:
         self, past: Past, since: Mapping[Place, OrderKey], decided: Sequence[RecordedEvent], aside: BranchAside
     ) -> None:
         self._past, self._since, self.unsure_until = past, since, past.unsure_until
-        self._decided = sorted(decided, key=_order)
+        self.decided: Sequence[RecordedEvent] = sorted(decided, key=_order)
         self.aside = _with_untouched(past.aside, since, aside)
         self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
         self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
-        for it in self._decided:
+        for it in self.decided:
             self._by_key[it.place].append(it)
-        for it in [*self._decided, *aside.parked]:
+        for it in [*self.decided, *aside.parked]:
             self._by_reference[it.reference].append(it)
             if it.cause is not None:
                 self._effects[it.cause].append(it)
@@ -38,6 +38,17 @@ class BranchPast:
         """The past that it is a branch of."""
         return self._past
 
+    @property
+    def reached(self) -> Collection[Place]:
+        """The rows that the branch has decided on."""
+        return self._since.keys()
+
+    def all_decided(self) -> Sequence[RecordedEvent]:
+        """What the branch has decided, and what those have that it is a branch of, as far as it is here."""
+        if not isinstance(self._past, BranchPast):
+            return self.decided
+        return self._with_own(self._past.all_decided(), self.decided)
+
     def _is_untouched(self, it: RecordedEvent) -> bool:
         return _is_untouched(self._since, it)
 
@@ -45,10 +56,10 @@ class BranchPast:
         return sum(1 for _ in self.events())
 
     def events(self) -> Iterator[RecordedEvent]:
-        return heapq.merge(filter(self._is_untouched, self._past.events()), self._decided, key=_order)
+        return heapq.merge(filter(self._is_untouched, self._past.events()), self.decided, key=_order)
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
-        decided = (it for it in self._decided if it.namespace == namespace)
+        decided = (it for it in self.decided if it.namespace == namespace)
         return heapq.merge(filter(self._is_untouched, self._past.namespace_events(namespace)), decided, key=_order)
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
@@ -77,7 +88,7 @@ class BranchPast:
         return first_root_of(self.events(), time, behind)
 
     def steps(self) -> Sequence[RecordedEvent]:
-        return self._with_own(self._past.steps(), [it for it in self._decided if it.kind == STEP])
+        return self._with_own(self._past.steps(), [it for it in self.decided if it.kind == STEP])
 
     def end(self) -> OrderKey | None:
         return self._past.end()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import msgspec
 from msgspec.structs import replace
 
 from streams.engine.readable import shortened
-from streams.errors import HistoryError, InvalidChange
+from streams.errors import InvalidChange
 from streams.event import derived_id
 from streams.history.branch.branch import what_if
 from streams.history.branch.branch_change import place_change
 from streams.history.branch.branch_queue import END, BranchQueue
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast, DifferentRow
 from streams.history.correction.correction_plan import (
     CorrectionPlan,
@@ -33,24 +31,6 @@ from streams.history.recorded_event import OrderKey
 
 LONGEST = 1_000
 """Characters of who corrects, and of why."""
-
-
-class CorrectedLog(NamedTuple):
-    """A log, and the corrections of it so far, in their order."""
-
-    log: Past
-    changes: Sequence[Change] = ()
-
-    def past(self, handlers: ApplicationHandlers) -> Past:
-        """The history that counts. Raises HistoryError if the log has steps of corrections that are not known here."""
-        if self.changes:
-            return CorrectedPast(self.log, handlers, merged(self.log, self.changes)).past
-        for it in self.log.steps():
-            raise HistoryError(
-                f"this past was corrected: {it.name} is a step of the correction {it.event.data.correction}, and what that has "
-                "changed is not known here. Correct it where its corrections are kept"
-            )
-        return self.log
 
 
 def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str) -> CorrectionPlan:

@@ -77,6 +77,10 @@ class StoredPast:
                 last = middle - 1
         return low
 
+    def until(self, known: int) -> StoredPast:
+        """The part of it that was recorded by then (µs)."""
+        return StoredPast(self._db, self._codec, known)
+
     @property
     def db(self) -> sqlite3.Connection:
         """The file that it is in, for what is no event."""

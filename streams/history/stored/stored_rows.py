@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from heapq import merge
+from operator import attrgetter
 
 from streams.data import namespace_of
 from streams.engine.records import Entry
 from streams.errors import HistoryError, StreamsError
+from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past import refuse_erased
@@ -38,11 +41,23 @@ class StoredRows:
     """The rows of one cut. `read` counts the events that were read for them.
 
     A row is folded from its last checkpoint on that the same code has made; `code` names it. None: from its first event on.
+    `counted` is the past as the corrections make it that were known then: it has what had happened by a time. What is asked for as
+    it was known alone is as the log has it, since a row was what a correction's steps had set by then.
     """
 
-    def __init__(self, past: StoredPast, cut: Cut, handlers: ApplicationHandlers, code: str | None = None) -> None:
+    def __init__(
+        self,
+        past: StoredPast,
+        cut: Cut,
+        handlers: ApplicationHandlers,
+        code: str | None = None,
+        counted: TimedBranch | None = None,
+    ) -> None:
         self.past, self.handlers = CutPast(past, cut), handlers
         self._whole, self._code = past, code
+        self._counted = None if counted is None else CutPast(counted, Cut(cut.as_of))
+        self._corrected = set[Place]() if counted is None else counted.places
+        """The rows that are not told as the log has them."""
         self.read = 0
 
     @property
@@ -61,7 +76,7 @@ class StoredRows:
 
     def entry(self, place: Place) -> Entry:
         """A row and its version; None without a row. Raises HistoryError if it cannot be told."""
-        if not self.goes_on(place):
+        if self._counted_at(place) is None and not self.goes_on(place):
             refuse_erased(self.past, place)
         return self.fold(place)
 
@@ -72,6 +87,10 @@ class StoredRows:
 
     def fold(self, place: Place) -> Entry:
         """The same, of a row of which nothing was erased."""
+        if (counted := self._counted_at(place)) is not None:
+            events = counted.key_events(place)
+            self.read += len(events)
+            return self.handlers.fold_all(events)
         sequence, entry = self._begin(place)
         for it in self._whole.key_events_behind(place, sequence):
             self.read += 1
@@ -80,6 +99,10 @@ class StoredRows:
             entry = self.handlers.fold(entry, it)
         return entry
 
+    def _counted_at(self, place: Place) -> CutPast | None:
+        """Where a row's events are told from that corrections have made otherwise; None: it is as the log has it."""
+        return self._counted if self.past.cut.as_of is not None and place in self._corrected else None
+
     def keys(self, namespace: str, behind: str | None = None, *, falling: bool = False) -> Iterator[str]:
         """The keys of a namespace that have ever had an event, in their order, from behind one on."""
         sign, order, nearest = ("<", "desc", max) if falling else (">", "asc", min)
@@ -87,21 +110,37 @@ class StoredRows:
             (f"{text} order by key {order} limit 1", f"{text} and key {sign} ? order by key {order} limit 1")
             for text in ("select key from record where ns = ?", "select key from left_out where ns = ?")
         ]
+        put_in = sorted((key for of, key in self._corrected if of == namespace), reverse=falling)
         while True:
             values = (namespace,) if behind is None else (namespace, behind)
             found = [self._whole.db.execute(text[behind is not None], values).fetchone() for text in texts]
             there = [it[0] for it in found if it is not None]
+            there += [key for key in put_in if behind is None or (key < behind if falling else key > behind)][:1]
             if not there:
                 return
             yield (behind := nearest(there))
 
     def accepted(self, types: frozenset[str]) -> Iterator[RecordedEvent]:
         """The accepted events of some types, in the total order."""
-        known = self.past.cut.known
         namespaces = {namespace_of(name) for name in types}
+
+        def is_one(it: RecordedEvent) -> bool:
+            return it.accepted and it.event_type in types
+
+        logged = (it for it in self._logged(namespaces) if is_one(it) and it.place not in self._corrected and self.past.has(it))
+        return merge(logged, filter(is_one, self._counted_of(namespaces)), key=attrgetter("order"))
+
+    def _logged(self, namespaces: Collection[str]) -> Iterator[RecordedEvent]:
+        known = self.past.cut.known
         for it in self._whole.events_of(namespaces):
             self.read += 1
             if known is not None and it.order.recorded > known:
                 return
-            if it.accepted and it.event_type in types and self.past.has(it):
-                yield it
+            yield it
+
+    def _counted_of(self, namespaces: Collection[str]) -> Sequence[RecordedEvent]:
+        counted = self._counted
+        if counted is None:
+            return ()
+        places = (place for place in self._corrected if place[0] in namespaces)
+        return sorted((it for place in places for it in counted.key_events(place)), key=attrgetter("order"))

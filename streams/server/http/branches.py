@@ -14,9 +14,10 @@ from streams.history.branch.branch_tables import compare_projections, compare_vi
 from streams.history.branch.change_document import LARGEST, answers_of, change_of, decode_document
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.difference_members import difference_members
+from streams.history.event_lookup import in_file
+from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_waiting import StoredWaiting
-from streams.history.story.named_event import event_named
 from streams.server.http import openapi
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -50,12 +51,13 @@ def routes(parts: ServerParts) -> APIRouter:
             raise Problem(422, str(error), field="views") from error
 
         def ask(past: StoredPast, waiting: StoredWaiting) -> list[dict[str, Any]]:
-            change = change_of(parts.app, document, lambda name: event_named(past, waiting, parts.app, name))
+            find, counts = in_file(past, waiting, parts.app), counted(past, handlers, kept_corrections(past.db), parts.past_codec)
+            change = change_of(parts.app, document, lambda name: find(counts, name))
             if not (change.insert or change.remove or change.replace):
                 raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
-            branch = what_if(past, handlers, change, answers=answers, limit=DECISIONS)
-            compare_projections(past, branch, handlers, DECISIONS)
-            compare_views(past, branch, handlers, document.views, DECISIONS)
+            branch = what_if(counts, handlers, change, answers=answers, limit=DECISIONS)
+            compare_projections(counts, branch, handlers, DECISIONS)
+            compare_views(counts, branch, handlers, document.views, DECISIONS)
             return list(difference_members(branch.difference))
 
         found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)

@@ -14,6 +14,7 @@ from streams.errors import NotKnownYet
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut
 from streams.history.past_times import cut_of, cut_until, moment_of, time_members, token_of
+from streams.history.stored.stored_corrections import counted_at, kept_corrections
 from streams.history.stored.stored_past import StoredPast, noted_frontier
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.stored.stored_waiting import StoredWaiting
@@ -82,7 +83,9 @@ async def ask_as_of(
             cut = cut_until(noted_frontier(past.db), asked)
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
-        rows = StoredRows(past, cut, ApplicationHandlers(parts.app, parts.codec), parts.code)
+        handlers = ApplicationHandlers(parts.app, parts.codec)
+        counted = counted_at(past, cut, handlers, kept_corrections(past.db), parts.past_codec)
+        rows = StoredRows(past, cut, handlers, parts.code, counted)
         with PastStore(parts.app, parts.codec, rows, MOST if limited else None) as store:
             return ask(store), cut
 

@@ -199,8 +199,8 @@ class TopicFollower:
             self._state.faults.pop("following", None)
             self._state.tell()  # how much there is to read
             asked = time.monotonic()
-            filler = HighWaterFiller(admin, {space.log: space.namespace for space in spaces}, partitions)
             corrections = WatchedCorrections(self._clients, admin, self._prefix, self._app.name)
+            filler = HighWaterFiller(admin, {space.log: space.namespace for space in spaces}, partitions, corrections.known)
             corrected = CorrectedFolds(store, writer, self._state, self._app, self._codec, corrections)
             again = RefoldedProjections(store, writer, self._state, learning, corrected)
             while not stopped():

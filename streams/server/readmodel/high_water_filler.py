@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from streams.errors import BrokerError
+from streams.history.correction.corrected_log import KnownCorrection
+from streams.history.stored.stored_corrections import put_corrections
 from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import Admin
 from streams.server.readmodel.frontier import Frontier
@@ -21,10 +23,18 @@ TIMEOUT = 1.0
 
 
 class HighWaterFiller:
-    """`logs` has the namespace by its log's topic; of the `partitions` only those of logs matter."""
+    """`logs` has the namespace by its log's topic; of the `partitions` only those of logs matter.
 
-    def __init__(self, admin: Admin, logs: Mapping[str, str], partitions: Sequence[TopicAndPartition]) -> None:
+    `corrections` gives those of the application, and may raise BrokerError. They are kept with the frontier: what is told as it was
+    known then is told with those that were known.
+    """
+
+    def __init__(
+        self, admin: Admin, logs: Mapping[str, str], partitions: Sequence[TopicAndPartition],
+        corrections: Callable[[], Sequence[KnownCorrection]],
+    ) -> None:  # fmt: skip
         self._admin, self._partitions = admin, [at for at in partitions if at[0] in logs]
+        self._corrections = corrections
         self._frontier = Frontier({topic: ("log", namespace) for topic, namespace in logs.items()})
 
     def fill(self, store: Store, seconds: float) -> None:
@@ -38,11 +48,13 @@ class HighWaterFiller:
     def _fill(self, db: sqlite3.Connection, deadline: float) -> None:
         try:
             self._frontier.measure(self._admin, self._partitions, timeout=TIMEOUT)
+            corrections = self._corrections()
         except BrokerError as error:
-            log.debug("the ends of the logs are not known now: %s", error)
+            log.debug("the ends of the logs, or the corrections, are not known now: %s", error)
             return
         until = self._frontier.of(db)
         while time.monotonic() < deadline:
             if not fill_high_water(db, until):
                 put_frontier(db, until)
+                put_corrections(db, corrections)
                 return

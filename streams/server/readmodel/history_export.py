@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from streams.errors import ConfigError
+from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.stored_corrections import put_corrections
 from streams.private_files import open_private
 from streams.server.readmodel.store_high_water import put_frontier
 
@@ -16,14 +19,17 @@ TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "
 for among all of its namespace."""
 
 
-def export(source: HistoryFile, target: Path) -> int:
-    """Write the past to a new file, which nobody else can read. Returns its size in bytes. Raises ConfigError."""
+def export(source: HistoryFile, target: Path, corrections: Sequence[KnownCorrection] = ()) -> int:
+    """Write the past to a new file, which nobody else can read, with its corrections so far.
+
+    Returns its size in bytes. Raises ConfigError.
+    """
     part = target.with_name(f"{target.name}.part")
     try:
         open_private(part).close()
         with closing(sqlite3.connect(part, isolation_level=None)) as out:
             out.execute("attach database ? as past", (str(source.file),))
-            _copy(out, source.frontier)
+            _copy(out, source.frontier, corrections)
         part.replace(target)
         return target.stat().st_size
     except (OSError, sqlite3.Error) as error:
@@ -31,7 +37,7 @@ def export(source: HistoryFile, target: Path) -> int:
         raise ConfigError(f"the past cannot be written to {target}: {error}") from error
 
 
-def _copy(out: sqlite3.Connection, frontier: int) -> None:
+def _copy(out: sqlite3.Connection, frontier: int, corrections: Sequence[KnownCorrection]) -> None:
     out.execute("pragma synchronous=off")
     out.execute("begin")
     marks = ", ".join("?" * len(TABLES))
@@ -49,4 +55,5 @@ def _copy(out: sqlite3.Connection, frontier: int) -> None:
     out.execute("delete from record where recorded > ?", (frontier,))
     out.execute("delete from checkpoint where recorded > ?", (frontier,))
     put_frontier(out, frontier)
+    put_corrections(out, [it for it in corrections if it.known_from <= frontier])
     out.execute("commit")

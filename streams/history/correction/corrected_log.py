@@ -1,0 +1,80 @@
+"""A log and the corrections of it: the history that counts, also as it was known at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+import msgspec
+
+from streams.engine.records import Codec
+from streams.errors import HistoryError
+from streams.history.branch.branch_times import TimedBranch
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_past import CorrectedPast
+from streams.history.correction.correction_plan import StoredChange
+from streams.history.correction.merged_change import merged
+from streams.history.cut_past import Cut, CutPast
+from streams.history.past import Past
+from streams.history.stored.stored_past import StoredPast
+
+
+class KnownCorrection(msgspec.Struct, frozen=True):
+    """A correction of a log, as it is kept; `begun` in µs since 1970."""
+
+    correction: str
+    by: str
+    why: str
+    begun: int
+    change: StoredChange
+
+    @property
+    def known_from(self) -> int:
+        """From when on it was known (µs): not before what it was planned on, whatever the clock of who applied it said."""
+        return self.begun if self.change.end is None else max(self.begun, self.change.end.recorded)
+
+
+class CorrectedLog(NamedTuple):
+    """A log, and the corrections of it so far, in their order; `known_from` says when each was begun (µs)."""
+
+    log: Past
+    changes: Sequence[Change] = ()
+    known_from: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, log: Past, corrections: Iterable[KnownCorrection], codec: Codec) -> Self:
+        """Raises UnsupportedSchema for a correction with an event that is not known here."""
+        found = list(corrections)
+        return cls(log, [it.change.read(codec) for it in found], [it.known_from for it in found])
+
+    def known_at(self, known: int) -> CorrectedLog:
+        """The same as it was known at a time (µs)."""
+        log = self.log.until(known) if isinstance(self.log, StoredPast) else CutPast(self.log, Cut(known=known))
+        times = [(change, at) for change, at in zip(self.changes, self.known_from, strict=True) if at <= known]
+        return CorrectedLog(log, [change for change, _ in times], [at for _, at in times])
+
+    def past(self, handlers: ApplicationHandlers) -> Past:
+        """The history that counts. Raises HistoryError if the log has steps of corrections that are not known here."""
+        if self.changes:
+            return self.corrected(handlers).past
+        for it in self.log.steps():
+            raise HistoryError(
+                f"this past was corrected: {it.name} is a step of the correction {it.event.data.correction}, and what that has "
+                "changed is not known here. Correct it where its corrections are kept"
+            )
+        return self.log
+
+    def corrected(self, handlers: ApplicationHandlers) -> CorrectedPast:
+        """If there are corrections. Raises HistoryError where they cannot be told."""
+        return CorrectedPast(self.log, handlers, merged(self.log, self.changes))
+
+    def timed(self, handlers: ApplicationHandlers) -> TimedBranch | None:
+        """The same with its high-water times, to be cut by a time; None: the log counts, where steps are what they have set."""
+        return TimedBranch(self.corrected(handlers).past) if self.changes else None
+
+    def cut(self, cut: Cut, handlers: ApplicationHandlers) -> CutPast:
+        """The history that counts as of a time, as it was known at another one. Raises HistoryError where it cannot be told."""
+        known = self if cut.known is None else self.known_at(cut.known)
+        timed = known.timed(handlers)
+        return CutPast(self.log, cut) if timed is None else CutPast(timed, Cut(cut.as_of))
