@@ -1,7 +1,8 @@
 """Who may apply a correction: of all coordinators on all machines, the one whose claim stands first in the topic.
 
 A coordinator writes that it is at work, and looks then whether another one was there before it. It looks again before each round,
-since it may have been still for so long that another one took its correction over.
+since it may have been still for so long that another one took its correction over. How long ago somebody was at work is told by
+Kafka's times alone: clocks of machines differ.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -18,6 +20,7 @@ from streams.kafka.corrections_topic import (
     APPLYING,
     Corrections,
     CorrectionState,
+    note_time,
     read_claims,
     take_back,
     write_correction,
@@ -37,8 +40,27 @@ class CorrectionClaim:
         self._clients, self._prefix, self._name = clients, prefix, name
         self._known: Collection[str] = ()
         """Ids of the corrections that this coordinator has read: all that the present is brought to."""
-        self._first = self._said = 0
-        """The offset of its first state, and when it last said that it is at work."""
+        self._first = 0
+        """The offset of its first state."""
+        self._said = 0, 0.0
+        """When it last said that it is at work, by the wall clock (µs) and by the monotonic one (s)."""
+        self._told = 0
+        """The same by Kafka's time (µs)."""
+
+    def known(self, application: str) -> Corrections:
+        """All corrections by now. Raises StalePlan if another coordinator is at work, and BrokerError.
+
+        So nothing is said of a correction by one that only waits for its turn: others would wait for it in their turn.
+        """
+        note_time(self._clients, self._prefix, self._name)
+        found = read_claims(self._clients, self._prefix, application)
+        for it in found.claims.values():
+            if is_at_work(it, found.now):
+                raise StalePlan(
+                    f"the correction {it.correction} is being applied by {it.coordinator}, which was at work "
+                    f"{(found.now - it.seen) / 1e6:.0f} s ago: {LET_IT_END}"
+                )
+        return found
 
     def take(self, state: CorrectionState, before: CorrectionState | None, known: Collection[str]) -> None:
         """Write that `state` is being applied, and look who did so first; `before` is how this correction stood, None: it is new.
@@ -48,43 +70,64 @@ class CorrectionClaim:
         """
         self._known = {*known, state.correction}
         first = replace(state, state=APPLYING, coordinator=self._name, seen=self._clients.clock.now(), claim=-1)
-        write_correction(self._clients, self._prefix, first)
-        found = read_claims(self._clients, self._prefix, state.application)
-        ours = [at for at, it in found.claims.items() if it.coordinator == self._name and it == first]
-        if not ours:
-            raise BrokerError(f"the state of the correction {state.correction} was written, and is not there: apply the plan again")
-        self._first, self._said = ours[-1], first.seen
+        self._first = write_correction(self._clients, self._prefix, first)
+        self._note_said()
         self.state = replace(first, claim=self._first)
         try:
-            self._refuse(found)
+            found = self._read()
+            if self._first not in found.claims:
+                raise BrokerError(
+                    f"the state of the correction {state.correction} was written, and is not there: apply the plan again"
+                )
+            try:
+                self._refuse(found)
+            except StalePlan:
+                self._take_back(before, found)
+                raise
+            self._write(self.state)
         except StalePlan:
-            self._take_back(before, found)
             raise
-        self._write(self.state)
+        except BaseException:  # nobody is at work on it then
+            with suppress(BrokerError):
+                self.end(APPLYING, state.steps)
+            raise
 
     def look(self) -> None:
         """Before a round, and before the end: say that it is at work. Raises StalePlan if it is another coordinator's turn."""
-        self._refuse(read_claims(self._clients, self._prefix, self.state.application))
+        self._refuse(self._read())
         self._write(self.state)
 
     def stay(self) -> None:
         """The same, if that was a while ago."""
-        if self._clients.clock.now() - self._said > SAID:
+        if self._still() > SAID:
             self.look()
 
     def end(self, state: str, steps: int) -> None:
         """Say that nobody is at work on it, and how it stands."""
         self._write(replace(self.state, state=state, coordinator="", steps=steps))
 
+    def _read(self) -> Corrections:
+        found = read_claims(self._clients, self._prefix, self.state.application)
+        if (ours := found.claims.get(self._first)) is not None:  # another one's of the same correction may have replaced it
+            self._told = ours.seen
+        return found
+
     def _write(self, state: CorrectionState) -> None:
-        now = self._clients.clock.now()
-        write_correction(self._clients, self._prefix, replace(state, seen=now))
-        self._said = now
+        write_correction(self._clients, self._prefix, replace(state, seen=self._clients.clock.now()))
+        self._note_said()
+
+    def _note_said(self) -> None:
+        self._said = self._clients.clock.now(), self._clients.clock.monotonic()
+
+    def _still(self) -> int:
+        """µs since it said that it is at work: by the clock that says more, since one may stand still, and one may be set back."""
+        clock, (said, at) = self._clients.clock, self._said
+        return max(clock.now() - said, round((clock.monotonic() - at) * 1e6))
 
     def _refuse(self, found: Corrections) -> None:
         """Whoever was still for long has lost its turn to all that came meanwhile."""
-        now = self._clients.clock.now()
-        was_still = now - self._said > ALONE
+        now = self._told + round((self._clients.clock.monotonic() - self._said[1]) * 1e6)
+        was_still = self._still() > ALONE
         for at, it in found.claims.items():
             if at == self._first or not (at < self._first or was_still):
                 continue
@@ -95,7 +138,7 @@ class CorrectionClaim:
 
     def _take_back(self, before: CorrectionState | None, found: Corrections) -> None:
         """Nothing if another coordinator is at work on the same correction: it says by itself how that stands."""
-        now, mine = self._clients.clock.now(), self.state.correction
+        now, mine = self._told, self.state.correction
         if any(at < self._first and it.correction == mine and is_at_work(it, now) for at, it in found.claims.items()):
             return
         if before is None:
@@ -110,7 +153,7 @@ def own_name() -> str:
 
 
 def is_at_work(it: CorrectionState, now: int) -> bool:
-    """Whether its coordinator is, as far as it is known here; `now` in µs since 1970."""
+    """Whether its coordinator is, as far as it is known here; `now` in µs since 1970, by Kafka's time."""
     return it.state == APPLYING and it.coordinator != "" and now - it.seen < ALONE and not has_ended(it.coordinator)
 
 

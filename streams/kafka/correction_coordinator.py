@@ -17,8 +17,8 @@ from streams.history.correction.correction_plan import CorrectionPlan, refuse_ot
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.past import Past
 from streams.kafka.clients import Clients
-from streams.kafka.correction_claim import CorrectionClaim, is_at_work
-from streams.kafka.corrections_topic import APPLIED, APPLYING, Corrections, CorrectionState, read_claims
+from streams.kafka.correction_claim import CorrectionClaim
+from streams.kafka.corrections_topic import APPLIED, APPLYING, CorrectionState
 from streams.kafka.step_writer import StepWriter
 
 RecordedLog = Callable[[], AbstractContextManager[Past]]
@@ -42,8 +42,8 @@ class CorrectionCoordinator:
 
     def apply(self, plan: CorrectionPlan) -> int:
         """Returns how many steps were taken. Raises StalePlan, HistoryError, BrokerError and OutcomeTimeout."""
-        known = read_claims(self._clients, self._prefix, self._app.name)
-        self._refuse_another(plan, known)
+        known = self._claim.known(self._app.name)
+        self._refuse_another(plan, known.states)
         before = next((it for it in known.states if it.correction == plan.correction), None)
         stored = {it.correction: it.change for it in known.states}
         stored.setdefault(plan.correction, plan.change)
@@ -85,20 +85,14 @@ class CorrectionCoordinator:
 
             return reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest)
 
-    def _refuse_another(self, plan: CorrectionPlan, known: Corrections) -> None:
+    @staticmethod
+    def _refuse_another(plan: CorrectionPlan, known: Sequence[CorrectionState]) -> None:
         """Of corrections that were stopped, the first is applied to its end first."""
-        for state in takewhile(lambda it: it.correction != plan.correction, known.states):
+        for state in takewhile(lambda it: it.correction != plan.correction, known):
             if state.state == APPLYING:
                 raise StalePlan(
                     f"the correction {state.correction} by {state.by} is not applied to its end: it is at work, or was stopped. "
                     "Apply it again until nothing differs; then make a new plan"
-                )
-        now = self._clients.clock.now()
-        for it in known.claims.values():
-            if is_at_work(it, now):
-                raise StalePlan(
-                    f"the correction {it.correction} is being applied by {it.coordinator}, which was at work "
-                    f"{(now - it.seen) / 1e6:.0f} s ago: let it end"
                 )
 
     def _new_state(self, plan: CorrectionPlan, known: Sequence[CorrectionState]) -> CorrectionState:

@@ -34,8 +34,9 @@ CONFIRMED = 15.0
 class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     """`number` counts the corrections of an application from 1, in their order. `begun` and `seen` in µs since 1970.
 
-    While it is `applying`, its `coordinator` says at `seen` that it is at work. `claim` is the offset of the first state of this
-    coordinator; -1: this is the first one. `open` are calls that a person must see to.
+    While it is `applying`, its `coordinator` says at `seen` that it is at work; of what was read, that is Kafka's own time, which
+    is the same for all machines. `claim` is the offset of this coordinator's first state; -1: this is the first one. `open` are
+    calls that a person must see to.
     """
 
     application: str
@@ -59,10 +60,14 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Corrections(NamedTuple):
-    """Of an application: `states` has the last state of each correction, in their order, and `claims` that of each claim."""
+    """Of an application: `states` has the last state of each correction, in their order, and `claims` that of each claim.
+
+    `now` is Kafka's time of the last record in the topic (µs since 1970).
+    """
 
     states: list[CorrectionState]
     claims: dict[int, CorrectionState]
+    now: int = 0
 
 
 def read_corrections(clients: Clients, prefix: str, application: str) -> list[CorrectionState]:
@@ -79,10 +84,11 @@ def read_claims(clients: Clients, prefix: str, application: str) -> Corrections:
     span = {at: (starts(admin, [at])[at], ends(admin, [at])[at])}
     found: dict[bytes, CorrectionState] = {}
     claims: dict[int, CorrectionState] = {}
+    now = 0
     consumer = clients.consumer("retold-corrections")
     try:
         for message in read_to(consumer, span, clock=clients.clock, timeout=READING):
-            key, offset = message.key() or b"", message.offset() or 0
+            key, offset, now = message.key() or b"", message.offset() or 0, _time(message)
             if message.value() is None:  # taken back
                 found.pop(key, None)
                 claims = {at: it for at, it in claims.items() if it.correction.encode() != key}
@@ -91,7 +97,7 @@ def read_claims(clients: Clients, prefix: str, application: str) -> Corrections:
                 claims[offset if state.claim < 0 else state.claim] = state
     finally:
         consumer.close()
-    return Corrections(sorted(found.values(), key=_order), claims)
+    return Corrections(sorted(found.values(), key=_order), claims, now)
 
 
 def _order(it: CorrectionState) -> tuple[int, int, str]:
@@ -106,8 +112,13 @@ def _read(message: Message) -> CorrectionState | None:
         log.warning("%s@%s is no correction: %s", message.topic(), message.offset(), harmless(str(error)))
         return None
     return msgspec.structs.replace(
-        state, by=harmless(state.by), why=harmless(state.why), coordinator=one_line(state.coordinator)
-    )
+        state, by=harmless(state.by), why=harmless(state.why), coordinator=one_line(state.coordinator),
+        seen=_time(message),
+    )  # fmt: skip
+
+
+def _time(message: Message) -> int:
+    return message.timestamp()[1] * 1000
 
 
 def encode_state(state: CorrectionState, largest: int) -> bytes:
@@ -121,9 +132,14 @@ def encode_state(state: CorrectionState, largest: int) -> bytes:
     return value
 
 
-def write_correction(clients: Clients, prefix: str, state: CorrectionState) -> None:
-    """Returns when the broker has it. Raises BrokerError, and InvalidChange for one that is too large."""
-    _write(clients, prefix, state.correction, encode_state(state, clients.largest))
+def write_correction(clients: Clients, prefix: str, state: CorrectionState) -> int:
+    """Returns its offset, when the broker has it. Raises BrokerError, and InvalidChange for one that is too large."""
+    return _write(clients, prefix, state.correction, encode_state(state, clients.largest))
+
+
+def note_time(clients: Clients, prefix: str, name: str) -> None:
+    """Write a record that says nothing but what time it is for Kafka; `name` is its writer's. Raises BrokerError."""
+    _write(clients, prefix, f"time of {name}", None)
 
 
 def take_back(clients: Clients, prefix: str, correction: str) -> None:
@@ -131,15 +147,19 @@ def take_back(clients: Clients, prefix: str, correction: str) -> None:
     _write(clients, prefix, correction, None)
 
 
-def _write(clients: Clients, prefix: str, correction: str, value: bytes | None) -> None:
+def _write(clients: Clients, prefix: str, correction: str, value: bytes | None) -> int:
     failed: list[KafkaError] = []
+    offsets: list[int] = []
 
-    def delivered(error: KafkaError | None, _message: Message) -> None:
+    def delivered(error: KafkaError | None, message: Message) -> None:
         if error is not None:
             failed.append(error)
+        else:
+            offsets.append(message.offset() or 0)
 
     producer = clients.producer("retold-corrections", delivery=CONFIRMED - 5.0, on_delivery=delivered)
     producer.produce(corrections_topic(prefix), value, correction.encode())
-    if producer.flush(CONFIRMED) or failed:
+    if producer.flush(CONFIRMED) or not offsets:
         why = failed[0].str() if failed else f"no confirmation in {CONFIRMED:.0f} s"
         raise BrokerError(f"the state of a correction could not be written to {corrections_topic(prefix)}: {why}")
+    return offsets[0]

@@ -21,7 +21,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.kafka.clients import Clients
-from tests.simulator.broker import Entry, MemoryBroker, Metadata, Partition, TopicAndPartition
+from tests.simulator.broker import MemoryBroker, Metadata, Partition, TopicAndPartition
+from tests.simulator.memory_message import MemoryMessage
 from tests.simulator.memory_producer import MemoryProducer
 
 
@@ -43,42 +44,6 @@ def clients(
 
 OUTSIDE = -1
 """Told of a partition that does not have the offset that is asked for; nothing more is asked of it until it is sought."""
-
-
-class MemoryMessage:
-    """A record as a consumer gives it, or, without an `entry`, the end of a partition or another error."""
-
-    def __init__(
-        self, topic_partition: TopicAndPartition, offset: int, entry: Entry | None, error: int = KafkaError._PARTITION_EOF
-    ) -> None:
-        self._topic_partition, self._offset, self._entry, self._error = topic_partition, offset, entry, error
-
-    def topic(self) -> str:
-        return self._topic_partition[0]
-
-    def partition(self) -> int:
-        return self._topic_partition[1]
-
-    def offset(self) -> int:
-        return self._offset
-
-    def error(self) -> KafkaError | None:
-        return KafkaError(self._error) if self._entry is None else None
-
-    def key(self) -> bytes | None:
-        return self._entry.key if self._entry else None
-
-    def value(self) -> bytes | None:
-        return self._entry.value if self._entry else None
-
-    def headers(self) -> list[tuple[str, Any]] | None:
-        return (self._entry.headers or None) if self._entry else None
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, self._entry.timestamp if self._entry else -1)
-
-    def __len__(self) -> int:
-        return len(self.value() or b"")
 
 
 class MemoryConsumer:

@@ -16,7 +16,8 @@ from streams.worker.standby import CopyState, Standby
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
 from tests.simulator.broker import MemoryBroker
-from tests.simulator.clients import MemoryConsumer, MemoryMessage
+from tests.simulator.clients import MemoryConsumer
+from tests.simulator.memory_message import MemoryMessage
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 KEYS = [f"a{number}" for number in range(12)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition, murmur2
 
 from tests.simulator.broker import ABORTED, COMMITTED, OPEN, MemoryBroker, Metadata, TopicAndPartition, Transaction
+from tests.simulator.memory_message import MemoryMessage
 
 
 class MemoryProducer:
@@ -20,6 +22,7 @@ class MemoryProducer:
     def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
         self._broker, self._id = broker, options.get("transactional.id")
         self._on_delivery = options.get("on_delivery")
+        self._tells_all = not options.get("delivery.report.only.error", True)
         self.transaction: Transaction | None = None
         self._error: KafkaError | None = None
         """After which the transaction must be aborted, or, if it is fatal, nothing more is possible."""
@@ -28,6 +31,10 @@ class MemoryProducer:
         self._reports: list[Callable[[], None]] = []
         self._fatal: KafkaError | None = None
         """To be raised by the next poll or flush."""
+
+    @property
+    def is_transactional(self) -> bool:
+        return self._id is not None
 
     def is_current(self) -> bool:
         return self._broker.producers.get(self._id or "") is self
@@ -46,8 +53,7 @@ class MemoryProducer:
     def produce(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **_: Any
     ) -> None:
-        if partition < 0:
-            partition = int(murmur2(key or b"", len(self._broker.topics[topic])))
+        topic, partition = self._place(topic, key, partition)
         if self._id is not None:
             if self._error is not None or self.transaction is None:
                 fatal = self._error is not None and self._error.fatal()
@@ -62,7 +68,9 @@ class MemoryProducer:
         if (topic, partition) in self._gaps:
             self._gaps.clear()  # by the abort, after which it counts anew
             return self._refuse(KafkaError._PURGE_QUEUE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
-        self._broker.append((topic, partition), key, value, headers, self.transaction)
+        offset = self._broker.append((topic, partition), key, value, headers, self.transaction)
+        if self._tells_all and self._on_delivery is not None:
+            self._reports.append(partial(self._on_delivery, None, MemoryMessage((topic, partition), offset, None)))
         return None
 
     def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], metadata: Metadata, _timeout: float) -> None:
@@ -103,6 +111,9 @@ class MemoryProducer:
     def flush(self, timeout: float) -> int:
         return self.poll(timeout)
 
+    def _place(self, topic: str, key: bytes | None, partition: int) -> TopicAndPartition:
+        return topic, partition if partition >= 0 else int(murmur2(key or b"", len(self._broker.topics[topic])))
+
     def _end(self, state: str) -> None:
         """Nothing is sent to end a transaction that nobody heard of."""
         self.poll(0)
@@ -135,5 +146,4 @@ class MemoryProducer:
 
     def _report(self, code: int) -> None:
         if self._on_delivery is not None:
-            on_delivery = self._on_delivery
-            self._reports.append(lambda: on_delivery(KafkaError(code), None))
+            self._reports.append(partial(self._on_delivery, KafkaError(code), None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -22,7 +23,8 @@ from streams.kafka.corrections_topic import (
 )
 from tests.simulator.broker import MemoryBroker, Partition
 from tests.simulator.clients import MemoryConsumer, clients
-from tests.simulator.time import VirtualClock
+from tests.simulator.memory_message import MemoryMessage
+from tests.simulator.time import SkewedClock, VirtualClock
 
 
 @pytest.fixture
@@ -122,6 +124,52 @@ def test_a_coordinator_that_was_still_for_long_stops_before_its_next_round(kafka
         with pytest.raises(StalePlan, match="m2-1"):
             look()
     second.look()
+
+
+class Interrupted(MemoryConsumer):
+    """Somebody presses Ctrl-C while it reads."""
+
+    def consume(self, count: int, timeout: float) -> list[MemoryMessage]:
+        raise KeyboardInterrupt
+
+
+def test_a_coordinator_that_is_interrupted_when_it_begins_keeps_nobody_waiting(kafka: MemoryBroker) -> None:
+    """It has written that it is at work, and has not looked yet who else is."""
+    with pytest.raises(KeyboardInterrupt):
+        CorrectionClaim(clients(kafka, Interrupted), "", "m1-1").take(a_state("c1"), None, [])
+    assert told(kafka) == {"c1": (APPLYING, "")}
+    a_claim(kafka, "m2").take(a_state("c1"), None, [])
+
+
+def test_one_that_is_tried_again_and_again_follows_one_that_is_gone(kafka: MemoryBroker) -> None:
+    """Those that came in vain have said nothing that others would wait for."""
+    a_claim(kafka, "m1").take(a_state("c1"), None, [])
+    for number in range(2, 7):
+        kafka.clock.sleep(ALONE / 1e6 / 6)
+        with pytest.raises(StalePlan, match="m1-1, which was at work"):
+            a_claim(kafka, f"m{number}").known("shop")
+    kafka.clock.sleep(ALONE / 1e6 / 6)
+    last = a_claim(kafka, "m7")
+    last.take(a_state("c1"), None, [it.correction for it in last.known("shop").states])
+    assert told(kafka) == {"c1": (APPLYING, "m7-1")}
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_clocks_of_machines_do_not_say_who_is_at_work(hours: int, kafka: MemoryBroker) -> None:
+    """Whether the other machine's clock is ahead or behind: one that is at work goes on, and one that is gone is followed."""
+    other = SkewedClock(kafka.clock)
+    other.step(hours * 3600)
+    first = CorrectionClaim(replace(clients(kafka), clock=other), "", "m1-1")
+    first.take(a_state("c1"), None, [])
+    for _ in range(2):
+        with pytest.raises(StalePlan, match="c1 is being applied by m1-1"):
+            a_claim(kafka, "m2").take(a_state("c1"), None, [])
+        kafka.clock.sleep(30)
+        first.stay()
+    kafka.clock.sleep(ALONE / 1e6 + 1)
+    a_claim(kafka, "m2").take(a_state("c1"), None, [])
+    with pytest.raises(StalePlan, match="m2-1"):
+        first.stay()
 
 
 def test_a_coordinator_that_waits_says_that_it_is_at_work(kafka: MemoryBroker) -> None:

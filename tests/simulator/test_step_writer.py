@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,8 @@ from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.step_writer import STILL, StepWriter
 from tests.simulator.broker import MemoryBroker
-from tests.simulator.clients import MemoryAdmin, MemoryConsumer, MemoryMessage, clients
+from tests.simulator.clients import MemoryAdmin, MemoryConsumer, clients
+from tests.simulator.memory_message import MemoryMessage
 from tests.simulator.memory_producer import MemoryProducer
 from tests.simulator.time import VirtualClock
 
@@ -27,18 +27,6 @@ STEP = CorrectionStep(command="step", namespace="account", entity="a", correctio
 OURS = int(murmur2(b"a", 2))
 MOST = 500
 """Polls, each of a second, after which a test is over: nobody waits for ever."""
-
-
-class ConfirmingProducer(MemoryProducer):
-    """It reports what was delivered too."""
-
-    def produce(self, topic: str, value: bytes | None, key: bytes | None, *others: Any, **more: Any) -> None:
-        super().produce(topic, value, key, *others, **more)
-        at = int(murmur2(key or b"", len(self._broker.topics[topic])))
-        offset = self._broker.partition((topic, at)).end - 1
-        message = SimpleNamespace(topic=lambda: topic, partition=lambda: at, offset=lambda: offset)
-        assert self._on_delivery is not None
-        self._on_delivery(None, message)
 
 
 def a_marker(inbox_next: int) -> bytes:
@@ -70,7 +58,7 @@ class BusyConsumer(MemoryConsumer):
 
 
 def made(kafka: MemoryBroker, consumer: Any, admin: Any = MemoryAdmin) -> Clients:
-    kinds: Mapping[Any, Any] = {Consumer: consumer, Producer: ConfirmingProducer, AdminClient: admin}
+    kinds: Mapping[Any, Any] = {Consumer: consumer, Producer: MemoryProducer, AdminClient: admin}
     return replace(clients(kafka), make=lambda kind, options: kinds[kind](kafka, options))
 
 

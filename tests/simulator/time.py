@@ -41,6 +41,23 @@ class VirtualClock:
         return False
 
 
+class SkewedClock(VirtualClock):
+    """Of one machine: time goes by as everywhere, and what it takes for the time of day may be another one."""
+
+    def __init__(self, base: VirtualClock) -> None:
+        super().__init__()
+        self._base = base
+
+    def now(self) -> int:
+        return self._base.now() + round(self._ahead * 1e6)
+
+    def monotonic(self) -> float:
+        return self._base.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._base.sleep(seconds)
+
+
 class VirtualFlag:
     """As an Event of one thread: nobody sets it while it is waited for."""
 

@@ -29,8 +29,9 @@ from tests.simulator.broker import (
     Transaction,
     refusal,
 )
-from tests.simulator.clients import MemoryAdmin, MemoryConsumer, MemoryMessage
+from tests.simulator.clients import MemoryAdmin, MemoryConsumer
 from tests.simulator.faults import Fault
+from tests.simulator.memory_message import MemoryMessage
 from tests.simulator.memory_producer import MemoryProducer
 
 Record = tuple[bytes | None, bytes | None, Any]
