@@ -229,6 +229,10 @@ SETTINGS = (
         "What a request must show as `Authorization: Bearer …`; it is never shown.", "none", secret=True,
     ),
     Setting(
+        "http_tokens", None, path, "the path of a file",
+        "The file of principals, each with the digest of its token and its rights.", "none",
+    ),
+    Setting(
         "http_origins", None, origins, "origins such as https://shop.example, with commas between, without a path",
         "Origins of front ends elsewhere, whose pages may use the API.", "none",
     ),
@@ -281,12 +285,18 @@ class Config:
     http_host: str
     http_port: int
     http_token: str | None = field(repr=False)
+    http_tokens: Path | None
     http_origins: str | None
     site: Path | None
     http_connections: int
     http_connections_per_peer: int
     http_proxies: str | None
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a server answers only those who show a token."""
+        return self.http_token is not None or self.http_tokens is not None
 
 
 def environment_with(**variables: str) -> dict[str, str]:

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 SETTINGS = ("server.properties", "log4j2.properties", "client.properties", "java.properties")
 OURS: dict[str, tuple[str, ...]] = {
+    "console.secret": (),
+    "console.secret.*": (),
     "broker.lock": (),
     "broker.json": (),
     "broker.json.new": (),

@@ -21,8 +21,8 @@ def own(config: Config, on_progress: Progress = silent, *, lasting: bool = True)
     """The address of a broker that answers. One that is started here ends with the block, or with this process.
 
     RETOLD_BROKER, else one that this project runs already, else Docker if its engine answers, else the embedded one.
-    Once a project has data in one of the last two, that one is used. Whoever sets RETOLD_HTTP_TOKEN has other users on the
-    machine: then it is the embedded one, with a password. `lasting=False`: the data need not be kept. Raises
+    Once a project has data in one of the last two, that one is used. Whoever sets RETOLD_HTTP_TOKEN or RETOLD_HTTP_TOKENS has other
+    users on the machine: then it is the embedded one, with a password. `lasting=False`: the data need not be kept. Raises
     BrokerUnavailable, ConfigError.
     """
     running = config.broker or state.find(config)
@@ -33,7 +33,7 @@ def own(config: Config, on_progress: Progress = silent, *, lasting: bool = True)
         with docker.start(config.state, on_progress, lasting=lasting) as address:
             yield address
     else:
-        protected = config.http_token is not None
+        protected = config.needs_token
         with embedded.start(config.state, java=config.java, on_progress=on_progress, protected=protected) as broker:
             yield broker.address
 
@@ -67,4 +67,4 @@ def no_answer_error(config: Config, address: str, error: BrokerUnavailable) -> B
 
 
 def _in_docker(config: Config) -> bool:
-    return docker.holds_data(config.state) or (config.http_token is None and docker.answers())
+    return docker.holds_data(config.state) or (not config.needs_token and docker.answers())

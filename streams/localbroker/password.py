@@ -78,10 +78,10 @@ def access_sentence(config: Config) -> str | None:
             "It has a password, which commands in this project find. Other clients: `kcat -F "
             f"{client_file(config.state)}`, or Kafka's tools with `--command-config {java_file(config.state)}`."
         )
-    if config.http_token is not None:
+    if config.needs_token:
         return (
-            "It has no password, though RETOLD_HTTP_TOKEN is set: it was started without, or in Docker. Every user of this machine "
-            "can read and change its topics."
+            "It has no password, though RETOLD_HTTP_TOKEN or RETOLD_HTTP_TOKENS is set: it was started without, or in Docker. "
+            "Every user of this machine can read and change its topics."
         )
     return (
         "It has no password: every user of this machine can read and change its topics. With RETOLD_HTTP_TOKEN set, it has one."

@@ -56,10 +56,10 @@ def _no_listener(number: int) -> ConfigError:
 
 
 def _refuse_strangers(config: Config, host: str, what: str) -> None:
-    if config.http_token is None and not _is_loopback(host):
+    if not config.needs_token and not _is_loopback(host):
         raise ConfigError(
             f"{what} is {host!r}, which other machines reach, and there is no token: everyone could read and "
-            "publish. Set RETOLD_HTTP_TOKEN, or leave the host at 127.0.0.1"
+            "publish. Set RETOLD_HTTP_TOKEN or RETOLD_HTTP_TOKENS, or leave the host at 127.0.0.1"
         )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.server.http.console_cookie import SECONDS, cookie_value, is_cookie_good
+from streams.config import load
+from streams.server.access.principal import with_every_right
+from streams.server.access.principals import Principals
+from streams.server.http.console_cookie import SECONDS, cookie_holder, cookie_value
 from streams.server.pages.login import local_path
 from tests.applications import shop
 from tests.support.html_page import HtmlPage
@@ -19,6 +23,13 @@ from tests.unit.test_server_errors import assert_problem
 
 TOKEN = "correct-horse-battery"
 SECRET = TOKEN.encode()
+HOLDER = with_every_right("token", TOKEN)
+
+
+def is_good(value: str, now: float, secret: bytes = SECRET, token: str = TOKEN) -> bool:
+    """Whether a server with this secret and this token takes the cookie."""
+    principals = Principals(replace(load({}), http_token=token), shop.app())
+    return cookie_holder(secret, value, principals, now) is not None
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +56,7 @@ def test_a_browser_is_sent_to_log_in_and_comes_back(browser: httpx.Client) -> No
     [form] = HtmlPage(browser.get(got.headers["location"]).text).forms
     wrong = browser.post(form.action, data={**form.fields, "token": f"{TOKEN}x"})
     assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
-    assert "not this server's token" in HtmlPage(wrong.text).text
+    assert "no token of this server" in HtmlPage(wrong.text).text
     right = browser.post(form.action, data={**form.fields, "token": TOKEN})
     assert (right.status_code, right.headers["location"]) == (303, "/rows/order?status=paid")
     page = page_of(browser.get(right.headers["location"]))
@@ -59,7 +70,7 @@ def test_the_cookie_is_for_this_server_alone(browser: httpx.Client) -> None:
     assert far.startswith("__Host-retold=")
     assert far.endswith("; Secure")
     assert TOKEN not in far
-    plain = {"Host": "shop.example", "Cookie": f"retold={cookie_value(SECRET, 2e9)}"}
+    plain = {"Host": "shop.example", "Cookie": f"retold={cookie_value(SECRET, HOLDER, 2e9)}"}
     assert browser.get("/rows", headers=plain).status_code == 303, "without TLS it is this machine's alone"
 
 
@@ -102,19 +113,20 @@ def test_a_decision_by_a_cookie_comes_from_own_pages_alone(browser: httpx.Client
 
 def test_a_cookie_ends(server: MemoryServer) -> None:
     """After twelve hours, and with another token."""
-    value = cookie_value(SECRET, 1_000.0)
-    assert is_cookie_good(SECRET, value, 1_000.0 + SECONDS - 1)
-    assert not is_cookie_good(SECRET, value, 1_000.0 + SECONDS)
-    assert not is_cookie_good(b"another token of 16", value, 1_000.0)
+    value = cookie_value(SECRET, HOLDER, 1_000.0)
+    assert is_good(value, 1_000.0 + SECONDS - 1)
+    assert not is_good(value, 1_000.0 + SECONDS)
+    assert not is_good(value, 1_000.0, token="another token of 16")
+    assert not is_good(value, 1_000.0, secret=b"another secret of 17")
 
 
 @given(st.text(max_size=90))
 def test_no_other_cookie_is_taken(text: str) -> None:
     """Whatever somebody makes up; nor one whose time was changed."""
-    until, _, signature = cookie_value(SECRET, 1_000.0).partition(".")
-    assert not is_cookie_good(SECRET, text, 1_000.0)
-    assert not is_cookie_good(SECRET, f"{int(until) + 1}.{signature}", 1_000.0)
-    assert not is_cookie_good(SECRET, f"{until}.{text}", 1_000.0) or text == signature
+    until, name, signature = cookie_value(SECRET, HOLDER, 1_000.0).split(".")
+    assert not is_good(text, 1_000.0)
+    assert not is_good(f"{int(until) + 1}.{name}.{signature}", 1_000.0)
+    assert not is_good(f"{until}.{name}.{text}", 1_000.0) or text == signature
 
 
 @pytest.mark.parametrize(

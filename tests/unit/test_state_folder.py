@@ -88,7 +88,7 @@ def test_it_is_said_who_has_access(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
     config = settings(tmp_path, "")
     assert "every user of this machine" in (access_sentence(config) or "")
-    assert "RETOLD_HTTP_TOKEN is set" in (access_sentence(replace(config, http_token="x" * 16)) or "")
+    assert "RETOLD_HTTP_TOKENS is set" in (access_sentence(replace(config, http_token="x" * 16)) or "")
     assert access_sentence(replace(config, broker="example.org:9")) is None
     password.set_up(tmp_path, "127.0.0.1:7")
     said = access_sentence(config) or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from streams.server.http import (
     branches,
@@ -32,6 +32,7 @@ from streams.server.http.cross_origin import allow_origins, origins_of
 from streams.server.http.guard import SITE_PATH, Guard
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
+from streams.server.http.route_rights import permitting
 from streams.server.pages.console import Console
 from streams.server.pages.site_files import SiteFiles, site_route
 
@@ -52,7 +53,7 @@ def http_app(parts: ServerParts) -> FastAPI:
         redirect_slashes=False,
     )
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
-    endpoints = write.endpoints_of(parts)
+    endpoints, permitted = write.endpoints_of(parts), [Depends(permitting(parts))]
     for router in (
         overview.routes(parts),  # GET /, /rows, /projections
         write.routes(parts, endpoints),  # POST /events/TYPE
@@ -73,17 +74,16 @@ def http_app(parts: ServerParts) -> FastAPI:
         problem_pages.routes(),  # GET /-/problems, /-/problems/NAME
         registry.routes(parts),  # GET /schemas, /subjects, /config
     ):
-        api.include_router(router)
+        api.include_router(router, dependencies=permitted)
     if parts.config.site is not None:
         api.include_router(site_route())
         api.mount(SITE_PATH.rstrip("/"), SiteFiles(parts.config.site))
     problems.install(api)
-    openapi.install(api, parts.app, token=parts.config.http_token is not None)
+    openapi.install(api, parts.app, token=parts.principals.needs_token)
     api.add_middleware(Console, parts=parts)
     origins = origins_of(parts.config)
-    api.add_middleware(
-        Guard, token=parts.config.http_token, host=parts.config.http_host, metrics=metrics, origins=origins
-    )
+    host, secret = parts.config.http_host, parts.console_secret
+    api.add_middleware(Guard, principals=parts.principals, secret=secret, host=host, metrics=metrics, origins=origins)
     if origins:
         allow_origins(api, origins)
     return api

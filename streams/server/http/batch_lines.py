@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from streams.errors import InvalidEvent
 from streams.prepared_event import prepare
+from streams.server.access.principal import Principal, Right
+from streams.server.http.access_checks import require
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem, problem_of
 from streams.server.http.requests import LINES, PublishRequest, cloud_event, kind_of, read_json
@@ -26,6 +28,7 @@ class BatchLine(NamedTuple):
     endpoint: EventEndpoint | None
     field: str = ""
     detail: str = ""
+    status: int = 422
 
     @property
     def error(self) -> dict[str, Any]:
@@ -48,19 +51,20 @@ def lines_of(kind: str, body: bytes) -> list[tuple[int, bytes | Any]]:
 
 
 def checked_lines(
-    parts: ServerParts, endpoints: Mapping[str, EventEndpoint], kind: str, body: bytes
+    parts: ServerParts, endpoints: Mapping[str, EventEndpoint], kind: str, body: bytes, principal: Principal
 ) -> Iterator[BatchLine]:
-    """Each line, checked as far as that is possible before it is published."""
+    """Each line, checked as far as that is possible before it is published; also whether this principal may publish it."""
     for number, given in lines_of(kind, body):
         try:
             event_type, asked, key = _asked(kind, given)
             endpoint = endpoints.get(event_type)
             if endpoint is None:
                 raise InvalidEvent(unknown_event(parts, event_type), "type")
+            require(principal, Right("publish", event_type))
             yield BatchLine(number, _checked(parts, endpoint, asked, key), endpoint)
         except (InvalidEvent, Problem) as error:
             problem = problem_of(error)
-            yield BatchLine(number, None, None, problem.field, problem.detail)
+            yield BatchLine(number, None, None, problem.field, problem.detail, 403 if problem.status == 403 else 422)
 
 
 def _asked(kind: str, given: bytes | Any) -> tuple[str, PublishRequest, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -32,18 +32,18 @@ def routes(parts: ServerParts) -> APIRouter:
         if len(parts.watching) >= MOST_STREAMS:
             raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return EventSourceResponse(_lines(parts), headers=headers)
+        return EventSourceResponse(_lines(parts, request.state.lasts), headers=headers)
 
     return router
 
 
-async def _lines(parts: ServerParts) -> AsyncIterator[bytes]:
-    """One event at once, and then one for whatever has changed since the one before."""
+async def _lines(parts: ServerParts, lasts: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """One event at once, and then one for whatever has changed since the one before; as long as its client may watch."""
     model, watching = parts.model, object()
     parts.watching.add(watching)
     try:
         told, silent = None, 0.0
-        while not parts.stopping.is_set():
+        while not parts.stopping.is_set() and lasts():
             if (now := _standing(model)) != told:
                 told, silent = now, 0.0
                 yield format_sse_event(retry=RETRY, data_str=to_json({"positions": _positions(model)}).decode())

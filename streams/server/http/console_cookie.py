@@ -1,31 +1,48 @@
-"""The cookie of a browser that has shown the server's token: it says until when, signed with the token.
+"""The cookie of a browser that has shown a token: it says whose, and until when, signed with the server's secret.
 
-Nothing is kept: each server that has the token takes the cookie, and another token ends all of them.
+Nothing is kept: each server that has the secret takes the cookie, and another token of that principal ends it.
 """
 
 from __future__ import annotations
 
 import hmac
 from hashlib import sha256
+from typing import NamedTuple
+
+from streams.server.access.principal import Principal
+from streams.server.access.principals import Principals
 
 NAME, LOCAL_NAME = "__Host-retold", "retold"
 """A browser takes the first over TLS alone; on this machine there is none."""
 SECONDS = 12 * 3_600
-PURPOSE = b"retold console cookie v1:"
+PURPOSE = b"retold console cookie v2:"
 
 
-def cookie_value(token: bytes, now: float) -> str:
+class CookieHolder(NamedTuple):
+    """`until` in s since 1970."""
+
+    principal: Principal
+    until: int
+
+
+def cookie_value(secret: bytes, principal: Principal, now: float) -> str:
     """`now` in s since 1970."""
     until = str(int(now) + SECONDS)
-    return f"{until}.{_signature(token, until)}"
+    return f"{until}.{principal.name}.{_signature(secret, principal, until)}"
 
 
-def is_cookie_good(token: bytes, value: str, now: float) -> bool:
-    until, _, signature = value.partition(".")
+def cookie_holder(secret: bytes, value: str, principals: Principals, now: float) -> CookieHolder | None:
+    """Whose it is; None for one that was made up, that has ended, or whose principal has another token now."""
+    until, _, rest = value.partition(".")
+    name, _, signature = rest.rpartition(".")
     if not (until.isascii() and until.isdigit() and len(until) <= 12):
-        return False
-    expected = _signature(token, until)
-    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")) and now < int(until)
+        return None
+    principal = principals.named(name)
+    if principal is None:
+        return None
+    expected = _signature(secret, principal, until)
+    good = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+    return CookieHolder(principal, int(until)) if good and now < int(until) else None
 
 
 def set_cookie(name: str, value: str, seconds: int) -> str:
@@ -34,5 +51,6 @@ def set_cookie(name: str, value: str, seconds: int) -> str:
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
 
 
-def _signature(token: bytes, until: str) -> str:
-    return hmac.new(token, PURPOSE + until.encode(), sha256).hexdigest()
+def _signature(secret: bytes, principal: Principal, until: str) -> str:
+    content = f"{until}.{principal.name}.{principal.digest.hex()}".encode()
+    return hmac.new(secret, PURPOSE + content, sha256).hexdigest()

@@ -17,6 +17,7 @@ from streams.errors import UNREADABLE_JSON, InvalidEvent, did_you_mean
 from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.kafka.parked_checks import answer_value, first_at
 from streams.server.http import overview_spec
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import STOPS, ready
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -74,7 +75,7 @@ def routes(parts: ServerParts) -> APIRouter:
         asked = _document(await read_body(request, parts.config.max_event_bytes))
         seconds = wait_of(request)
         ready(parts)
-        who = request.state.principal
+        who = principal_of(request).name
         sent = await in_thread(parts.pools.publishing, _send, parts, at, what, asked, who)
         return await _followed(parts, what, sent, WAIT if seconds is None else seconds)
 

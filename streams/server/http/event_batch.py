@@ -11,7 +11,9 @@ from fastapi.responses import Response
 
 from streams.errors import StreamsError
 from streams.receipt import Receipt, publish_outcome
+from streams.server.access.principal import Principal
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import STOPS, ready, up_to_date
 from streams.server.http.batch_lines import BatchLine, checked_lines
 from streams.server.http.parameters import known_params
@@ -45,7 +47,7 @@ def routes(parts: ServerParts, endpoints: Mapping[str, EventEndpoint]) -> APIRou
             up_to_date(parts)  # as for one event
         elif seconds is not None:
             ready(parts)
-        lines = await in_thread(parts.pools.memory, _checked, parts, endpoints, kind, body)
+        lines = await in_thread(parts.pools.memory, _checked, parts, endpoints, kind, body, principal_of(request))
         if not skips:
             _refuse_bad(lines)
         sent = await in_thread(parts.pools.publishing, _publish, request, lines)
@@ -71,13 +73,19 @@ def _refuse_headers_of_one(request: Request) -> None:
             raise Problem(400, f"the header {name} is about the row of one event; a batch has several", field=name)
 
 
-def _checked(parts: ServerParts, endpoints: Mapping[str, EventEndpoint], kind: str, body: bytes) -> list[BatchLine]:
-    return [*checked_lines(parts, endpoints, kind, body)]
+def _checked(
+    parts: ServerParts, endpoints: Mapping[str, EventEndpoint], kind: str, body: bytes, principal: Principal
+) -> list[BatchLine]:
+    return [*checked_lines(parts, endpoints, kind, body, principal)]
 
 
 def _refuse_bad(lines: Iterable[BatchLine]) -> None:
-    """Raises a 422 problem that names every line that may not be published."""
-    bad = [line.error for line in lines if line.wanted is None]
+    """Raises a 422 problem that names every line that may not be published; a 403 problem if a right is all that is missing."""
+    refused = [line for line in lines if line.wanted is None]
+    bad = [line.error for line in refused]
+    if bad and all(line.status == 403 for line in refused):
+        detail = f"nothing was published; line {bad[0]['line']}: {bad[0]['detail']}"
+        raise Problem(403, detail, kind="missing-right", errors=bad)
     if bad:
         first, count = bad[0], "one line is" if len(bad) == 1 else f"{len(bad)} lines are"
         detail = f"nothing was published, since {count} no event; line {first['line']}: {first['detail']}"
@@ -138,4 +146,4 @@ def _published(sent: tuple[BatchLine, Receipt | Problem]) -> dict[str, Any]:
 
 
 def _refused(line: BatchLine) -> dict[str, Any]:
-    return {**line.error, "status": 422}
+    return {**line.error, "status": line.status}

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from streams.engine.times import from_micros
 from streams.history.recorded_event import OrderKey
 from streams.server.http import overview_spec
+from streams.server.http.access_checks import principal_of, some_namespaces
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
@@ -30,7 +31,7 @@ def routes(parts: ServerParts) -> APIRouter:
 
     @router.get("/events", response_class=Response, openapi_extra=overview_spec.event_list(), summary="What was handled")
     async def events(request: Request) -> Response:
-        return await _listed(request, parts, None)
+        return await _listed(request, parts, some_namespaces(principal_of(request), parts, "read", "events/"))
 
     @router.get(
         "/events/{namespace}", response_class=Response, openapi_extra=overview_spec.event_list(),
@@ -38,13 +39,14 @@ def routes(parts: ServerParts) -> APIRouter:
     )  # fmt: skip
     async def of_namespace(request: Request, namespace: str) -> Response:
         known_namespace(parts, namespace)
-        return await _listed(request, parts, namespace)
+        return await _listed(request, parts, [namespace])
 
     return router
 
 
-async def _listed(request: Request, parts: ServerParts, namespace: str | None) -> Response:
-    query = _query(request.query_params.multi_items(), namespace)
+async def _listed(request: Request, parts: ServerParts, namespaces: list[str] | None) -> Response:
+    """None: all namespaces."""
+    query = _query(request.query_params.multi_items(), namespaces)
     model = ready(parts)
     await at_least(request, model, KINDS)
     return await in_thread(parts.pools.memory, _page, request, parts, query)
@@ -52,7 +54,7 @@ async def _listed(request: Request, parts: ServerParts, namespace: str | None) -
 
 def _page(request: Request, parts: ServerParts, query: EventQuery) -> Response:
     model = parts.model
-    partitions = model.partitions(None if query.namespace is None else [query.namespace])
+    partitions = model.partitions(query.namespaces)
     at = standing(model, KINDS, partitions)  # before the events, so that the position is never ahead of them
     with model.reading() as db:
         found = event_page(db, query)
@@ -81,7 +83,7 @@ def _members(it: ListedEvent) -> dict[str, Any]:
     }
 
 
-def _query(pairs: Iterable[tuple[str, str]], namespace: str | None) -> EventQuery:
+def _query(pairs: Iterable[tuple[str, str]], namespaces: list[str] | None) -> EventQuery:
     given = known_params(pairs, *FILTERS, *OURS)
     outcome = given.get("outcome")
     if outcome is not None and outcome not in OUTCOMES:
@@ -90,4 +92,4 @@ def _query(pairs: Iterable[tuple[str, str]], namespace: str | None) -> EventQuer
         raise Problem(422, f"outcome is {outcome[:80]!r}; {expected} was expected", field="outcome")
     last = cursor_in(given, tuple[int, str, int, int])
     before = None if last is None else OrderKey(*last)
-    return EventQuery(limit_in(given), namespace, given.get("type"), given.get("key"), given.get("id"), outcome, before)
+    return EventQuery(limit_in(given), namespaces, given.get("type"), given.get("key"), given.get("id"), outcome, before)

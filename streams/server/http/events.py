@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.data import namespace_of
 from streams.history.recorded_event import NamespacePartition
+from streams.server.access.principal import Principal, Right
 from streams.server.http import openapi
+from streams.server.http.access_checks import missing, principal_of
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -29,6 +33,8 @@ def routes(parts: ServerParts) -> APIRouter:
         summary="What became of an event",
     )  # fmt: skip
     async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
+        principal = principal_of(request)
+        _refuse(principal, namespace, [name for name in parts.app.event_types() if namespace_of(name) == namespace])
         model = ready(parts)
         at, number = _parsed(parts, namespace, partition, offset)
         known_params(request.query_params.multi_items(), "_min_position")
@@ -36,6 +42,7 @@ def routes(parts: ServerParts) -> APIRouter:
         became = model.became(at, number)
         if became is None or became.key is None:
             became = await in_thread(parts.pools.kafka, _look, parts, at, number, became)
+        _refuse(principal, namespace, [became.event_type or ""])
         body: dict[str, Any] = {
             "type": became.event_type, "key": became.key, "id": became.id,
             "namespace": namespace, "partition": at[1], "offset": number, **outcome_of(became),
@@ -45,6 +52,13 @@ def routes(parts: ServerParts) -> APIRouter:
         return answer(request, body, standing(model, ["table"], [at]))
 
     return router
+
+
+def _refuse(principal: Principal, namespace: str, types: Iterable[str]) -> None:
+    """Raises a 403 problem. Whoever may publish an event may see what became of it."""
+    reading = Right("read", f"events/{namespace}")
+    if not (principal.may(reading) or principal.some("publish", "", types)):
+        raise missing(principal, reading, Right("publish", f"{namespace}.…"))
 
 
 def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> tuple[NamespacePartition, int]:

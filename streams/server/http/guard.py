@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import time
+from functools import partial
+from math import inf
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.server.access.principal import Principal
+from streams.server.access.principals import Principals
 from streams.server.connections import ALWAYS_ANSWERED
-from streams.server.http.console_cookie import LOCAL_NAME, NAME, is_cookie_good
+from streams.server.http.console_cookie import LOCAL_NAME, NAME, cookie_holder
 from streams.server.http.metrics import Metrics
 from streams.server.http.paths import escaped_path
 from streams.server.http.problems import Problem, is_stream, problem_of
@@ -23,24 +26,24 @@ from streams.server.pages.html_accept import prefers_html
 LONGEST_ADDRESS = 8 * 1024
 """Bytes of path and parameters."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-TOKEN_HOLDER, LOCAL = "token", "loopback"
-
-
 LOGIN, STATIC_PATH, SITE_PATH = "/-/login", "/-/static/", "/app/"
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Guard:
-    """Without a token only this machine has access, and only by a loopback name in the Host header.
+    """Without tokens only this machine has access, and only by a loopback name in the Host header.
 
     Otherwise a web page could point its own host name here (DNS rebinding), and a browser would give it our answers.
+    `secret` is what cookies are signed with. Routes find who asks in `request.state.principal` (None: nobody that is known), and
+    in `request.state.lasts` whether that is still so.
     """
 
     def __init__(
-        self, app: ASGIApp, token: str | None, host: str, metrics: Metrics, origins: frozenset[str] = frozenset()
-    ) -> None:
+        self, app: ASGIApp, principals: Principals, secret: bytes, host: str, metrics: Metrics,
+        origins: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         self._app, self._metrics, self._origins = app, metrics, origins
-        self._expected = None if token is None else token.encode()
+        self._principals, self._secret = principals, secret
         self._hosts = LOOPBACK | {host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,39 +77,46 @@ class Guard:
             self._metrics.answered(method, scope, status, time.perf_counter() - began)
 
     def _check(self, request: Request) -> None:
-        """Raises a problem for a wrong host, or a missing or wrong token, which the answer does not distinguish."""
+        """Finds out who asks. Raises a problem for a wrong host, or for nobody that is known, whatever the reason."""
         size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
         if size > LONGEST_ADDRESS:
             raise Problem(414, f"the address has {size} bytes; at most {LONGEST_ADDRESS} are taken", kind="address-too-long")
-        request.state.trusted = self._expected is None
-        request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
-        if self._expected is None:
-            name = _host_name(request)
-            if name not in self._hosts:
-                raise Problem(
-                    421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
-                    "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
-                )  # fmt: skip
-        else:
-            path = request.scope["path"]
-            kind, shown = _credentials(request.headers.get("authorization", ""))
-            taken = kind == "bearer" or (kind == "basic" and is_registry(path))
-            request.state.trusted = hmac.compare_digest(shown, self._expected) and taken
-            if not request.state.trusted and shown == b"":
-                request.state.trusted = self._has_cookie(request)
-            if not request.state.trusted and not _is_open(path):
-                if request.method == "GET" and prefers_html(request.headers.get("accept", "")):
-                    raise Problem(303, "log in first", headers={"Location": login_url(request), "Vary": "Accept"})
-                raise Problem(
-                    401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected; "
-                    "a schema registry's client may show the token as the password of HTTP Basic",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )  # fmt: skip
+        principal, until = self._local(request), inf
+        if self._principals.needs_token:
+            principal, until = self._shown(request)
+        request.state.principal = principal
+        request.state.lasts = partial(self._lasts, principal, until)
+        if principal is None and not _is_open(request.scope["path"]):
+            if request.method == "GET" and prefers_html(request.headers.get("accept", "")):
+                raise Problem(303, "log in first", headers={"Location": login_url(request), "Vary": "Accept"})
+            raise Problem(
+                401, "the header `Authorization: Bearer …` with a token of this server was expected; a schema registry's client "
+                "may show the token as the password of HTTP Basic", headers={"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
 
-    def _has_cookie(self, request: Request) -> bool:
-        """Whether a browser has shown the token before. Without TLS that counts on this machine alone."""
-        value = request.cookies.get(LOCAL_NAME if is_local(request) else NAME, "")
-        return self._expected is not None and is_cookie_good(self._expected, value, time.time())
+    def _local(self, request: Request) -> Principal | None:
+        """Who asks where no token is needed. Raises a 421 problem for a host that is not this machine's."""
+        local, name = self._principals.local(), _host_name(request)
+        if local is not None and name not in self._hosts:
+            raise Problem(
+                421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
+                "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
+            )  # fmt: skip
+        return local
+
+    def _shown(self, request: Request) -> tuple[Principal | None, float]:
+        """Whose token or cookie it is, and until when (s since 1970). Without TLS a cookie counts on this machine alone."""
+        kind, shown = _credentials(request.headers.get("authorization", ""))
+        if shown == b"":
+            value = request.cookies.get(LOCAL_NAME if is_local(request) else NAME, "")
+            holder = cookie_holder(self._secret, value, self._principals, time.time())
+            return (None, 0.0) if holder is None else holder
+        taken = kind == "bearer" or (kind == "basic" and is_registry(request.scope["path"]))
+        return self._principals.of_token(shown) if taken else None, inf
+
+    def _lasts(self, principal: Principal | None, until: float) -> bool:
+        """Whether it still has the token and the rights that it had: what takes long ends when that is over."""
+        return principal is not None and time.time() < until and self._principals.is_current(principal)
 
 
 def _is_open(path: str) -> bool:

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.errors import BrokerError
 from streams.kafka.alarms import worst
+from streams.server.access.principal import ADMIN
 from streams.server.http.metrics import Metrics
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -75,7 +76,7 @@ def _add_probes(router: APIRouter, parts: ServerParts) -> None:
     async def health(request: Request) -> Response:
         found = all_checks(parts)
         body: dict[str, Any] = {"state": worst(found)}
-        if request.state.trusted:
+        if (principal := request.state.principal) is not None and principal.may(ADMIN):
             body["checks"] = [asdict(each) for each in found if each.state != "good"]
         if body["state"] == "bad":
             raise Problem(503, "the application needs an operator; /-/status says why", headers=RETRY_AFTER, **body)

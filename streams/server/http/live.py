@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -67,7 +67,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     model = ready(parts)
     refuse_new(model, namespace)
     partitions = model.partitions([namespace]) if key is None else [model.partition_of(namespace, key)]
-    stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin))
+    stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin), request.state.lasts)
     if len(parts.watching) >= MOST_STREAMS:
         raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
     headers = {**standing(model, ("log",), partitions).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -122,12 +122,16 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
 
 
 class Stream:
-    """One client's stream. It has no queue: it reads from the read model's file at its own pace."""
+    """One client's stream. It has no queue: it reads from the read model's file at its own pace.
+
+    It ends when `lasts` says that its client has not the token or the rights any more that it had.
+    """
 
     def __init__(
-        self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int]
-    ) -> None:
-        self._parts, self._partitions, self._key, self._at = parts, partitions, key, begin
+        self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int],
+        lasts: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._parts, self._partitions, self._key, self._at, self._lasts = parts, partitions, key, begin, lasts
 
     async def lines(self) -> AsyncIterator[bytes]:
         self._parts.watching.add(self)
@@ -136,6 +140,8 @@ class Stream:
             silent = 0.0
             while not self._parts.stopping.is_set():
                 events = await self._next()
+                if not self._lasts():
+                    return
                 if text := b"".join(self._line(event) for event in events):
                     yield text
                 if events:

@@ -17,7 +17,9 @@ from streams.engine.times import from_micros
 from streams.kafka.status import NamespaceStatus
 from streams.query.filters import operators_of
 from streams.query.row_fields import KEY, fields_of
+from streams.server.access.principal import ADMIN, Principal, Right
 from streams.server.http import overview_spec
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import latest
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -45,13 +47,14 @@ def routes(parts: ServerParts) -> APIRouter:
     @router.get("/", response_class=Response, openapi_extra=overview_spec.overview(), summary="What there is, and how it goes")
     async def overview(request: Request) -> Response:
         known_params(request.query_params.multi_items())
-        return latest(await in_thread(parts.pools.memory, _overview, parts))
+        return latest(await in_thread(parts.pools.memory, _overview, parts, principal_of(request)))
 
     @router.get("/rows", response_class=Response, openapi_extra=overview_spec.table_list(), summary="The tables that there are")
     async def tables(request: Request) -> Response:
         known_params(request.query_params.multi_items())
         sizes = await in_thread(parts.pools.memory, parts.model.sizes)
-        found = [_table(space.name, sizes, space.row_type) for space in parts.app.namespaces]
+        spaces, principal = parts.app.namespaces, principal_of(request)
+        found = [_table(it.name, sizes, it.row_type) for it in spaces if principal.may(Right("read", f"rows/{it.name}"))]
         return latest({"tables": found})
 
     @router.get(
@@ -60,7 +63,7 @@ def routes(parts: ServerParts) -> APIRouter:
     )  # fmt: skip
     async def projections(request: Request) -> Response:
         known_params(request.query_params.multi_items())
-        model = parts.model
+        model, principal = parts.model, principal_of(request)
         sizes = await in_thread(parts.pools.memory, model.sizes)
         found = [
             {
@@ -68,6 +71,7 @@ def routes(parts: ServerParts) -> APIRouter:
                 "fault": model.stopped.get(it.name), "rebuilding": model.rebuilding.get(it.name),
             }
             for it in parts.app.projections
+            if principal.may(Right("read", f"projections/{it.name}"))
         ]  # fmt: skip
         return latest({"projections": found})
 
@@ -88,16 +92,18 @@ def table_fields(row_type: type[Record]) -> dict[str, Any]:
     }
 
 
-def _overview(parts: ServerParts) -> dict[str, Any]:
-    """It counts rows, so it runs in a thread."""
+def _overview(parts: ServerParts, principal: Principal) -> dict[str, Any]:
+    """What the principal has any right to. It counts rows, so it runs in a thread."""
     app, sizes, figures = parts.app, parts.model.sizes(), _figures(parts)
+    seen_spaces = [space for space in app.namespaces if _sees(principal, space.name)]
+    names = {space.name for space in seen_spaces}
     status = parts.observed.status
     seen = {} if status is None else {space.name: space for space in status.namespaces}
     return {
         "application": app.name,
         "version": version("retold"),
         "links": LINKS,
-        "checks": [asdict(each) for each in all_checks(parts) if each.state != "good"],
+        "checks": [asdict(each) for each in all_checks(parts) if each.state != "good"] if principal.may(ADMIN) else [],
         "namespaces": [
             {
                 "name": space.name,
@@ -106,11 +112,21 @@ def _overview(parts: ServerParts) -> dict[str, Any]:
                 "rows": sizes.get(space.name),
                 **_counts(figures.get(space.name, StoreFigures()), seen.get(space.name)),
             }
-            for space in app.namespaces
+            for space in seen_spaces
         ],
-        "flow": {name: list(out) for name, out in app.flow().items()},
-        "views": [view.path for view in app.views],
+        "flow": {
+            name: [it for it in out if namespace_of(it) in names]
+            for name, out in app.flow().items()
+            if namespace_of(name) in names
+        },
+        "views": [view.path for view in app.views if principal.may(Right("read", f"views/{view.path.strip('/')}"))],
     }
+
+
+def _sees(principal: Principal, namespace: str) -> bool:
+    """Whether it may see anything of a namespace."""
+    rights = (Right("read", f"rows/{namespace}"), Right("read", f"events/{namespace}"), Right("operate", namespace))
+    return any(map(principal.may, rights))
 
 
 def _figures(parts: ServerParts) -> dict[str, StoreFigures]:

@@ -19,6 +19,8 @@ from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
 from streams.query.declared_indexes import TableIndex
 from streams.receipt import Receipt
+from streams.server.access.console_secret import console_secret
+from streams.server.access.principals import Principals
 from streams.server.connections import Connections
 from streams.server.http.pools import Pools
 from streams.server.readmodel.known_outcome import KnownOutcome
@@ -95,6 +97,14 @@ class ServerParts:
 
     def __post_init__(self) -> None:
         _ = self.code  # of the code that was loaded, and not of what may lie there later
+
+    @cached_property
+    def principals(self) -> Principals:
+        return Principals(self.config, self.app)
+
+    @cached_property
+    def console_secret(self) -> bytes:
+        return console_secret(self.config)
 
     @cached_property
     def past_codec(self) -> UnhandledTypes:

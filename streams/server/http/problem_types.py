@@ -78,6 +78,11 @@ PROBLEM_TYPES: Final = (
         "Connect without it: from now on, or with `_from=beginning` from the first event on.",
     ),
     ProblemType(
+        "missing-right", 403, "A right that this token does not have",
+        "The principal whose token was shown may not do this. `right` names what is missing.",
+        "Ask whoever keeps the tokens of the server for that right, or use another token.",
+    ),
+    ProblemType(
         "address-too-long", 414, "An address that is too long",
         "Path and parameters of the request have more than 8 KiB.",
         "Ask with fewer or shorter filters, or in several requests.",

@@ -60,7 +60,7 @@ async def answer_rows(
 ) -> Response:
     """`open_rows` and `still` raise problems: the second one if what was answered from is not there any more."""
     if asked.all_rows:
-        return await stream_rows(parts, asked, open_rows)
+        return await stream_rows(parts, asked, open_rows, request.state.lasts)
     return await in_thread(parts.pools.memory, _page, request, parts, asked, open_rows, still)
 
 
@@ -72,7 +72,7 @@ def _page(request: Request, parts: ServerParts, asked: ListRequest, open_rows: O
     return list_answer(request, asked, found, opened.at, opened.unreadable, timing)
 
 
-async def stream_rows(parts: ServerParts, asked: ListRequest, open_rows: Open) -> Response:
+async def stream_rows(parts: ServerParts, asked: ListRequest, open_rows: Open, lasts: Callable[[], bool]) -> Response:
     """`open_rows` raises problems. Raises a 503 problem if too many run, or if their first row is not found in time."""
     held = ExitStack()
     try:
@@ -82,7 +82,7 @@ async def stream_rows(parts: ServerParts, asked: ListRequest, open_rows: Open) -
         held.close()
         raise
     headers = {**opened.at.headers, "Cache-Control": "no-cache", **form_headers(asked, opened.unreadable)}
-    return HeldResponse(held, _lines(parts, asked, opened.rows, first, rest), headers, FORMS[asked.form])
+    return HeldResponse(held, _lines(parts, asked, opened.rows, first, rest, lasts), headers, FORMS[asked.form])
 
 
 def _take_turn(parts: ServerParts, held: ExitStack) -> None:
@@ -107,15 +107,18 @@ def _begun(
 
 
 async def _lines(
-    parts: ServerParts, asked: ListRequest, rows: RowAnswers, some: Sequence[StoredRow] | None, rest: Pieces
-) -> AsyncIterator[bytes]:
-    """Ends in the middle, which a client sees, if it takes too long or the server stops."""
+    parts: ServerParts, asked: ListRequest, rows: RowAnswers, some: Sequence[StoredRow] | None, rest: Pieces,
+    lasts: Callable[[], bool],
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """Ends in the middle, which a client sees, if it takes too long, the server stops, or `lasts` says that its token is gone."""
     deadline, writer = time.monotonic() + LONGEST, asked.writer
     yield writer.head()
     while some is not None:
         yield b"".join(writer.line(*row) for row in some)
         if parts.stopping.is_set():
             raise Problem(503, STOPS)
+        if not lasts():
+            raise Problem(401, "the token of this request does not count any more")
         some = await in_thread(parts.pools.results, _next, rows, rest, deadline)
 
 

@@ -43,5 +43,7 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
             "reading", "bad" if behind > READ_BAD else "warn", f"The server is {behind:.0f} s behind what is committed.",
             "A fold may be slow, or the machine too small.",
         )  # fmt: skip
+    if parts.principals.fault:
+        yield Check("tokens", "bad", f"{parts.principals.fault}.", "Correct the file; it is read again at once.")
     for name, fault in model.stopped.items():
         yield Check(f"projection.{name}", "bad", f"{fault}.", "Correct its fold and start the server again.")

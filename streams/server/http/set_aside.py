@@ -17,6 +17,7 @@ from streams.errors import InvalidEvent, StreamsError
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset
 from streams.kafka.parked_checks import declared_answers
 from streams.server.http import overview_spec
+from streams.server.http.access_checks import asked_namespaces, principal_of, some_namespaces
 from streams.server.http.answers import decoded, latest, ready
 from streams.server.http.list_paging import limit_in
 from streams.server.http.parameters import known_params
@@ -37,9 +38,13 @@ def routes(parts: ServerParts) -> APIRouter:
 
     @router.get("/parked", response_class=Response, openapi_extra=overview_spec.aside_list(), summary="What is set aside")
     async def aside(request: Request) -> Response:
-        query = _query(parts, known_params(request.query_params.multi_items(), "namespace", "key", "status", "_limit", "_next"))
+        given = known_params(request.query_params.multi_items(), "namespace", "key", "status", "_limit", "_next")
+        if "namespace" in given:
+            known_namespace(parts, given["namespace"])
+        principal = principal_of(request)
+        query = _query(given, asked_namespaces(principal, parts, given.get("namespace"), "operate"))
         ready(parts)
-        return await in_thread(parts.pools.memory, _page, parts, query)
+        return await in_thread(parts.pools.memory, _page, parts, query, some_namespaces(principal, parts, "operate"))
 
     @router.get(
         "/parked/{namespace}/{partition}/{place}", response_class=Response, openapi_extra=overview_spec.one_aside(),
@@ -73,10 +78,8 @@ def entries_at(parts: ServerParts, at: InboxOffset) -> Sequence[ParkedEntry]:
     return found
 
 
-def _query(parts: ServerParts, given: dict[str, str]) -> AsideQuery:
-    namespace, status = given.get("namespace"), given.get("status")
-    if namespace is not None:
-        known_namespace(parts, namespace)
+def _query(given: dict[str, str], namespaces: list[str] | None) -> AsideQuery:
+    status = given.get("status")
     if status is not None and status not in STATES:
         raise Problem(422, f"status is {status[:80]!r}; one of {', '.join(STATES)} was expected", field="status")
     after = None
@@ -85,13 +88,14 @@ def _query(parts: ServerParts, given: dict[str, str]) -> AsideQuery:
             after = parse_inbox_offset(given["_next"])
         except InvalidEvent:
             raise Problem(422, f"_next is {given['_next'][:80]!r}; the `next` of a page was expected", field="_next") from None
-    return AsideQuery(limit_in(given), namespace, given.get("key"), status, after)
+    return AsideQuery(limit_in(given), namespaces, given.get("key"), status, after)
 
 
-def _page(parts: ServerParts, query: AsideQuery) -> Response:
+def _page(parts: ServerParts, query: AsideQuery, counted: list[str] | None) -> Response:
+    """`counted` are the namespaces of which it is told how much is set aside; None: all."""
     with parts.model.reading() as db:
         found, more = aside_page(db, query)
-        counts = aside_counts(db)
+        counts = aside_counts(db, counted)
     ready(parts)  # the model may have been reset meanwhile
     body = {
         "events": [_listed(it) for it in found],

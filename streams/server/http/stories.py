@@ -13,7 +13,9 @@ from streams.history.stored.stored_waiting import StoredWaiting
 from streams.history.story.named_event import event_named, nothing_happened
 from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
 from streams.history.story.story_members import key_story_members, story_members
+from streams.server.access.principal import READ_ALL
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of, require
 from streams.server.http.answers import answer
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -51,6 +53,7 @@ def routes(parts: ServerParts) -> APIRouter:
     async def of_row(request: Request, namespace: str, key: str) -> Response:
         if not escaped_path(request.scope).endswith(END):  # the slash is escaped, so it belongs to the key
             return await one_row(request, parts, namespace, f"{key}{END}")
+        require(principal_of(request), READ_ALL)
         known_namespace(parts, namespace)
         given = known_params(request.query_params.multi_items(), "_depth", "_last", "_min_position")
         depth = _number("_depth", given, DEPTH_OF_ROW, 0, DEEPEST)

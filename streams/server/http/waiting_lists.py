@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from streams.engine.envelope import CALL, TIMER
 from streams.engine.times import from_micros
 from streams.server.http import overview_spec
+from streams.server.http.access_checks import asked_namespaces, principal_of, some_namespaces
 from streams.server.http.answers import decoded, latest, ready
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
@@ -35,23 +36,25 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 async def _listed(request: Request, parts: ServerParts, kind: str) -> Response:
-    query = _query(parts, kind, known_params(request.query_params.multi_items(), "namespace", "key", "_limit", "_next"))
+    given = known_params(request.query_params.multi_items(), "namespace", "key", "_limit", "_next")
+    if "namespace" in given:
+        known_namespace(parts, given["namespace"])
+    principal = principal_of(request)
+    query = _query(kind, given, asked_namespaces(principal, parts, given.get("namespace"), "read", "events/"))
     ready(parts)
-    return await in_thread(parts.pools.memory, _page, parts, query)
+    return await in_thread(parts.pools.memory, _page, parts, query, some_namespaces(principal, parts, "read", "events/"))
 
 
-def _query(parts: ServerParts, kind: str, given: dict[str, str]) -> DueQuery:
-    namespace = given.get("namespace")
-    if namespace is not None:
-        known_namespace(parts, namespace)
+def _query(kind: str, given: dict[str, str], targets: list[str] | None) -> DueQuery:
     last = cursor_in(given, tuple[int, str, int, str])
-    return DueQuery(kind, limit_in(given), namespace, given.get("key"), None if last is None else DueOrder(*last))
+    return DueQuery(kind, limit_in(given), targets, given.get("key"), None if last is None else DueOrder(*last))
 
 
-def _page(parts: ServerParts, query: DueQuery) -> Response:
+def _page(parts: ServerParts, query: DueQuery, counted: list[str] | None) -> Response:
+    """`counted` are the namespaces for which it is told how much waits; None: all."""
     with parts.model.reading() as db:
         found, more = due_page(db, query)
-        counts = due_counts(db)
+        counts = due_counts(db, counted)
     ready(parts)  # the model may have been reset meanwhile
     last = cursor_text(found[-1].order) if more else None
     now = time.time_ns() // 1000

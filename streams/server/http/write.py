@@ -187,7 +187,7 @@ class EventEndpoint:
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",
                 field=IDEMPOTENCY_KEY,
             )  # fmt: skip
-        return request_id(request.state.principal, route, key)
+        return request_id(request.state.principal.name, route, key)
 
     async def _wait(self, receipt: Receipt, seconds: float) -> Response:
         model, shown = self._parts.model, shown_receipt(receipt)

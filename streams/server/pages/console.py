@@ -41,7 +41,7 @@ class Console:
     def __init__(self, app: ASGIApp, parts: ServerParts) -> None:
         self._app, self._parts = app, parts
         self._templates: Environment = environment()
-        self._login = LoginPages(self._templates, parts.config.http_token)
+        self._login = LoginPages(self._templates, parts.principals, parts.console_secret)
         self._static = {STATIC_PATH + name: (static_file(name), kind) for name, kind in STATIC.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +49,7 @@ class Console:
         if path and self._login.answers(scope["method"], path):
             await self._send_login(scope, receive, send)
             return
-        if path and path not in self._static and not scope["state"]["trusted"]:
+        if path and path not in self._static and scope["state"]["principal"] is None:
             await self._app(scope, receive, send)  # a page would tell a stranger more than a probe does
             return
         if path and scope["method"] == "POST" and is_form(Request(scope)) and (posted := page_at(path, FORMS)) is not None:
@@ -107,7 +107,7 @@ class Console:
         text = self._templates.get_template(page.template).render(
             title=page.title, current=page.nav, navigation=NAVIGATION, application=self._parts.app.name, path=path,
             state=server_state(self._parts.model), set_aside=self._set_aside(), page=page.values,
-            logged_in=self._parts.config.http_token is not None, json_url=same if page.as_json == "" else page.as_json,
+            logged_in=self._parts.principals.needs_token, json_url=same if page.as_json == "" else page.as_json,
             uncorrected="" if page.answer is None else page.answer.headers.get("Retold-Uncorrected", ""),
         )  # fmt: skip
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **SECURITY}

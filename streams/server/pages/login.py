@@ -1,14 +1,14 @@
-"""Logging in: a browser shows the server's token once, and gets a cookie; logging out drops it."""
+"""Logging in: a browser shows a token once, and gets a cookie; logging out drops it."""
 
 from __future__ import annotations
 
-import hmac
 import time
 
 from fastapi import Request
 from fastapi.responses import Response
 from jinja2 import Environment
 
+from streams.server.access.principals import Principals
 from streams.server.http.console_cookie import LOCAL_NAME, NAME, SECONDS, cookie_value, set_cookie
 from streams.server.http.guard import LOGIN, is_local
 from streams.server.pages.form_body import is_form, read_form
@@ -18,10 +18,10 @@ METHODS = ("GET", "POST")
 
 
 class LoginPages:
-    """`token` is the server's; None: it needs none."""
+    """`secret` is what cookies are signed with."""
 
-    def __init__(self, templates: Environment, token: str | None) -> None:
-        self._template, self._token = templates.get_template("login.html"), token
+    def __init__(self, templates: Environment, principals: Principals, secret: bytes) -> None:
+        self._template, self._principals, self._secret = templates.get_template("login.html"), principals, secret
 
     def answers(self, method: str, path: str) -> bool:
         return (path == LOGIN and method in METHODS) or (path == LOGOUT and method == "POST")
@@ -31,15 +31,16 @@ class LoginPages:
         path, name = request.url.path, LOCAL_NAME if is_local(request) else NAME
         if path == LOGOUT:
             return _elsewhere(LOGIN, set_cookie(name, "", 0))
-        if self._token is None:
+        if not self._principals.needs_token:
             return _elsewhere("/")
         if request.method == "GET":
             return self._page(request.query_params.get("next", "/"), "", 200)
         form = await read_form(request) if is_form(request) else {}
         back, shown = form.get("next", "/"), form.get("token", "").strip().encode()
-        if not hmac.compare_digest(shown, self._token.encode()):
-            return self._page(back, "That is not this server's token.", 401)
-        value = cookie_value(self._token.encode(), time.time())
+        principal = self._principals.of_token(shown)
+        if principal is None:
+            return self._page(back, "That is no token of this server.", 401)
+        value = cookie_value(self._secret, principal, time.time())
         return _elsewhere(local_path(back), set_cookie(name, value, SECONDS))
 
     def _page(self, back: str, wrong: str, status: int) -> Response:

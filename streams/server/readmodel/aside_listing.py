@@ -11,7 +11,7 @@ from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import LAST
 from streams.history.stored.kept_headers import unpacked
 from streams.kafka.parked import InboxOffset, ParkedEntry
-from streams.server.readmodel.list_query import page_of
+from streams.server.readmodel.list_query import counts_by, page_of
 
 TIMER = f"case instr(place, '-') when 0 then {LAST} else cast(substr(place, instr(place, '-') + 1) as integer) end"
 ORDER = f"ns, part, cast(place as integer), {TIMER}"
@@ -41,7 +41,7 @@ class AsideQuery:
     """None: any. `after` is the last one of the page before."""
 
     limit: int
-    namespace: str | None = None
+    namespaces: list[str] | None = None
     key: str | None = None
     status: str | None = None
     after: InboxOffset | None = None
@@ -58,14 +58,14 @@ def aside_page(db: sqlite3.Connection, query: AsideQuery) -> tuple[list[ListedAs
     if query.after is not None:
         namespace, partition, (offset, timer) = query.after.order
         after = (namespace, partition, offset, timer)
-    named = {"ns": query.namespace, "key": query.key, "status": query.status}
+    named = {"ns": query.namespaces, "key": query.key, "status": query.status}
     found, more = page_of(db, f"select {COLUMNS} from aside", named, ORDER, after, query.limit)
     return [ListedAside(*row) for row in found], more
 
 
-def aside_counts(db: sqlite3.Connection) -> dict[str, int]:
-    """By status."""
-    return dict(db.execute("select status, count(*) from aside group by status").fetchall())
+def aside_counts(db: sqlite3.Connection, namespaces: list[str] | None = None) -> dict[str, int]:
+    """By status, of these namespaces; None: of all."""
+    return counts_by(db, "aside", "status", {"ns": namespaces})
 
 
 def aside_entries(db: sqlite3.Connection, at: InboxOffset) -> Sequence[ParkedEntry]:

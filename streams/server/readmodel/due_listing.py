@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streams.server.readmodel.list_query import page_of
+from streams.server.readmodel.list_query import counts_by, page_of
 
 COLUMNS = "at, ns, part, id, target, key, value"
 ORDER = "at, ns, part, id"
@@ -43,18 +43,18 @@ class DueQuery:
 
     kind: str
     limit: int
-    target: str | None = None
+    targets: list[str] | None = None
     key: str | None = None
     after: DueOrder | None = None
 
 
 def due_page(db: sqlite3.Connection, query: DueQuery) -> tuple[list[ListedDue], bool]:
     """And whether there are more. Raises sqlite3.Error."""
-    named = {"kind": query.kind, "target": query.target, "key": query.key}
+    named = {"kind": query.kind, "target": query.targets, "key": query.key}
     found, more = page_of(db, f"select {COLUMNS} from due", named, ORDER, query.after, query.limit)
     return [ListedDue(*row) for row in found], more
 
 
-def due_counts(db: sqlite3.Connection) -> dict[str, int]:
-    """By kind."""
-    return dict(db.execute("select kind, count(*) from due group by kind").fetchall())
+def due_counts(db: sqlite3.Connection, targets: list[str] | None = None) -> dict[str, int]:
+    """By kind, for these namespaces; None: for all."""
+    return counts_by(db, "due", "kind", {"target": targets})

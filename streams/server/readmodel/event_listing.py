@@ -52,7 +52,7 @@ class EventQuery:
     """None: any. `before` is the last event of the page before, in the order of all logs."""
 
     limit: int
-    namespace: str | None = None
+    namespaces: list[str] | None = None
     event_type: str | None = None
     key: str | None = None
     event_id: str | None = None
@@ -60,8 +60,8 @@ class EventQuery:
     before: OrderKey | None = None
 
     @property
-    def filters(self) -> dict[str, Any]:
-        return equal_to({"ns": self.namespace, "type": self.event_type, "key": self.key, "id": self.event_id})
+    def named(self) -> dict[str, Any]:
+        return {"ns": self.namespaces, "type": self.event_type, "key": self.key, "id": self.event_id}
 
 
 class EventPage(NamedTuple):
@@ -73,15 +73,15 @@ class EventPage(NamedTuple):
 
 def event_page(db: sqlite3.Connection, query: EventQuery, scanned: int = SCANNED) -> EventPage:
     """It looks through at most `scanned` events. Raises sqlite3.Error."""
-    filters = query.filters
-    conditions = [f"{name} = ?" for name in filters] + ([OUTCOMES[query.outcome]] if query.outcome else [])
+    conditions, wanted = equal_to(query.named)
+    conditions += [OUTCOMES[query.outcome]] if query.outcome else []
     looked = scanned if conditions else query.limit + 1
     behind, values = "", list[Any]()
     if query.before is not None:
         behind, values = "where (recorded, ns, part, seq) < (?, ?, ?, ?)", [*query.before[:4]]
     latest = f"select {COLUMNS} from record {behind} order by {ORDER} limit {looked}"
     text = f"select * from ({latest}) where {' and '.join(conditions) or 'true'} limit ?"
-    found = [_listed(row) for row in db.execute(text, [*values, *filters.values(), query.limit + 1])]
+    found = [_listed(row) for row in db.execute(text, [*values, *wanted, query.limit + 1])]
     if len(found) > query.limit:
         return EventPage(found[: query.limit], found[query.limit - 1].order)
     if not conditions:

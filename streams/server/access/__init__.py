@@ -1,0 +1,1 @@
+"""Who asks a server, and what each may do: knows no HTTP."""

@@ -1,0 +1,70 @@
+"""A principal: who shows a token, and what it may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, Literal, NamedTuple
+
+ALL: Final = "*"
+Kind = Literal["publish", "read", "operate", "correct", "admin"]
+
+
+class Right(NamedTuple):
+    """`of` is the type of an event (publish), what is read (`rows/order`), or a namespace (operate, correct)."""
+
+    kind: Kind
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.of}".strip()
+
+
+ADMIN: Final = Right("admin")
+READ_ALL: Final = Right("read", ALL)
+"""For what is told of the whole application at once: stories, and what would have happened if."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """What it may do, as patterns: `order.place`, `order.*` and `*`; `rows/order`, `rows/*` and `*`; `order` and `*`.
+
+    `digest` is the SHA-256 of its token; empty: none is its own.
+    """
+
+    name: str
+    publish: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    operate: tuple[str, ...] = ()
+    correct: tuple[str, ...] = ()
+    admin: bool = False
+    digest: bytes = field(default=b"", repr=False)
+
+    def may(self, right: Right) -> bool:
+        if right.kind == "admin":
+            return self.admin
+        patterns: tuple[str, ...] = getattr(self, right.kind)
+        return any(covers(pattern, right.of) for pattern in patterns)
+
+    def some(self, kind: Kind, of: str, names: Iterable[str]) -> list[str]:
+        """Of these names those that it has the right to; `of` stands before each: `events/`."""
+        return [name for name in names if self.may(Right(kind, f"{of}{name}"))]
+
+
+def covers(pattern: str, name: str) -> bool:
+    """`views/orders-of` covers `views/orders-of/{customer}`, too."""
+    if pattern.endswith(ALL):
+        return name.startswith(pattern.removesuffix(ALL))
+    return name == pattern or name.startswith(f"{pattern}/")
+
+
+def with_every_right(name: str, token: str | None = None) -> Principal:
+    """The holder of the one token of a server, or whoever asks a server that needs none."""
+    every = (ALL,)
+    return Principal(name, every, every, every, every, True, b"" if token is None else digest_of(token.encode()))
+
+
+def digest_of(token: bytes) -> bytes:
+    """A token has 256 random bits, so nothing slower is needed to keep it from being guessed."""
+    return sha256(token).digest()

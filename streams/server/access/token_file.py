@@ -1,0 +1,119 @@
+"""`tokens.toml`: the principals of a server, each with the SHA-256 of its token and its rights."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from streams.app import App
+from streams.errors import ConfigError, did_you_mean
+from streams.server.access.principal import ALL, Principal
+
+LARGEST: Final = 1024 * 1024
+"""Bytes."""
+MOST: Final = 1_000
+"""Principals: a token is compared with each."""
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+TOKEN_HOLDER, LOCAL = "token", "loopback"
+"""The names of who needs no entry: the holder of RETOLD_HTTP_TOKEN, and this machine where no token is needed."""
+READ: Final = ("rows", "events", "projections", "views")
+
+
+class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A `[[principal]]`."""
+
+    name: str
+    sha256: str
+    publish: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    operate: tuple[str, ...] = ()
+    correct: tuple[str, ...] = ()
+    admin: bool = False
+
+
+class TokenDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    principal: tuple[TokenEntry, ...] = ()
+
+
+def read_principals(file: Path, app: App) -> Mapping[str, Principal]:
+    """By their names. Raises ConfigError for a file that cannot be read or that others may write, and for a wrong entry."""
+    found: dict[str, Principal] = {}
+    for entry in read_document(file).principal:
+        where = f"the principal {entry.name[:100]!r} in {file}"
+        made = _principal(entry, app, where)
+        if made.name in found:
+            raise ConfigError(f"{where} is there twice; one entry for each name was expected")
+        if any(made.digest == other.digest for other in found.values()):
+            raise ConfigError(f"{where} has the sha256 of another one; a token of its own was expected")
+        found[made.name] = made
+    if len(found) > MOST:
+        raise ConfigError(f"{file} has {len(found):,} principals; at most {MOST:,} were expected")
+    return found
+
+
+def read_document(file: Path) -> TokenDocument:
+    """Raises ConfigError."""
+    try:
+        with file.open("rb") as opened:
+            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+            content = opened.read(LARGEST + 1)
+        if mode & 0o022:
+            raise ConfigError(f"other users may write {file}, and so give themselves any right: `chmod go-w {file}`")
+        if len(content) > LARGEST:
+            raise ConfigError(f"{file} has more than {LARGEST:,} bytes; a file of principals was expected")
+        return msgspec.convert(tomllib.loads(content.decode()), TokenDocument)
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:  # ValueError: no TOML, or no UTF-8
+        raise ConfigError(f"{file} (RETOLD_HTTP_TOKENS) cannot be used: {error}") from error
+
+
+def _principal(entry: TokenEntry, app: App, where: str) -> Principal:
+    if not NAME.fullmatch(entry.name):
+        raise ConfigError(f"{where}: the name has other characters than A-Z a-z 0-9 . _ @ -, or more than 100")
+    if entry.name in (TOKEN_HOLDER, LOCAL):
+        raise ConfigError(f"{where}: this name is retold's own; another one was expected")
+    if not DIGEST.fullmatch(entry.sha256):
+        raise ConfigError(f"{where}: sha256 is no digest; 64 digits and letters a-f were expected, which `retold token new` writes")
+    check_rights(entry.publish, entry.read, (*entry.operate, *entry.correct), app, where)
+    return Principal(
+        entry.name, entry.publish, entry.read, entry.operate, entry.correct, entry.admin, bytes.fromhex(entry.sha256)
+    )
+
+
+def check_rights(publish: Iterable[str], read: Iterable[str], spaces: Iterable[str], app: App, where: str) -> None:
+    """Raises ConfigError for a right to what the application does not have: a misspelt one would grant nothing in silence."""
+    names = [space.name for space in app.namespaces]
+    for wanted, known in (
+        (publish, [*app.event_types(), *(f"{name}.{ALL}" for name in names), ALL]),
+        (read, readable(app)),
+        (spaces, [*names, ALL]),
+    ):
+        for each in wanted:
+            if each not in known:
+                there = ", ".join(known)
+                raise ConfigError(f"{where}: {app.name} has no {each[:100]!r}{did_you_mean(each, known)}; there are {there}")
+
+
+def readable(app: App) -> list[str]:
+    """All that a right to read may name."""
+    names = {
+        "rows": [space.name for space in app.namespaces],
+        "events": [space.name for space in app.namespaces],
+        "projections": [it.name for it in app.projections],
+        "views": [name for view in app.views for name in {view.path.strip("/"), _before_names(view.path)} if name],
+    }
+    return [*(f"{kind}/{name}" for kind in READ for name in [*names[kind], ALL]), ALL]
+
+
+def _before_names(path: str) -> str:
+    """`orders-of` of `orders-of/{customer}`."""
+    return path.strip("/").partition("{")[0].rstrip("/")
