@@ -59,12 +59,14 @@ def main() -> int:
 
 
 def run(plan: Plan, keep: Path | None = None) -> SeedResult:
-    """What the processes leave is kept in a folder of `keep`, but Kafka's data."""
+    """What the processes leave is kept in a folder of `keep`; Kafka's data only if the run failed, since they tell what happened."""
     folder = Path(tempfile.mkdtemp(prefix=f"retold-chaos-{plan.seed}-"))
     try:
         result = SeedRun(plan, folder).run()
         if keep is not None:
-            shutil.copytree(folder, keep / f"seed-{plan.seed}", dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
+            failed = bool(result.hung or result.failures)
+            without = None if failed else shutil.ignore_patterns("data")
+            shutil.copytree(folder, keep / f"seed-{plan.seed}", dirs_exist_ok=True, ignore=without)
         return result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
