@@ -30,7 +30,7 @@ def in_file(stored: StoredPast, waiting: StoredWaiting, app: App) -> Find:
             was = event_named(stored, waiting, app, text)
         except NoSuchEvent:
             there = [it for each in stored.with_id(text, SHOWN) if (it := _of_past(past, each)) is not None]
-            if (found := _put_in(past, text)) is not None:
+            if (found := put_in(past, text)) is not None:
                 there = [found, *(it for it in there if it.order != found.order)]
             if len(there) == 1:
                 return there[0]
@@ -38,7 +38,7 @@ def in_file(stored: StoredPast, waiting: StoredWaiting, app: App) -> Find:
         if (found := _of_past(past, was)) is not None:
             return found
         again = [it for it in past.key_events(was.place) if it.event.id == text]  # it was taken out, and another one put in
-        if (found := again[0] if again else _put_in(past, text)) is not None:
+        if (found := again[0] if again else put_in(past, text)) is not None:
             return found
         if was.kind == STEP:
             raise step_is_no_event(was, "changed")
@@ -53,7 +53,8 @@ def _of_past(past: Past, was: RecordedEvent) -> RecordedEvent | None:
     return next((each for each in past.find_all(was.reference) if each.name == was.name), None)
 
 
-def _put_in(past: Past, text: str) -> RecordedEvent | None:
+def put_in(past: Past, text: str) -> RecordedEvent | None:
+    """What a change has put in, by its id, if it has no source, or by its reference."""
     return past.find(text) or past.find(reference_of("", text))
 
 

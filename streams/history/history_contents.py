@@ -15,6 +15,7 @@ from streams.history.history_table import HistoryTable
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
 from streams.history.recorded_event import RecordedEvent
+from streams.history.story.event_corrections import EventCorrections
 from streams.history.story.named_event import nothing_happened
 from streams.history.story.story import DEPTH, DEPTH_OF_ROW, LAST, KeyStory, Story, Storyteller
 from streams.history.story.waiting import NothingWaits, Waiting
@@ -150,7 +151,7 @@ class HistoryContents:
             NoSuchEvent: As for `event`.
 
         """
-        return Storyteller(self._past, self._handlers, self._waiting).of_event(self.event(name), depth)
+        return self._storyteller.of_event(self.event(name), depth)
 
     def row_story(
         self, namespace: Namespace[Any] | str, key: str, *, depth: int = DEPTH_OF_ROW, last: int = LAST
@@ -170,10 +171,16 @@ class HistoryContents:
 
         """
         place = self._space(namespace).name, key
-        found = Storyteller(self._past, self._handlers, self._waiting).of_key(place, depth, last)
+        found = self._storyteller.of_key(place, depth, last)
         if found is None:
             raise nothing_happened(self._past, place)
         return found
+
+    @cached_property
+    def _storyteller(self) -> Storyteller:
+        corrected = self._source.corrected
+        corrections = () if corrected is None else corrected.corrections
+        return Storyteller(self._past, self._handlers, self._waiting, EventCorrections(corrections, self._handlers.codec))
 
     @staticmethod
     def _asked(space: Namespace[Any], condition: str | Callable[[Any], bool]) -> Condition:

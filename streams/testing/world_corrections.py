@@ -9,7 +9,7 @@ from streams.engine.step import CorrectionStep, encode_step
 from streams.engine.times import to_micros
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_edited, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
@@ -26,13 +26,13 @@ class MemoryCorrections:
         self._run = run
         self._handlers = ApplicationHandlers(run.app, codec_for(run.app))
         self._changes: dict[str, Change] = {}
-        self._begun: dict[str, int] = {}
-        """When each was begun (µs)."""
+        self._known: dict[str, KnownCorrection] = {}
 
     @property
     def so_far(self) -> CorrectedLog:
         log = recorded_past(self._handlers, self._run.spaces.values())
-        return CorrectedLog(log, [*self._changes.values()], [*self._begun.values()])
+        known = [*self._known.values()]
+        return CorrectedLog(log, [*self._changes.values()], [it.known_from for it in known], known)
 
     def begin(self, plan: CorrectionPlan) -> Signature:
         """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `check_steps`."""
@@ -43,7 +43,8 @@ class MemoryCorrections:
         changes.setdefault(plan.correction, plan.change.read(self._handlers.codec))
         check_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
         self._changes = changes
-        self._begun.setdefault(plan.correction, to_micros(self._run.now))
+        begun = to_micros(self._run.now)
+        self._known.setdefault(plan.correction, KnownCorrection(plan.correction, plan.by, plan.why, begun, plan.change))
         return by
 
     def apply(self, plan: CorrectionPlan) -> int:

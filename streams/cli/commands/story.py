@@ -13,7 +13,11 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import json_line, plural, say_styled, screen_width, talk
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.cli.process.opened_past import OpenedPast, open_past
-from streams.history.recorded_event import Place
+from streams.errors import NoSuchEvent
+from streams.history.event_lookup import put_in
+from streams.history.past import Past
+from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.story.event_corrections import EventCorrections
 from streams.history.story.named_event import event_named, nothing_happened, place_named
 from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, StoryStep, Storyteller
 from streams.history.story.story_members import key_story_members, story_members
@@ -58,8 +62,8 @@ def story(
 
 
 def _of_event(opened: OpenedPast, what: str, depth: int, *, as_json: bool) -> None:
-    it = event_named(opened.past, opened.waiting, opened.app, what, or_row=True)
-    found = Storyteller(opened.past, opened.handlers, opened.waiting).of_event(it, depth)
+    past, it = _named(opened, what)
+    found = _storyteller(opened, past).of_event(it, depth)
     if as_json:
         json_line(story_members(found))
         return
@@ -69,8 +73,23 @@ def _of_event(opened: OpenedPast, what: str, depth: int, *, as_json: bool) -> No
     talk(f"{plural(len(events), 'event')} in {plural(len(spaces), 'namespace')}.")
 
 
+def _named(opened: OpenedPast, what: str) -> tuple[Past, RecordedEvent]:
+    """The event, and the past that has it: one that a correction has put in is not in the log."""
+    try:
+        return opened.past, event_named(opened.past, opened.waiting, opened.app, what, or_row=True)
+    except NoSuchEvent:
+        found = put_in(opened.counted, what) if opened.corrections else None
+        if found is None:
+            raise
+        return opened.counted, found
+
+
+def _storyteller(opened: OpenedPast, past: Past) -> Storyteller:
+    return Storyteller(past, opened.handlers, opened.waiting, EventCorrections(opened.corrections, opened.codec))
+
+
 def _of_row(opened: OpenedPast, place: Place, depth: int, last: int, *, as_json: bool) -> None:
-    found = Storyteller(opened.past, opened.handlers, opened.waiting).of_key(place, depth, last)
+    found = _storyteller(opened, opened.past).of_key(place, depth, last)
     if found is None:
         raise nothing_happened(opened.past, place)
     if as_json:

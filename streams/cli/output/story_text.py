@@ -26,6 +26,8 @@ DAYS, HOURS = (86_400_000_000, "d"), (3_600_000_000, "h")
 FAR = 60_000_000
 """µs between an event's own time and when it was recorded from which on both are told."""
 BETWEEN = " · "
+NOWHERE = "in no log"
+"""In place of a position."""
 REJECTED_BY = {
     VERSION: "since its row was at another version", HANDLER: "by its handler", BY_OPERATOR: "by an operator",
 }  # fmt: skip
@@ -106,10 +108,19 @@ def _under(indent: str) -> str:
 def _head(indent: str, step: StoryStep, before: RecordedEvent | None, *, marked: bool = False) -> Iterator[TreeLine]:
     it = step.event
     kind = {TIMER: " (timer)", ANSWER: " (answer)"}.get(it.kind, "")
-    when = _second(it.order.recorded) if before is None else f"+{_span(it.order.recorded - before.order.recorded)}"
     mark = "▶ " if marked else ""
     style = BAD if not it.accepted else BOLD
-    yield TreeLine(indent, f"{mark}{it.event_type} {it.key or EMPTY_KEY}{kind}", style, it.name, when)
+    where = it.name if it.has_position else NOWHERE
+    yield TreeLine(indent, f"{mark}{it.event_type} {it.key or EMPTY_KEY}{kind}", style, where, _when(it, before))
+
+
+def _when(it: RecordedEvent, before: RecordedEvent | None) -> str:
+    """When it was recorded, or how long after what led to it; of what a correction has put in, when it happened."""
+    if not it.has_position:
+        return second_text(it.event.time)
+    if before is None or not before.has_position:
+        return _second(it.order.recorded)
+    return f"+{_span(it.order.recorded - before.order.recorded)}"
 
 
 def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> Iterator[TreeLine]:
@@ -122,9 +133,7 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
     if step.cause is not None:
         why = "scheduled by" if it.kind == TIMER else "because of"
         yield TreeLine(indent, f"{why} {step.cause.event_type} {step.cause.key}, {step.cause.name}", DIM)
-    if it.kind == STEP:
-        by = it.event.data
-        yield TreeLine(indent, f"corrected by {shortened(by.who, REASON)}: {shortened(by.why, REASON)}", BOLD)
+    yield from _corrected(indent, step)
     changes = [change for change in step.changes if step.row_is != CREATED or change.after is not None]
     said = it.kind != STEP and (not changes or whole or (it.kind == ROOT and step.row_is != CREATED))
     if said and (data := _fields(it.event.data, leave_out=type(it.event.data).key_field)):
@@ -136,6 +145,17 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
         yield TreeLine(indent, "the row is deleted", "")
     elif step.row_is == UNKNOWN:
         yield TreeLine(indent, shortened(_untold("its row", step.unknown or ""), REASON), BAD)
+
+
+def _corrected(indent: str, step: StoryStep) -> Iterator[TreeLine]:
+    """By whom and why."""
+    if step.event.kind == STEP:
+        by = step.event.event.data
+        yield TreeLine(indent, f"corrected by {shortened(by.who, REASON)}: {shortened(by.why, REASON)}", BOLD)
+    for it in step.corrections:
+        yield TreeLine(indent, f"{it.what} by {shortened(it.by, REASON)}: {shortened(it.why, REASON)}", BOLD)
+        if it.data is not None:
+            yield TreeLine(indent, f"instead: {_fields(it.data, leave_out=type(it.data).key_field)}", "")
 
 
 def _untold(row: str, why: str) -> str:

@@ -36,17 +36,21 @@ class KnownCorrection(msgspec.Struct, frozen=True):
 
 
 class CorrectedLog(NamedTuple):
-    """A log, and the corrections of it so far, in their order; `known_from` says when each was begun (µs)."""
+    """A log, and the corrections of it so far, in their order; `known_from` says when each was begun (µs).
+
+    `corrections` are the same as they are kept, where it is known who has made them.
+    """
 
     log: Past
     changes: Sequence[Change] = ()
     known_from: Sequence[int] = ()
+    corrections: Sequence[KnownCorrection] = ()
 
     @classmethod
     def of(cls, log: Past, corrections: Iterable[KnownCorrection], codec: Codec) -> Self:
         """Raises UnsupportedSchema for a correction with an event that is not known here."""
         found = list(corrections)
-        return cls(log, [it.change.read(codec) for it in found], [it.known_from for it in found])
+        return cls(log, [it.change.read(codec) for it in found], [it.known_from for it in found], found)
 
     def known_at(self, known: int) -> CorrectedLog:
         """The same as it was known at a time (µs)."""

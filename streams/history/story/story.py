@@ -15,6 +15,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.row_changes import FieldChange, row_changes
 from streams.history.past import ErasedEvent, cause_of
 from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
+from streams.history.story.event_corrections import NOTHING_CORRECTED, EventCorrection, EventCorrections
 from streams.history.story.waiting import Waiting, WaitingEvent
 
 DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
@@ -54,6 +55,7 @@ class StoryStep(msgspec.Struct):
         left_out: How many others it led to.
         waits: What it led to that is not handled yet.
         cause: What led to it, where the step begins a part of a story.
+        corrections: What corrections have done to it, by whom and why, in their order.
 
     """
 
@@ -65,6 +67,7 @@ class StoryStep(msgspec.Struct):
     left_out: int = 0
     waits: Sequence[WaitingEvent] = ()
     cause: RecordedEvent | None = None
+    corrections: Sequence[EventCorrection] = ()
 
     @property
     def row_is(self) -> str:
@@ -122,8 +125,10 @@ class KeyStory(msgspec.Struct):
 class Storyteller:
     """Tells stories of one past, with an application's handlers, which fold its rows."""
 
-    def __init__(self, past: ToldPast, handlers: ApplicationHandlers, waiting: Waiting) -> None:
-        self._past, self._handlers, self._waiting = past, handlers, waiting
+    def __init__(
+        self, past: ToldPast, handlers: ApplicationHandlers, waiting: Waiting, corrections: EventCorrections = NOTHING_CORRECTED
+    ) -> None:
+        self._past, self._handlers, self._waiting, self._corrections = past, handlers, waiting, corrections
         self._called = {gateway.data.event_type for gateway in handlers.app.gateways}
 
     def of_event(self, it: RecordedEvent, depth: int) -> Story:
@@ -178,12 +183,13 @@ class Storyteller:
         return waits
 
     def _fold(self, steps: Sequence[StoryStep], *more: Place) -> dict[Place, tuple[Entry, str | None]]:
-        """Tell each step its row before and after. Returns the rows of `more` after their last event.
+        """Tell each step its row before and after, and what was corrected. Returns the rows of `more` after their last event.
 
         Each key is folded once, up to the last event that is needed.
         """
         wanted: dict[Place, dict[OrderKey, list[StoryStep]]] = defaultdict(lambda: defaultdict(list))
         for step in steps:
+            step.corrections = self._corrections.of(step.event)
             wanted[step.event.place][step.event.order].append(step)
         found: dict[Place, tuple[Entry, str | None]] = {}
         for place in [*wanted, *(place for place in more if place not in wanted)]:

@@ -8,6 +8,7 @@ from streams.engine.records import ACCEPTED, CORRECTED, REJECTED
 from streams.engine.times import from_micros
 from streams.history.difference.row_changes import FieldChange, Missing
 from streams.history.recorded_event import PARKED, STEP, UNHANDLED, RecordedEvent
+from streams.history.story.event_corrections import EventCorrection
 from streams.history.story.story import KeyStory, Story, StoryStep
 from streams.history.story.waiting import WaitingEvent
 
@@ -45,12 +46,18 @@ def step_members(step: StoryStep, *, alone: bool = False) -> dict[str, Any]:
     found = {**event_members(step.event), "row": step.row_is, "changes": [change_members(it) for it in step.changes]}
     if step.unknown is not None:
         found["unknown"] = step.unknown
+    if step.corrections:
+        found["corrections"] = [correction_members(it) for it in step.corrections]
     if alone:
         return found | {"others": step.left_out}
     if step.cause is not None:
         found["cause"] = event_members(step.cause)
     effects = [step_members(it) for it in step.effects]
     return found | {"effects": effects, "left_out": step.left_out, "waits": [waiting_members(it) for it in step.waits]}
+
+
+def correction_members(it: EventCorrection) -> dict[str, Any]:
+    return {"what": it.what, "correction": it.correction, "by": it.by, "why": it.why, "at": it.at, "data": it.data}
 
 
 def story_members(story: Story) -> dict[str, Any]:

@@ -94,6 +94,13 @@ TOLD = {
     "row": {"type": "string", "enum": ["created", "changed", "deleted", "unchanged", "unknown"]},
     "changes": {"type": "array", "items": shape("before", "after", field=TEXT, before={}, after={})},
     "unknown": TEXT,
+    "corrections": {
+        "type": "array",
+        "items": shape(
+            what={"type": "string", "enum": ["taken out", "replaced", "put in"]}, correction=TEXT, by=TEXT, why=TEXT, at=TIME,
+            data={"type": ["object", "null"]},
+        ),
+    },
 }
 WAITS: Spec = {
     "type": "array",
@@ -105,9 +112,9 @@ WAITS: Spec = {
 }  # fmt: skip
 EFFECTS: Spec = {"type": "array", "items": {"type": "object", "description": "An event with its own effects, and so on."}}
 STEP = shape(
-    "unknown", "cause", **TOLD, cause={"type": "object"}, effects=EFFECTS, left_out=NUMBER, waits=WAITS
+    "unknown", "cause", "corrections", **TOLD, cause={"type": "object"}, effects=EFFECTS, left_out=NUMBER, waits=WAITS
 )
-CAUSES: Spec = {"type": "array", "items": shape("unknown", **TOLD, others=NUMBER)}
+CAUSES: Spec = {"type": "array", "items": shape("unknown", "corrections", **TOLD, others=NUMBER)}
 STORY = true_at(causes=CAUSES, lost_cause=or_null(TEXT), event=STEP) | {
     "description": "`causes` from the root down to the event's own; `event` with all that followed."
 }

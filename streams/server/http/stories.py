@@ -7,9 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.errors import NoSuchEvent
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.event_lookup import put_in
+from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.event_corrections import EventCorrections
 from streams.history.story.named_event import event_named, nothing_happened
 from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
 from streams.history.story.story_members import key_story_members, story_members
@@ -32,6 +36,9 @@ def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter()
     handlers = ApplicationHandlers(parts.app, parts.codec)
 
+    def corrections_of(past: StoredPast) -> EventCorrections:
+        return EventCorrections(kept_corrections(past.db), parts.past_codec)
+
     @router.get(
         "/events/{event:rest}/story", tags=["events"], response_class=Response, openapi_extra=openapi.story_of_event(),
         summary="The story of an event",
@@ -41,8 +48,15 @@ def routes(parts: ServerParts) -> APIRouter:
         depth = _number("_depth", given, DEPTH, 0, DEEPEST)
 
         def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-            found = event_named(past, waiting, parts.app, event)
-            return story_members(Storyteller(past, handlers, waiting).of_event(found, depth))
+            teller = Storyteller(past, handlers, waiting, corrections_of(past))
+            try:
+                found = event_named(past, waiting, parts.app, event)
+            except NoSuchEvent:
+                counts = counted(past, handlers, kept_corrections(past.db), parts.past_codec)
+                if counts is past or (it := put_in(counts, event)) is None:
+                    raise
+                found, teller = it, Storyteller(counts, handlers, waiting, corrections_of(past))
+            return story_members(teller.of_event(found, depth))
 
         return await _told(request, parts, ask)
 
@@ -60,7 +74,7 @@ def routes(parts: ServerParts) -> APIRouter:
         last = _number("_last", given, LAST, 1, MOST_LAST)
 
         def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-            found = Storyteller(past, handlers, waiting).of_key((namespace, key), depth, last)
+            found = Storyteller(past, handlers, waiting, corrections_of(past)).of_key((namespace, key), depth, last)
             if found is None:
                 raise nothing_happened(past, (namespace, key))
             return key_story_members(found)
