@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from streams.engine.partition_rows import shrink
+
 DEFAULT_WINDOW = 200_000
 """Log records of a partition whose ids are remembered, unless the setting `duplicate_window` says otherwise."""
 Remembered = tuple[int, int, str]
@@ -35,6 +37,11 @@ class DuplicateWindow:
         """Begin with what a log's end says; it is this window's from now on."""
         self._young = remembered
         self.add({})
+
+    def shrink(self, count: int) -> int:
+        """Free so many ids at most, of a window that is not used any more; returns how many."""
+        fewer = shrink(self._young, count)
+        return fewer + shrink(self._old, count - fewer)
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

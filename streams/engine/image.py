@@ -52,6 +52,11 @@ class Image:
             self.imports = changes.imports
         self.counters = self.counters.plus(changes.counters)
 
+    def shrink(self, count: int) -> bool:
+        """Free so many rows and ids at most, of an image that is not used any more; returns whether there are more."""
+        self.window.shrink(count - self.rows.shrink(count))
+        return len(self.rows) + len(self.window) > 0
+
     def limit(self, now: int) -> FiringLimit:
         """Until when timers fire that no event's time fires, if it is `now`."""
         return limit_of(self.imports, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from streams.data import Record
 from streams.engine.records import Entry
@@ -13,6 +14,14 @@ Decode = Callable[[bytes], Record]
 def no_bytes(_value: bytes) -> Record:
     """Of rows that are not restored."""
     raise AssertionError("rows that are not restored are objects")
+
+
+def shrink(kept: dict[Any, Any], count: int) -> int:
+    """Take out so many entries at most; returns how many."""
+    fewer = min(count, len(kept))
+    for _ in range(fewer):
+        kept.popitem()
+    return fewer
 
 
 class PartitionRows(Mapping[str, Entry]):
@@ -46,6 +55,10 @@ class PartitionRows(Mapping[str, Entry]):
     def apply(self, changes: Mapping[str, Entry]) -> None:
         """Put rows that were committed."""
         self._kept.update(changes)
+
+    def shrink(self, count: int) -> int:
+        """Free so many at most, of rows that are not used any more; returns how many."""
+        return shrink(self._kept, count)
 
     def present(self) -> list[str]:
         """The keys whose row was not deleted."""

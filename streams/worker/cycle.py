@@ -255,7 +255,7 @@ class Cycle:
             change = self._oversized.set_aside(*alone, self._search.reason)
             if change is not None:
                 self._commit_refusal(batch, alone[0], change)
-        self.stopping.wait(min(2.0, 0.05 * self.aborted))
+        self.stopping.wait(min(2.0, 0.05 * (self.aborted - 1)))  # at once after a rebalance: the next poll has new metadata
 
     def _commit_refusal(self, batch: PolledBatch, task: PartitionTask, change: Changes) -> None:
         self._ready()  # after the failed commit the producer may have to be replaced

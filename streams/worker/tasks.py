@@ -15,6 +15,7 @@ from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.caller import Assignment
+from streams.worker.discarded_images import DiscardedImages
 from streams.worker.restore import RestoredImage, Restorer
 from streams.worker.restore_progress import RestoreProgress
 from streams.worker.runtime import Background
@@ -39,6 +40,7 @@ class Tasks:
     ) -> None:
         self.inbox, self._restorer, self._background = inbox, restorer, background
         self._on_closed, self._now = on_closed, now
+        self._discarded = DiscardedImages(background)
         self._tasks: dict[int, PartitionTask] = {}
         self._epoch = 0
         self._assigned_once = self._ending = self.joined = False
@@ -88,6 +90,7 @@ class Tasks:
 
     def close(self) -> None:
         self._ending = True
+        self._discarded.close()
         self._close(self._tasks)
         self._background.close(wait=True)
 
@@ -172,8 +175,11 @@ class Tasks:
     def _close(self, partitions: Collection[int]) -> None:
         for partition in list(partitions):
             if (task := self._tasks.pop(partition, None)) is not None:
+                image = task.rows
                 task.close(self._now())
                 self._on_closed(task)
+                if image is not None:
+                    self._discarded.add(image)
 
     def _open(self, partition: int) -> None:
         self._epoch += 1

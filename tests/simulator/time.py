@@ -94,7 +94,7 @@ class StepJob(Generic[T]):
         self._cancelled = True
 
     def step(self) -> None:
-        if self.done() or self._clock.monotonic() < self._next:
+        if self.done() or (self._clock.monotonic() < self._next and not self._cancelled):
             return
         try:
             if self._cancelled:
