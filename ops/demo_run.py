@@ -252,6 +252,7 @@ def _keep(site: Site) -> None:
     talk("  .venv/bin/retold publish user.rename user=2 name=Ada --wait 5")
     talk(f"  curl {site.url}/rows/email/2/welcome")
     talk("  .venv/bin/retold get user 2")
+    talk(f"In a browser: {site.url}/app/ to sign up, also offline, and {site.url}/ for the console.")
     while True:
         site.check()
         time.sleep(0.2)
