@@ -91,7 +91,7 @@ def read(config: Config, address: str, root: str | None) -> Contents:
             if event.event.correlation == root:
                 chain.append(event)
     rows = {
-        space.name: dict(read_table(clients, config.prefix, space.name, codec, space.row_type).rows)
+        space.name: dict(read_table(clients, config.prefix, space.name, codec, space.row_type, generation=space.generation).rows)
         for space in app.namespaces
     }
     return Contents(outcomes, rows, chain, times)

@@ -32,6 +32,7 @@ StreamsError                       HTTP status, if it is none of 500
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
     ├── BeforeHistory         410  it rests on an event that was erased, or is not kept
     ├── CodeChanged           409  a handler now rejects, or fails at, what was accepted, so this code cannot tell a row
+    ├── RowsNotBuilt               a generation of rows was not built, or not far enough for a worker to go on with it
     ├── InvalidChange         422  a change of the past that cannot be made, such as to take out what a handler emitted
     ├── StalePlan             409  a plan of a correction that was edited, or is of another log
     ├── TooBusy               503  a row that always moves before a correction comes to it
@@ -235,6 +236,10 @@ class HandlerTimeout(NamespaceStopped):
 
 class HistoryError(StreamsError):
     """The recorded past cannot be read, or not be told by this code."""
+
+
+class RowsNotBuilt(HistoryError):
+    """A generation of rows was not built, or not far enough for a worker to go on with it."""
 
 
 class BeforeHistory(HistoryError):

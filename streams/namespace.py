@@ -17,6 +17,8 @@ D = TypeVar("D", bound=EventData)
 Handler = Callable[[R | None, Event[D]], Outcome[R]]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+FIRST, LAST = 1, 999_999
+"""Generations of rows."""
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}")
 
 
@@ -37,19 +39,27 @@ class Namespace(Generic[R]):
         row: The generated class of the table's rows.
         indexes: The fields by which a server finds and sorts rows soon, such as `["customer", ("status", "-placed")]`: each is one
             field, or several, of which one with - before it is falling. The key always ends an index.
+        generation: Of the rows: a whole number from 1 on. Give it the next number when handlers are to make other rows of what was
+            handled already; `retold rebuild` builds those rows, and workers of this code go on with them.
 
     Raises:
         BadName: `name` is not a name.
-        DefinitionError: An index is by a field that the rows do not have, or that holds more than one value.
+        DefinitionError: An index is by a field that the rows do not have, or that holds more than one value; or the generation is
+            no such number.
 
     """
 
-    def __init__(self, name: str, row: type[R], indexes: Declared = ()) -> None:
+    def __init__(self, name: str, row: type[R], indexes: Declared = (), generation: int = FIRST) -> None:
         if not NAME.fullmatch(name):
             raise BadName(
                 f"the namespace {name!r} is not a name: lower-case letters, digits and _, at most 63, a letter first"
             )
-        self.name, self.row_type = name, row
+        if type(generation) is not int or not FIRST <= generation <= LAST:
+            raise DefinitionError(
+                f"the rows of the namespace {name!r} are of the generation {generation!r}; a whole number from {FIRST} to {LAST:,} "
+                "was expected"
+            )
+        self.name, self.row_type, self.generation = name, row, generation
         self.indexes = indexes_of(name, row, indexes)
         self.handlers: dict[type[EventData], Callable[[Any, Any], Outcome[R]]] = {}
         self.emits: dict[type[EventData], tuple[type[EventData], ...]] = {}

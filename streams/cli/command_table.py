@@ -47,6 +47,7 @@ COMMANDS = (
     TableEntry("verify", "Operate", "Verify that logs, tables and inboxes are whole and fit together; changes nothing."),
     TableEntry("bench", "Operate", "Measure how fast a worker handles generated events, and how soon they are visible."),
     TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),
+    TableEntry("rebuild", "Operate", "Rebuild rows with new code, beside those that workers keep."),
     TableEntry("rebuild-view", "Operate", "Fold a projection again from all logs, while the server answers."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
     TableEntry("reset", "Operate", "Delete this project's topics and its state, to begin again."),

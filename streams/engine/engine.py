@@ -34,11 +34,14 @@ class Engine:
         self.inbox = inbox or Inbox(namespace)
         self.handlers = EventHandlers(app, namespace)
         self.wire = WireFormat(codec, self.limits)
+        self.generation = app.namespace(namespace).generation
         self.namespace, self.codec, self.row_type = self.handlers.namespace, codec, self.handlers.row_type
 
     def image(self, partition: int = 0, rows: PartitionRows | None = None) -> Image:
         """An image with these rows, empty otherwise."""
-        return Image(partition, window=self.limits.window, rows=self.rows() if rows is None else rows)
+        return Image(
+            partition, window=self.limits.window, rows=self.rows() if rows is None else rows, generation=self.generation
+        )
 
     def rows(self) -> PartitionRows:
         """An empty table of this namespace, for restored rows."""

@@ -213,6 +213,11 @@ _NAMES = {LogHeader: LOG_HEADER, ParkedHeader: PARKED_HEADER, DueHeader: DUE_HEA
 _LOGGED, _ASIDE, _PENDING = (ACCEPTED, REJECTED, CORRECTED), (PARKED, UNANSWERED, QUARANTINED), (TIMER, CALL)
 
 
+def version_header(version: int) -> tuple[str, bytes]:
+    """Of a row in its table."""
+    return VERSION_HEADER, b"%d" % version
+
+
 def log_header(headers: Headers | None) -> LogHeader:
     """Raises UndecodableRecord if a log record has no header of retold's, or an outcome that is unknown here."""
     header = _packed(headers, LOG_HEADER, _log_decoder)

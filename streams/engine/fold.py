@@ -1,4 +1,7 @@
-"""Folding the log into rows again: recorded outcomes are kept, and the handlers are the ones that ran live (law 4)."""
+"""Folding the log into rows again: recorded outcomes are kept, and the handlers are the ones that ran live (law 4).
+
+What they decide otherwise is told, event by event.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,17 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import Envelope, LogHeader, event_again, log_header
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.image import Image
+from streams.engine.partition_rows import PartitionRows
+from streams.engine.readable import in_a_line, named, shortened
 from streams.engine.records import ACCEPTED, Headers
 from streams.engine.step import CorrectionStep
-from streams.errors import HistoryError
+from streams.errors import CodeChanged, HistoryError
 from streams.event import Event
 from streams.outcome import Rejected
+
+OUTCOME, RAISES, UNHANDLED = "outcome", "raises", "unhandled"
+"""What code does otherwise with an event than was recorded: it decides otherwise, it raises, it has no handler."""
+
 
 
 class LoggedEvent(NamedTuple):
@@ -31,32 +40,111 @@ def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) ->
     return LoggedEvent(event_again(data, envelope, header), header), envelope
 
 
+class DecidedOtherwise(NamedTuple):
+    """An event that is decided otherwise than was recorded, and how, in words."""
+
+    event_type: str
+    kind: str
+    sequence: int
+    key: str
+    how: str
+
+
+class RowFold:
+    """Of one partition, from record `sequence + 1` on. `rows` may have some of its events already: those are left out by version.
+
+    `changed` has the bytes (empty: it was deleted) and version of each row that was changed; the caller may clear it.
+    """
+
+    def __init__(self, engine: Engine, partition: int, rows: PartitionRows, sequence: int, *, whole: bool = True) -> None:
+        """`whole`: a record that is missing is an error; else what is left is folded."""
+        self._engine, self._log = engine, f"{engine.inbox.topic}-{partition}"
+        self.rows, self.sequence, self._whole = rows, sequence, whole
+        self.recorded = 0
+        self.changed: dict[str, tuple[bytes, int]] = {}
+
+    def take(self, value: bytes | None, headers: Headers) -> DecidedOtherwise | None:
+        """The next record of the log. One that is decided otherwise leaves its row as it is.
+
+        A record without a value is an operator's tombstone, and is left out. Raises HistoryError where records are missing, and
+        UnsupportedSchema, or UndecodableRecord if no worker wrote it.
+        """
+        if value is None:
+            return None
+        data = self._engine.codec.decode(value)
+        (event, header), _ = read_logged(self._engine.wire.envelopes, data, headers)
+        if header.sequence <= self.sequence:
+            return None
+        if self._whole and header.sequence != self.sequence + 1:
+            raise HistoryError(
+                f"{self._log}:{self.sequence + 1} is not in the event log: it was erased, or lost, so the rows cannot be folded "
+                "from it"
+            )
+        found = None
+        if isinstance(data, CorrectionStep):
+            self._set(data, header.sequence)
+        else:
+            found = self._event(event, header)
+        self.sequence, self.recorded = header.sequence, header.recorded
+        return found
+
+    def _set(self, step: CorrectionStep, sequence: int) -> None:
+        """A correction's row is what it says."""
+        if self.rows.version(step.entity) < sequence:
+            row = step.row_of(self._engine.codec, self._engine.row_type)
+            self.rows[step.entity] = (row, sequence)
+            self.changed[step.entity] = (b"" if row is None else self._engine.codec.encode_frozen(row)[1], sequence)
+
+    def _event(self, event: Event[EventData], header: LogHeader) -> DecidedOtherwise | None:
+        accepted = header.outcome == ACCEPTED
+        handler = self._engine.handlers.by_event.get(type(event.data))
+        if handler is None:
+            return self._otherwise(event, header, UNHANDLED, "has no handler") if accepted else None
+        decides = accepted or _by_handler(header)
+        if handler.function is None or not decides or self.rows.version(event.key) >= header.sequence:
+            return None
+        row = (self.rows.entry(event.key) or (None, 0))[0]
+        try:
+            new = self._engine.handlers.decide(handler, row, event).row
+            frozen, encoded = (None, b"") if new is None else self._engine.codec.encode_frozen(new)
+        except Rejected as no:
+            return self._otherwise(event, header, OUTCOME, f"is rejected now ({no.reason})") if accepted else None
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, it decides otherwise
+            return self._otherwise(event, header, RAISES, f"raises now {shortened(in_a_line(error), 300)}") if accepted else None
+        if not accepted:
+            return self._otherwise(event, header, OUTCOME, "is accepted now")
+        self.rows[event.key] = (frozen, header.sequence)
+        self.changed[event.key] = (encoded, header.sequence)
+        return None
+
+    def _otherwise(self, event: Event[EventData], header: LogHeader, kind: str, how: str) -> DecidedOtherwise:
+        text = (
+            f"{event.data.event_type} of {named(event.key)!r} was {header.outcome} as {self._log}:{header.sequence}, and {how}"
+        )
+        return DecidedOtherwise(event.data.event_type, kind, header.sequence, event.key, text)
+
+
+def _by_handler(header: LogHeader) -> bool:
+    """Whether the handler rejected it. Earlier versions wrote in the reason alone who else did."""
+    reason = header.reason or ""
+    return header.by is None and not header.wrong_version and reason != "already answered" and not reason.startswith("rejected by ")
+
+
+def refuse(found: DecidedOtherwise | None) -> None:
+    """Raises CodeChanged for an event that is decided otherwise: who replays with other code has looked at that before."""
+    if found is not None:
+        raise CodeChanged(f"{found.how}: the code has changed its mind about the past")
+
+
 def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes | None, Headers]]) -> Image:
     """Fold the (value, headers) of one partition's log, in order, into `image`, and return it.
 
-    A record without a value is an operator's tombstone, and is left out. A correction's step sets its row.
+    A record without a value is an operator's tombstone, and is left out; so are gaps. A correction's step sets its row.
 
-    Raises HistoryError if a handler now rejects an event that was accepted: new code that decides the past differently needs
-    a rebuild, which shows the differences.
+    Raises CodeChanged if the code decides an event otherwise than was recorded: `retold replay` shows all of them.
     """
+    folded = RowFold(engine, image.partition, image.rows, image.sequence, whole=False)
     for value, headers in records:
-        if value is None:
-            continue
-        (event, header), _ = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
-        if isinstance(event.data, CorrectionStep):
-            image.rows[event.key] = (event.data.row_of(engine.codec, engine.row_type), header.sequence)
-            image.sequence, image.recorded = header.sequence, header.recorded
-            continue
-        handler = engine.handlers.by_event[type(event.data)]
-        if header.outcome == ACCEPTED and handler.function is not None:
-            row = image.rows.get(event.key, (None, 0))[0]
-            try:
-                new = engine.handlers.decide(handler, row, event).row
-                image.rows[event.key] = (new and engine.codec.freeze(new), header.sequence)
-            except Rejected as no:
-                raise HistoryError(
-                    f"{handler.event_type} was accepted as record {header.sequence} of {engine.inbox.topic}-{image.partition}, "
-                    f"and its handler now rejects it ({no.reason}): the code has changed its mind about the past"
-                ) from no
-        image.sequence, image.recorded = header.sequence, header.recorded
+        refuse(folded.take(value, headers))
+    image.sequence, image.recorded = folded.sequence, folded.recorded
     return image

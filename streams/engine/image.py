@@ -9,6 +9,7 @@ from streams.engine.duplicates import DEFAULT_WINDOW, DuplicateWindow
 from streams.engine.partition_rows import PartitionRows
 from streams.engine.pending import FiringLimit, PendingCalls, PendingTimers
 from streams.engine.records import Counters
+from streams.namespace import FIRST
 
 
 class Image:
@@ -16,10 +17,13 @@ class Image:
 
     `parked` has the queue of each parked entity key, in order; `parked_ids` has the digests of those events, with a hash of
     the body. `due` has the timers, by event id; `calls` the unanswered calls, by the request's reference; `imports` the clocks of
-    imports that are not over, by the import's name.
+    imports that are not over, by the import's name. `generation` is that of the rows that its last owner kept, and `complete` says
+    of others up to which sequence theirs have everything. `unwritten` are rows that are not in the table yet: Avro and version.
     """
 
-    def __init__(self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: PartitionRows | None = None) -> None:
+    def __init__(
+        self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: PartitionRows | None = None, generation: int = FIRST
+    ) -> None:  # fmt: skip
         self.partition = partition
         self.rows = PartitionRows() if rows is None else rows
         self.sequence = 0
@@ -33,10 +37,19 @@ class Image:
         self.imports: dict[str, ImportClock] = {}
         self.quarantined = 0
         self.counters = Counters()
+        self.generation = self.rows_generation = generation
+        self.complete: dict[int, int] = {}
+        self.unwritten: dict[str, tuple[bytes, int]] = {}
+
+    @property
+    def switches(self) -> bool:
+        """Whether its next transaction goes over to another generation."""
+        return self.generation != self.rows_generation
 
     def apply(self, changes: Changes) -> None:
         """Apply committed changes. Nothing here may fail half way: plain assignments only."""
         self.rows.apply(changes.rows)
+        self.complete, self.generation, self.unwritten = self.complete_after(), self.rows_generation, {}
         self.window.add(changes.remembered)
         self._apply_parked(changes)
         for due in changes.due:
@@ -56,6 +69,12 @@ class Image:
         """Free so many rows and ids at most, of an image that is not used any more; returns whether there are more."""
         self.window.shrink(count - self.rows.shrink(count))
         return len(self.rows) + len(self.window) > 0
+
+    def complete_after(self) -> dict[int, int]:
+        """`complete` once its next transaction is committed."""
+        if not self.switches:
+            return self.complete
+        return {**self.complete, self.generation: self.sequence}
 
     def limit(self, now: int) -> FiringLimit:
         """Until when timers fire that no event's time fires, if it is `now`."""

@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from streams.engine.changes import ImportClock
 from streams.engine.records import Counters, DuplicateRecord
 from streams.errors import UNREADABLE_JSON, UndecodableRecord
+from streams.namespace import FIRST
 
 KEY = b"\x00marker"
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
+
+    `generation` is that of the rows that its writer keeps; `complete` says of others up to which sequence theirs have everything.
 
     `inbox_next` is the inbox offset where handling continues; `recorded` in µs; `duplicates` are this transaction's. `calls`
     and `timers` are how many are pending afterwards; `imports` has the clocks of imports that are not over. `producers_replaced`
@@ -31,7 +35,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     application: str
     topic_ids: dict[str, str]
     partitions: int
-    generation: int = 0
+    generation: int = FIRST
     transactional_id: str
     counters: Counters
     duplicates: list[DuplicateRecord] = []
@@ -39,6 +43,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timers: int = 0
     producers_replaced: int = 0
     imports: dict[str, ImportClock] = {}
+    complete: dict[int, int] = {}
 
 
 def producers_replaced(markers: Iterable[Marker]) -> dict[str, int]:
@@ -61,8 +66,9 @@ def encode(marker: Marker) -> bytes:
 def decode(value: bytes) -> Marker:
     """Raises UndecodableRecord."""
     try:
-        return _decoder.decode(value)
+        found = _decoder.decode(value)
     except UNREADABLE_JSON as error:
         raise UndecodableRecord(
             f"a table's marker does not read ({error}): another program wrote {value[:80]!r}"
         ) from error
+    return found if found.generation else replace(found, generation=FIRST)  # earlier versions wrote 0

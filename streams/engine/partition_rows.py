@@ -52,6 +52,11 @@ class PartitionRows(Mapping[str, Entry]):
         """Put a row as the table topic holds it: empty if it was deleted."""
         self._kept[key] = (value or None, version)
 
+    def version(self, key: str) -> int:
+        """0 without a row."""
+        kept = self._kept.get(key)
+        return 0 if kept is None else kept[1]
+
     def apply(self, changes: Mapping[str, Entry]) -> None:
         """Put rows that were committed."""
         self._kept.update(changes)

@@ -28,7 +28,7 @@ from streams.history.verification.verification_records import StoredRecord
 from streams.history.verification.verification_rows import TableRow
 from streams.kafka.bounded_read import headers_of, polls, read_to
 from streams.kafka.clients import Clients
-from streams.kafka.messages import parked_message, table_record, topic_partition_of
+from streams.kafka.messages import StoredRow, parked_message, table_record, topic_partition_of
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, held_up, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import add_schemas, all_schemas
@@ -90,6 +90,7 @@ class _ClusterVerification:
         self._admin: Admin = clients.admin("retold-verify")
         add_schemas(codec.add_schema, all_schemas(clients, prefix))
         self._names = [topic_names(prefix, space.name) for space in app.namespaces]
+        self._generations = {space.name: space.generation for space in app.namespaces}
         self._counts = _partition_counts(self._admin, self._names)
         at = [(names.namespace, number) for names in self._names for number in range(self._counts[names.namespace])]
         self._tables = self._partitions(lambda names: names.table)
@@ -225,7 +226,7 @@ class _ClusterVerification:
             return
         if isinstance(record, Marker):
             self._verification.marker(at, record)
-        else:
+        elif isinstance(record, StoredRow) and record.generation == self._generations[at[0]]:
             self._verification.row(at, record.key, TableRow(record.value, record.version))
 
     def _parked(self, at: NamespacePartition, message: Message) -> None:

@@ -10,7 +10,8 @@ from confluent_kafka import TopicPartition
 
 from streams.engine import marker
 from streams.engine.changes import Changes, PendingCall, PendingTimer
-from streams.engine.envelope import VERSION_HEADER
+from streams.engine.envelope import version_header
+from streams.engine.generations import row_key
 from streams.engine.image import Image
 from streams.engine.records import DuplicateRecord
 from streams.engine.stored import due_record, log_record, parked_record
@@ -80,9 +81,12 @@ class TransactionWriter:
         """Produce everything that was not streamed. The marker is the transaction's first record in its table partition."""
         topics, partition, put = self._to.topics, changes.partition, self.producer.put
         put(topics.table, self._marker(changes, image), marker.KEY, partition, None)
+        generation = image.rows_generation
+        for name, (value, version) in image.unwritten.items():
+            if name not in changes.rows:
+                put(topics.table, value, row_key(name, generation), partition, [version_header(version)])
         for name, value in changes.row_bytes.items():
-            version = [(VERSION_HEADER, b"%d" % changes.rows[name][1])]
-            put(topics.table, value, name.encode(), partition, version)
+            put(topics.table, value, row_key(name, generation), partition, [version_header(changes.rows[name][1])])
         for record in changes.set_aside:
             key, value, headers = parked_record(record)
             put(topics.parked, value, key, partition, headers)
@@ -113,5 +117,7 @@ class TransactionWriter:
                 timers=timers,
                 producers_replaced=self.producer.replaced,
                 imports=image.imports if changes.imports is None else changes.imports,
+                generation=image.rows_generation,
+                complete=image.complete_after(),
             )
         )

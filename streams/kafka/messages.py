@@ -18,11 +18,13 @@ from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER, DueHeader, Envelope, LogHeader, due_header, log_header
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
+from streams.engine.generations import BUILT_TO, BuiltTo, decode_built_to, row_key_of
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.engine.times import from_micros
 from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.kafka.bounded_read import headers_of
+from streams.namespace import FIRST
 
 POSITION = re.compile(rb"(\d{1,18})(?:-(\d{1,9}))?")
 """The key of a record in the parked topic."""
@@ -70,11 +72,16 @@ class LoggedMessage(NamedTuple):
 
 
 class StoredRow(NamedTuple):
-    """A row as stored in its table topic: Avro, empty if the row was deleted. `version` is 0 if the record has none."""
+    """A row as stored in its table topic: Avro, empty if the row was deleted. `version` is 0 if the record has none.
+
+    A `built` one was made beside those that workers write. Of a key and generation, the row of the higher version counts.
+    """
 
     key: str
     value: bytes
     version: int
+    generation: int = FIRST
+    built: bool = False
 
 
 class ParkedMessage(NamedTuple):
@@ -172,18 +179,21 @@ def marker_of(message: Message) -> marker.Marker | None:
     return marker.decode(message.value() or b"") if message.key() == marker.KEY else None
 
 
-def table_record(message: Message) -> marker.Marker | StoredRow:
+def table_record(message: Message) -> marker.Marker | BuiltTo | StoredRow:
     """Raises UndecodableRecord for a row whose key or version no worker wrote."""
     key, value = message.key() or b"", message.value() or b""
     if key == marker.KEY:
         return marker.decode(value)
+    if key.startswith(BUILT_TO):
+        return decode_built_to(value)
     version = b"0"
     for name, text in headers_of(message):
         if name == VERSION_HEADER:
             version = text or b"0"
             break
     try:
-        return StoredRow(key.decode(), value, int(version))
+        entity, generation, built = row_key_of(key)
+        return StoredRow(entity, value, int(version), generation, built)
     except ValueError:
         raise UndecodableRecord(
             f"a row of {message.topic()} has the key {key[:80]!r} and the version {version[:80]!r}; UTF-8 and a number were "

@@ -130,10 +130,11 @@ class TransactionalProducer:
                 raise RecordRefused(f"a record for {topic}-{partition} is not taken by the Kafka client: {error}") from error
 
     def commit(self, offsets: list[TopicPartition], metadata: Any) -> None:
-        """Commit the transaction with the group's offsets. Raises TransactionAborted or ProducerLost."""
+        """Commit the transaction with the group's offsets, if there are any. Raises TransactionAborted or ProducerLost."""
         producer, deadline = self._live(), self._deadline()
         try:
-            self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
+            if offsets:
+                self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
         except KafkaException as error:
             self.give_up(error)
         self._coordinator.ending()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
+from msgspec.structs import replace
 
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine import marker
+from streams.engine.generations import BuiltTo, rows_to
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
@@ -20,6 +23,7 @@ from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicNames, describe, topic_names
+from streams.namespace import FIRST
 
 R = TypeVar("R", bound=Record)
 OPEN_TRANSACTION = TRANSACTION + OVERDUE
@@ -28,7 +32,7 @@ OPEN_TRANSACTION = TRANSACTION + OVERDUE
 
 @dataclass(frozen=True)
 class TableState(Generic[R]):
-    """`rows` has (row, version) by key; `positions` has each partition's marker: the position of the rows."""
+    """`rows` has (row, version) by key; `positions` has each partition's marker, whose `last` is the position of these rows."""
 
     rows: Mapping[str, tuple[R, int]]
     positions: Mapping[int, marker.Marker]
@@ -43,8 +47,9 @@ def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancell
 
 
 def read_table(
-    clients: Clients, prefix: str, namespace: str, codec: AvroCodec, row_type: type[R], key: str | None = None
-) -> TableState[R]:
+    clients: Clients, prefix: str, namespace: str, codec: AvroCodec, row_type: type[R], key: str | None = None,
+    generation: int = FIRST,
+) -> TableState[R]:  # fmt: skip
     """The rows that are committed when it is called; with `key`, that row alone, and only its partition is read.
 
     Raises BrokerError if a transaction stays open for 25 s, TopicMismatch if there is no such table.
@@ -58,6 +63,7 @@ def read_table(
     learning = LearningCodec(codec, clients, prefix)
     stored: dict[str, StoredRow] = {}
     positions: dict[int, marker.Marker] = {}
+    built: dict[int, BuiltTo] = {}
     consumer = clients.consumer("retold-table")
     try:
         spans = {partition: (first[partition], last[partition]) for partition in partitions}
@@ -65,8 +71,10 @@ def read_table(
             record = table_record(message)
             if isinstance(record, marker.Marker):
                 positions[message.partition() or 0] = record
-            elif key is None or record.key == key:
-                stored[record.key] = record
+            elif isinstance(record, BuiltTo):
+                built |= {message.partition() or 0: record} if record.generation == generation else {}
+            elif record.generation == generation and key in (None, record.key):
+                stored[record.key] = max(record, stored.get(record.key, record), key=attrgetter("version"))
     finally:
         consumer.close()
     # Decoded once a key and not once a record: a table holds old versions until Kafka compacts it.
@@ -75,7 +83,8 @@ def read_table(
         for name, record in stored.items()
         if record.value
     }
-    return TableState(rows, positions)
+    reached = {at: replace(last, last=rows_to(last, built.get(at), generation)) for at, last in positions.items()}
+    return TableState(rows, reached)
 
 
 class Tail:

@@ -132,7 +132,7 @@ class Cycle:
         works = self._planner.plan(batch)
         try:
             changes = self._process(works)
-            done = {task: part for task, part in changes.items() if part.handled or part.answered}
+            done = {task: part for task, part in changes.items() if part.handled or part.answered} | self._switching(changes)
             if done:
                 self._commit(batch, done)
         except TransactionAborted as error:
@@ -214,6 +214,12 @@ class Cycle:
         if taken := sum(part.taken for part in changes.values()):
             members.pace.handled(taken, self.members.clock.monotonic() - began)  # even if it is aborted later
         return changes
+
+    def _switching(self, changes: Parts) -> dict[PartitionTask, Changes]:
+        """Of tasks that go over to another generation of rows: they do so at once, also if there is nothing else to commit."""
+        members = self.members
+        tasks = [task for task in self.tasks.restored() if task.image.switches]
+        return {task: changes.get(task) or members.engine.begin(task.image, members.clock.now()).changes for task in tasks}
 
     def _commit(self, batch: PolledBatch, done: Parts) -> None:
         """Commit all changes in one transaction. Raises TransactionAborted, ProducerLost or NamespaceStopped."""

@@ -8,6 +8,8 @@ from streams.engine import marker
 from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
+from streams.engine.fold import RowFold
+from streams.engine.generations import BuiltTo
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers, QueuePosition
 from streams.engine.stored import pending_of, set_aside_of
@@ -24,18 +26,29 @@ class ImageReader:
 
     def __init__(self, engine: Engine, partition: int) -> None:
         self._engine, self.partition = engine, partition
-        self.rows = engine.rows()
+        self.rows, self._generation = engine.rows(), engine.generation
         self._check_row, self._row_type = engine.codec.check_row, engine.row_type
         self._aside: dict[QueuePosition, SetAsideRecord] = {}
         self._pending: dict[str, tuple[bytes, Headers]] = {}
         self.log = LogTail(engine.wire.envelopes, engine.limits.window)
         self.marker: marker.Marker | None = None
+        self.built: BuiltTo | None = None
+        self.fold: RowFold | None = None
+        """Of rows of a generation that is not the current one: what was folded behind them."""
 
     def row(self, message: Message) -> None:
         """Read a row or a marker. Raises UnsupportedSchema or UndecodableRecord for a row that cannot be decoded later."""
         record = table_record(message)
         if isinstance(record, marker.Marker):
             self.marker = record
+            if record.generation == self._generation:
+                self.fold = None
+            return
+        if isinstance(record, BuiltTo):
+            if record.generation == self._generation:
+                self.built = record
+            return
+        if record.generation != self._generation or (record.built and record.version <= self.rows.version(record.key)):
             return
         if record.value:
             self._check_row(self._row_type, record.value)
@@ -63,6 +76,7 @@ class ImageReader:
         if last is not None:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters, image.imports = last.counters, dict(last.imports)
+            image.generation, image.complete = last.generation, dict(last.complete)
         image.window.restore(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             header = due_header(headers)

@@ -28,6 +28,8 @@ from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, describe
+from streams.worker.generation_restore import fold_into, is_all, rest_of
+from streams.worker.image_reader import ImageReader
 from streams.worker.log_tail import LogTail
 from streams.worker.partition_copy import NO_COPIES, Copies, PartitionCopy, Spans
 from streams.worker.restore_checks import RestoreChecks
@@ -177,24 +179,49 @@ class Restorer:
             yield from self._check_siblings(partition, cancelled)
         image = reading.image()
         self.checks.positions(image, reading.log, start[names.inbox, partition])
+        if image.switches:
+            yield from self._fold_rest(image, reading, (start[log_at], end[log_at]), cancelled, progress)
         return image
+
+    def _fold_rest(
+        self, image: Image, reading: ImageReader, log: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
+    ) -> Steps[None]:
+        """Its rows are of another generation than was kept last: fold what they do not have."""
+        rest = rest_of(self.engine, image, reading)
+        begin, end = log
+        first, messages = end, list[Message]()
+        while image.sequence > rest.sequence and first > begin and not is_all(rest, messages):
+            first = max(begin, end - FARTHEST * max(100, end - first, image.sequence - rest.sequence))
+            messages.clear()
+            for some in self._messages_in((self.names.log, image.partition), (first, end), cancelled, progress):
+                messages += some
+                yield 0.0
+        for _ in fold_into(image, rest, messages):
+            yield 0.0
 
     def _log_in(
         self, partition: TopicAndPartition, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[LogTail]:
         """The records between two offsets of the log: stops there, since `polls` would read on to the log's end."""
-        tail, (_, end) = LogTail(self.engine.wire.envelopes, self.engine.limits.window), look
-        progress.total += end - look[0]
+        tail = LogTail(self.engine.wire.envelopes, self.engine.limits.window)
+        for messages in self._messages_in(partition, look, cancelled, progress):
+            for message in messages:
+                tail.take(message)
+            yield 0.0
+        return tail
+
+    def _messages_in(
+        self, partition: TopicAndPartition, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
+    ) -> Iterator[list[Message]]:
+        first, end = look
+        progress.total += end - first
         with closing(self.consumer()) as consumer:
             for messages in self._polls(consumer, {partition: look}, cancelled):
                 ours = [message for message in messages if (message.offset() or 0) < end]
-                for message in ours:
-                    progress.done += 1
-                    tail.take(message)
+                progress.done += len(ours)
+                yield ours
                 if len(ours) < len(messages):
                     break
-                yield 0.0
-        return tail
 
     def _take(self, copy: PartitionCopy, rest: Spans, cancelled: Cancelled, progress: RestoreProgress) -> Steps[None]:
         """Read the rest of its topics."""

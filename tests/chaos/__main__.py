@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def run(plan: Plan, keep: Path | None = None) -> SeedResult:
-    """What the processes leave is kept in a folder of `keep`; Kafka's data only if the run failed, since they tell what happened."""
+    """What the processes leave is kept in a folder of `keep`, and Kafka's data if the run failed: they tell what happened."""
     folder = Path(tempfile.mkdtemp(prefix=f"retold-chaos-{plan.seed}-"))
     try:
         result = SeedRun(plan, folder).run()

@@ -19,6 +19,7 @@ from tests.support.processes import Process, environment
 ROOT = Path(__file__).parents[2]
 TUTORIAL, HEADERS = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "events-and-headers.md"
 SCHEMAS = ROOT / "docs" / "howto" / "schemas.md"
+CHANGE, BACK = ROOT / "docs" / "howto" / "change-a-rule.md", ROOT / "docs" / "howto" / "roll-back.md"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 240.0
 """For one command. `retold run` has to start a worker, the others a Python."""
@@ -41,7 +42,7 @@ class Reader:
         elif how == "append":
             path.write_text(f"{before}\n\n{text}")
         elif how == "line":
-            start = text[: text.index("import")]
+            start = re.split("import|=", text)[0]
             lines = [text if line.startswith(start) else line for line in before.splitlines(keepends=True)]
             assert text in lines, f"{name} has no line {start}"
             path.write_text("".join(lines))
@@ -175,6 +176,18 @@ def test_schemas_change_as_it_is_written(reader: Reader) -> None:
     [(code, said)] = reader.stop()
     assert (code, "Traceback" in said) == (130, False)
     reader.run("python -m mypy --strict shop tests", ["Success: …"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_rule_changes_and_is_taken_back_as_it_is_written(reader: Reader) -> None:
+    """Rows are built beside those of a worker that goes on, are gone over to, and are left again; each time all is whole."""
+    for page in (CHANGE, BACK):
+        reader.follow(page)
+        reader.run("retold rebuild status item --json && retold verify --json", ["…"])
+        assert reader.code == 0
+    [(code, said)] = reader.stop()
+    assert (code, "Traceback" in said) == (130, False)
 
 
 def test_clients_that_know_nothing_of_retold_publish_and_read(broker: str, prefix: str, tmp_path: Path) -> None:

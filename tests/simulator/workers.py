@@ -86,12 +86,13 @@ class SteppedWorker:
 
 
 class Worker(SteppedWorker):
-    """Of a site's namespace."""
+    """Of a site's namespace, with its application or another version of it."""
 
-    def __init__(self, site: MemorySite, slot: int) -> None:
+    def __init__(self, site: MemorySite, slot: int, app: App | None = None) -> None:
         process = Process(site.broker.clock)
         made = clients(site.broker, site.consumer)
-        parts = WorkerParts(site.app, site.config, made, codec_of(site.app), process.runtime, _no_gateways)
+        app = app or site.app
+        parts = WorkerParts(app, site.config, made, codec_of(app), process.runtime, _no_gateways)
         super().__init__(parts, process, site.namespace, slot)
 
 

@@ -28,6 +28,7 @@ from streams.engine.envelope import (
     pack,
     parked_header,
 )
+from streams.engine.generations import BuiltTo, decode_built_to
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord
 from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
@@ -77,7 +78,7 @@ KINDS = (
     Kind(
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
-            generation=1, transactional_id="t", counters=Counters(*range(1, 12)),
+            generation=2, complete={1: 4}, transactional_id="t", counters=Counters(*range(1, 12)),
             duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
             producers_replaced=3, imports={"signups.tsv-1a2b3c": ImportClock(5, "ada", 6)},
         ),
@@ -86,6 +87,10 @@ KINDS = (
             "first", "last", "inbox_next", "recorded", "application", "topic_ids", "partitions", "transactional_id",
             "counters",
         ),
+        UndecodableRecord,
+    ),
+    Kind(
+        BuiltTo(generation=2, sequence=5, offset=9, code="c0de"), decode_built_to, ("generation", "sequence", "offset", "code"),
         UndecodableRecord,
     ),
     Kind(

@@ -15,7 +15,7 @@ from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import past_times, time_with_zone, whole
 from streams.cli.arguments.row_question import Count, RowQuestion, Sort, Where
 from streams.cli.commands.get_past import RowsAsked, get_past
-from streams.cli.output.attention import correcting
+from streams.cli.output.attention import correcting, other_generation
 from streams.cli.output.row_text import SHOWN, count_of, natural, show_count, show_many, show_one, show_projected
 from streams.cli.output.screen import json_line, talk
 from streams.cli.process import exit_codes
@@ -80,7 +80,7 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
     namespace, key, limit, question, as_json = asked
     space = namespace_named(session.app, namespace, or_projection=True)
     question.query(space.row_type)  # before all is read
-    state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key)
+    state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key, space.generation)
     at = _reached(namespace, state.positions)
     if key is not None and key not in state.rows:
         talk(
@@ -101,7 +101,8 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
         talk(count_of(len(shown), len(rows)))
     if not as_json:
         talk(f"As of {at}." if at else "No event has been handled yet.")
-    for text in correcting(read_corrections(session.clients, session.config.prefix, session.app.name)):
+    corrections = read_corrections(session.clients, session.config.prefix, session.app.name)
+    for text in (*other_generation(space, state.positions.values()), *correcting(corrections)):
         talk(text)
 
 

@@ -18,9 +18,10 @@ from streams.cli.output.branch_text import DOES
 from streams.cli.output.progress import bar
 from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.output.screen import json_line, plural, say, say_styled, talk
+from streams.cli.process.accepted_file import read_accepted
 from streams.cli.process.base_code import CodeProcess, base_folder
 from streams.cli.process.exit_codes import NO, code_of
-from streams.cli.process.named_files import read_named, write_named
+from streams.cli.process.named_files import write_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.config import load
 from streams.engine.readable import named
@@ -31,15 +32,13 @@ from streams.history.acceptance_file import encode_accepted
 from streams.history.branch.branch import replay_difference
 from streams.history.branch.branch_calls import as_it_answered
 from streams.history.code.code_link import CodeLink
-from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded_origins, not_accepted
+from streams.history.difference.accepted_origins import AcceptedOrigin, counted, not_accepted
 from streams.history.difference.difference import UNTOLD, Difference
 from streams.history.difference.difference_members import difference_members
 from streams.history.stored.read_ahead import ReadAhead
 from streams.history.watched_past import WatchedPast
 
 Format = Literal["text", "json", "markdown"]
-LARGEST = 1024 * 1024
-"""Bytes of a file of accepted origins."""
 
 
 def replay(  # noqa: PLR0913 - one parameter an option
@@ -98,7 +97,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
         raise typer.BadParameter("give --last or --since, not both.")
     if as_json and shape not in (None, "json"):
         raise typer.BadParameter(f"--json is the same as --format json: leave out --json or --format {shape}.")
-    accepted = [] if accept is None else _read(accept)
+    accepted = [] if accept is None else read_accepted(accept)
     with _compared(), base_folder(load().project, base) as (folder, name), open_past(history) as opened:
         began = time.perf_counter()
         skip = _skipped(opened, last, since)
@@ -167,7 +166,3 @@ def _tell(shape: Format, found: Difference, base: str, took: float, refused: lis
     for it in refused or ():
         of = plural(it.count, "row" if it.kind == UNTOLD else "event")
         talk(f"{it.handler} {DOES[it.kind]} for {of}, which is not accepted.")
-
-
-def _read(file: Path) -> list[AcceptedOrigin]:
-    return decoded_origins(read_named(file, LARGEST, ". --save writes it"), named(str(file)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from streams.cli.output.screen import plural
 from streams.engine.changes import ImportClock
+from streams.engine.marker import Marker
 from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
@@ -15,6 +17,7 @@ from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.corrections_topic import APPLYING, CorrectionState
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
+from streams.namespace import Namespace
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -31,6 +34,16 @@ def import_clocks(spaces: Iterable[NamespaceStatus]) -> Iterator[str]:
             f"The import {shown}, begun {from_micros(clock.since):%Y-%m-%d %H:%M} UTC{by}, has its own clock, at "
             f"{from_micros(clock.at):%Y-%m-%d %H:%M:%S}: timers that were overdue when they were scheduled wait for it. It ends "
             f"with its publisher; if that died, publish the file again, or end it: retold publish --release {shlex.quote(shown)}"
+        )
+
+
+def other_generation(space: Namespace[Any], markers: Iterable[Marker]) -> Iterator[str]:
+    """A sentence if workers keep other rows of a namespace than the code here shows."""
+    others = sorted({last.generation for last in markers} - {space.generation})
+    if others:
+        yield (
+            f"The code here has rows of generation {space.generation} of {space.name}, and workers keep generation "
+            f"{' and '.join(map(str, others))}: rows of generation {space.generation} are as of when that was taken over, or built."
         )
 
 

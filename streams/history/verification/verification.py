@@ -90,7 +90,7 @@ class Verification:
                 SequenceCheck(at, self.findings, begins=start.log_begins),
                 marker,
                 InboxCheck(at, self.findings, marker, start.inbox, pending.by_reference),
-                RowCheck(at, self.findings, codec, app.namespace(at[0]).row_type),
+                RowCheck(at, self.findings, codec, app.namespace(at[0])),
                 pending,
                 self._ids[at],
             )

@@ -210,7 +210,7 @@ class LogCheck:
 
     def _compare_rows(self) -> None:
         self._compared = True
-        if self.sequences.is_begun:
+        if self.rows.are_kept(self.marker.last) and self.sequences.is_begun:
             self.rows.compare(self._decisions.entries, self._decisions.opaque)
         elif self.rows.count:
             self._findings.unchecked("rows of logs whose beginning was deleted", position_name(*self._at, 1), self.rows.count)

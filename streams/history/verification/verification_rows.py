@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streams.codec import PREFIX, AvroCodec, prefix_of
 from streams.data import Record
+from streams.engine.marker import Marker
 from streams.engine.records import Entry
 from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification.verification_findings import FOLDS, ROW, Findings
+from streams.namespace import Namespace
 
 
 class TableRow(NamedTuple):
@@ -23,14 +25,26 @@ class TableRow(NamedTuple):
 class RowCheck:
     """Of one partition's table."""
 
-    def __init__(self, at: NamespacePartition, findings: Findings, codec: AvroCodec, row_type: type[Record]) -> None:
-        self._at, self._findings, self._codec, self._type = at, findings, codec, row_type
+    def __init__(self, at: NamespacePartition, findings: Findings, codec: AvroCodec, space: Namespace[Any]) -> None:
+        self._at, self._findings, self._codec, self._type = at, findings, codec, space.row_type
+        self._generation = space.generation
         self._rows: dict[str, TableRow] = {}
         self.count = 0
 
     def take(self, key: str, row: TableRow) -> None:
-        self._rows[key] = row
+        """Of those with one key the newest counts: one that was built may come late."""
+        if (known := self._rows.get(key)) is None or known.version <= row.version:
+            self._rows[key] = row
         self.count = len(self._rows)
+
+    def are_kept(self, last: Marker | None) -> bool:
+        """Whether these rows are of the generation that workers keep; else they need not be what the log folds into."""
+        if last is None or last.generation == self._generation:
+            return True
+        what = f"rows of generation {self._generation}, while workers keep generation {last.generation}"
+        self._findings.unchecked(what, self._where(last.last), self.count)
+        self._rows, self.count = {}, 0
+        return False
 
     def compare(self, folded: Mapping[str, Entry], opaque: Mapping[str, int]) -> None:
         """With what was folded up to the marker. Of `opaque` keys it is not known what their rows should be."""

@@ -24,6 +24,7 @@ class RowWriter:
         columns = columns_of(row_type)
         self._bind, self._nothing = binder_of(columns), (None,) * len(columns)
         self._put, self._drop = put_statement(table, columns), f"delete from {table} where key = ?"
+        self._version = f"select version from {table} where key = ?"
         self._put_readable = put_statement(table, columns, readable=True)
         self.keeps_raw = has_numbers_beyond_json(row_type)
         self.changed: dict[str, tuple[Any, ...] | None] = {}
@@ -38,6 +39,14 @@ class RowWriter:
             self.changed[key] = (key, part, version, to_json(row), *self._bind(row), value, None)
         else:
             self.changed[key] = (key, part, version, to_json(row), *self._bind(row))
+
+    def version(self, db: sqlite3.Connection, key: str) -> int:
+        """That of its row, written or not; 0 if there is none."""
+        if key in self.changed:
+            values = self.changed[key]
+            return 0 if values is None else int(values[2])
+        found = db.execute(self._version, (key,)).fetchone()
+        return 0 if found is None else int(found[0])
 
     def write(self, db: sqlite3.Connection) -> None:
         if self.changed:

@@ -11,6 +11,7 @@ from pathlib import Path
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.data import Record
+from streams.namespace import FIRST
 from streams.projection import Projection
 from streams.server.readmodel.checkpoints import CHECKPOINTS
 from streams.server.readmodel.left_out import LEFT_OUT
@@ -140,8 +141,10 @@ def put_statement(table: str, columns: Sequence[RowColumn], *, readable: bool = 
 
 
 def fingerprints(app: App, codec: AvroCodec) -> dict[str, str]:
-    """By table, the schema of its rows, and which columns it has of parts: with another one all is read again."""
-    found = {f"r_{it.name}": f"{codec.newest_id(it.row_type)}{_inner(it.row_type)}" for it in app.namespaces}
+    """By table, the schema and generation of its rows, and which columns it has of parts: with another one all is read again."""
+    found = {
+        f"r_{it.name}": f"{codec.newest_id(it.row_type)}{_inner(it.row_type)}{_generation(it.generation)}" for it in app.namespaces
+    }
     return found | {f"p_{it.name}": f"{_shape(it.row_type)}{_inner(it.row_type)}" for it in app.projections}
 
 
@@ -156,6 +159,10 @@ def code_of(app: App, codec: AvroCodec) -> str:
     found = [_digest(name) for name in sorted({_package(module) for module in modules})]
     found += [str(codec.newest_id(space.row_type)) for space in app.namespaces]
     return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
+
+
+def _generation(generation: int) -> str:
+    return "" if generation == FIRST else f"/{generation}"
 
 
 def _inner(row_type: type[Record]) -> str:

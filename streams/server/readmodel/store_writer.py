@@ -91,6 +91,10 @@ class StoreWriter:
         """A row, an UnreadableRow, or None, which removes it. `value` is its Avro."""
         self._tables[namespace].put(key, part, version, row, value)
 
+    def version(self, namespace: str, key: str) -> int:
+        """That of a row; 0 if there is none."""
+        return self._tables[namespace].version(self._db, key)
+
     def put_marker(self, namespace: str, part: int, last: Marker) -> None:
         """The marker of a transaction whose rows are all given, with the duplicates that it tells of."""
         at = ("table", namespace, part)

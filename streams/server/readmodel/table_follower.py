@@ -10,7 +10,8 @@ from streams.data import Record
 from streams.engine import marker
 from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition
-from streams.kafka.messages import Decoder, table_record
+from streams.kafka.messages import Decoder, StoredRow, table_record
+from streams.namespace import FIRST
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store_writer import StoreWriter
 
@@ -22,9 +23,14 @@ class TableFollower:
     """Follows one partition of a table. A transaction begins with its marker, and ends at the next one or at the end."""
 
     def __init__(
-        self, writer: StoreWriter, partition: NamespacePartition, row_type: type[Record], decoder: Decoder
-    ) -> None:
+        self, writer: StoreWriter, partition: NamespacePartition, row_type: type[Record], decoder: Decoder,
+        generation: int = FIRST,
+    ) -> None:  # fmt: skip
+        """Rows of other generations are left out."""
         self._writer, self._partition, self._row_type, self._decoder = writer, partition, row_type, decoder
+        self._generation, self._current = generation, False
+        self._deleted: dict[str, int] = {}
+        """During the first read, the versions of rows that workers have deleted."""
         self._marker: marker.Marker | None = None
         self._rows: dict[str, tuple[bytes, int]] = {}
         self._next: int | None = None
@@ -34,12 +40,28 @@ class TableFollower:
         record = table_record(message)
         if isinstance(record, marker.Marker):
             self.flush()
-            self._marker = record
-        else:
+            self._current = record.generation == self._generation
+            if self._current:  # else these rows are not kept up by its transactions
+                self._marker = record
+        elif isinstance(record, StoredRow) and record.generation == self._generation and self._is_newest(record, past):
             self._rows[record.key] = (record.value, record.version)
             if past and len(self._rows) >= PENDING:
                 self._give_rows()
         self._next = (message.offset() or 0) + 1
+
+    def _is_newest(self, record: StoredRow, past: bool) -> bool:
+        """A worker's always is. A built one may come late: behind a row of a worker, or one that it has deleted."""
+        if not record.built:
+            if past and not record.value:
+                self._deleted[record.key] = record.version
+            return True
+        if not past:
+            self._deleted.clear()
+            if self._current:
+                return False
+        known = self._rows.get(record.key) or (b"", self._deleted.get(record.key, 0))
+        stored = self._writer.version(self._partition[0], record.key)
+        return record.version > max(known[1], stored)
 
     def flush(self) -> None:
         """The transaction is whole."""

@@ -51,7 +51,7 @@ class TopicReading:
         self._kinds = {getattr(space, kind): (kind, space.namespace) for space in spaces for kind in KINDS}
         partitions = [(name, number) for name, count in store.partitions.items() for number in range(count)]
         self._logs = LogFollower(writer, learning, partitions)
-        self._tables = {at: TableFollower(writer, at, store.row_types[at[0]], learning) for at in partitions}
+        self._tables = {at: _table_follower(store, writer, at, learning) for at in partitions}
         self._left, self._paused = set(ends), set[TopicAndPartition]()
         self._log_ends: dict[NamespacePartition, int] = {}
         """Of logs that were read to their end, until all before that is in the file."""
@@ -262,3 +262,7 @@ def _read_unreadable(store: Store, writer: StoreWriter, learning: LearningCodec)
         row = read_row(learning, store.row_types[namespace], raw)
         if type(row) is not UnreadableRow:
             writer.put_row(namespace, part, key, version, row, raw)
+
+
+def _table_follower(store: Store, writer: StoreWriter, at: NamespacePartition, learning: LearningCodec) -> TableFollower:
+    return TableFollower(writer, at, store.row_types[at[0]], learning, store.generations[at[0]])

@@ -1,0 +1,150 @@
+"""`retold rebuild`: rows as new code makes them of all that was handled, beside those that workers keep."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.arguments.options import Json
+from streams.cli.output.help import Command, Group
+from streams.cli.output.progress import bar
+from streams.cli.output.replay_text import replay_lines
+from streams.cli.output.screen import json_line, plural, say_styled, table, talk
+from streams.cli.process import exit_codes
+from streams.cli.process.accepted_file import read_accepted
+from streams.cli.process.opened_past import open_past
+from streams.cli.process.session import Session, connect
+from streams.data import namespace_of
+from streams.history.branch.branch import replay_difference
+from streams.history.code.local_code import LocalCode
+from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin, not_accepted
+from streams.history.difference.difference import PARKED, UNTOLD
+from streams.history.watched_past import WatchedPast
+from streams.kafka.cancellable_steps import never_cancelled
+from streams.kafka.table_generations import GenerationState, read_generations
+from streams.server.readmodel.store_schema import code_of
+from streams.worker.builder_assembly import builder_of
+from streams.worker.row_builder import RowBuilder
+
+NamespaceArgument = Annotated[str, typer.Argument(help="Name of a namespace.", metavar="NAMESPACE")]
+
+rebuild = typer.Typer(
+    name="rebuild",
+    cls=Group,
+    help="Rebuild rows with new code, beside those that workers keep.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@rebuild.command(cls=Command)
+def start(
+    namespace: NamespaceArgument,
+    accept: Annotated[
+        Path | None,
+        typer.Option(
+            "--accept", help="What is decided otherwise and accepted, as `retold replay --save` wrote it.", metavar="FILE"
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what is handled, until workers keep these rows.")
+    ] = False,
+) -> None:
+    """Build the rows of the generation that the code here names, while workers of the code before go on.
+
+    First all that was handled is decided again: if this code decides something otherwise that is not accepted, nothing is built
+    and the exit code is 1. Then the rows are folded from the event log. No gateway is called and no event is published. If it is
+    stopped, at any point, start it again: it goes on where it stood. Then deploy: a worker of this code goes over to these rows
+    when it takes a partition over.
+
+    Example: [bold]retold rebuild start order[/]
+    """
+    session = connect()
+    space = namespace_named(session.app, namespace)
+    states = read_generations(session.clients, session.config.prefix, namespace, space.generation)
+    if all(it.keep in (None, space.generation) for it in states):
+        talk(
+            f"Workers keep generation {space.generation} of {namespace}, as the code here has it: there is nothing to build. For "
+            f"rows as this code makes them, give the namespace the generation {space.generation + 1}."
+        )
+        return
+    accepted = [] if accept is None else read_accepted(accept)
+    if refused := _decided_otherwise(session, namespace, accepted):
+        of = plural(sum(it.count for it in refused), "event")
+        talk(f"{of} of {namespace} would be decided otherwise, which is not accepted: nothing is built.")
+        raise typer.Exit(exit_codes.NO)
+    handlers = {it.handler for it in accepted if it.kind in (*REFUSALS, PARKED, UNTOLD)}
+    code = code_of(session.app, session.codec)
+    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, handlers)
+    _build(builder, f"{namespace} {space.generation}", follow=follow)
+    talk(_ending(builder, namespace, space.generation))
+
+
+@rebuild.command(cls=Command)
+def status(namespace: NamespaceArgument, as_json: Json = False) -> None:
+    """Say which generation of rows workers keep, and how far the one that the code here names is built.
+
+    Example: [bold]retold rebuild status order[/]
+    """
+    session = connect()
+    generation = namespace_named(session.app, namespace).generation
+    found = read_generations(session.clients, session.config.prefix, namespace, generation)
+    if as_json:
+        for it in found:
+            json_line({"namespace": namespace, "generation": generation, **it._asdict()})
+        return
+    heads = ("partition", "workers keep", "handled", f"generation {generation} has", "left")
+    rows = [(f"{namespace}-{it.partition}", _kept(it), it.handled, it.complete, it.handled - it.complete) for it in found]
+    table(heads, rows, right=heads[2:])
+
+
+def _kept(it: GenerationState) -> str:
+    return "nothing yet" if it.keep is None else f"generation {it.keep}"
+
+
+def _decided_otherwise(session: Session, namespace: str, accepted: list[AcceptedOrigin]) -> list[AcceptedOrigin]:
+    """What this code decides otherwise of this namespace's events, and is not accepted. It is shown."""
+    began = time.perf_counter()
+    with open_past(session=session) as opened, bar("deciding again", len(opened.past)) as advance:
+        past = WatchedPast(opened.past, advance)
+        found = replay_difference(past, LocalCode(opened.handlers), opened.handlers)
+    refused = [it for it in not_accepted(found, accepted) if namespace_of(it.handler) == namespace]
+    if refused:
+        say_styled(replay_lines(found, "what was recorded", time.perf_counter() - began, refused))
+    return refused
+
+
+def _build(builder: RowBuilder, label: str, *, follow: bool) -> None:
+    """Until all that was handled is built; or, if it is to `follow`, until workers keep these rows."""
+    steps = builder.follow(never_cancelled)
+    with ExitStack() as stack:
+        advance = None
+        told = False
+        for pause in steps:
+            states = builder.states()
+            if advance is None and states:
+                advance = stack.enter_context(bar(f"building {label}", sum(it.total for it in states), "records"))
+            if advance is not None:
+                advance(sum(it.done for it in states))
+            if builder.has_caught_up and not follow:
+                break
+            if builder.has_caught_up and not told:
+                talk("All that was handled is built. What comes is followed until workers keep these rows; Ctrl-C ends that.")
+                told = True
+            time.sleep(pause)
+        steps.close()
+
+
+def _ending(builder: RowBuilder, namespace: str, generation: int) -> str:
+    if builder.is_over:
+        return f"Workers keep generation {generation} of {namespace}."
+    rows = plural(sum(it.rows for it in builder.states()), "row")
+    return (
+        f"Generation {generation} of {namespace} is built: {rows}. Now deploy this code: its workers fold what was handled "
+        "meanwhile, and go over to these rows."
+    )

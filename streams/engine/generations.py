@@ -1,0 +1,86 @@
+"""Generations of rows: one table topic has them all, under keys of their own, and its marker says which is current (rule 30).
+
+Of each there are rows that workers wrote and rows that were built beside them. Of a key, the one of the higher version counts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from streams.engine.marker import Marker
+from streams.errors import UNREADABLE_JSON, UndecodableRecord
+from streams.namespace import FIRST
+
+BUILT_TO = b"\x00built-"
+"""With the generation behind it, the key of the record that says how far rows are built. No entity key begins with such a byte."""
+_WRITTEN, _BUILT = b":", b"+"
+
+
+class RowKey(NamedTuple):
+    """What the key of a table's row says: whose row, of which generation. `built`: no worker wrote it."""
+
+    entity: str
+    generation: int = FIRST
+    built: bool = False
+
+
+class BuiltTo(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of `generation` are built from all of the log up to `sequence`; its next record is at `offset` or later.
+
+    `code` is a digest of the code that built them.
+    """
+
+    generation: int
+    sequence: int
+    offset: int
+    code: str
+
+
+_decoder = msgspec.json.Decoder(BuiltTo)
+
+
+def rows_to(last: Marker, built: BuiltTo | None, generation: int) -> int:
+    """The sequence up to which rows of a generation have everything, as workers kept them or as they were built."""
+    if last.generation == generation:
+        return last.last
+    return max(last.complete.get(generation, 0), 0 if built is None else built.sequence)
+
+
+def row_key(entity: str, generation: int) -> bytes:
+    """The key of a row that a worker writes."""
+    return entity.encode() if generation == FIRST else b"\x01%d%b%b" % (generation, _WRITTEN, entity.encode())
+
+
+def built_key(entity: str, generation: int) -> bytes:
+    """The key of a row that is built beside those of workers."""
+    return b"\x01%d%b%b" % (generation, _BUILT, entity.encode())
+
+
+def row_key_of(key: bytes) -> RowKey:
+    """Raises ValueError for a key that is neither."""
+    if key[:1] != b"\x01":
+        return RowKey(key.decode())
+    end = 1
+    while key[end : end + 1].isdigit():
+        end += 1
+    if end == 1 or key[end : end + 1] not in (_WRITTEN, _BUILT):
+        raise ValueError(f"{key[:80]!r} has no generation")
+    return RowKey(key[end + 1 :].decode(), int(key[1:end]), key[end : end + 1] == _BUILT)
+
+
+def built_to_key(generation: int) -> bytes:
+    return b"%b%d" % (BUILT_TO, generation)
+
+
+def encode_built_to(built: BuiltTo) -> bytes:
+    return msgspec.json.encode(built)
+
+
+def decode_built_to(value: bytes) -> BuiltTo:
+    """Raises UndecodableRecord."""
+    try:
+        return _decoder.decode(value)
+    except UNREADABLE_JSON as error:
+        raise UndecodableRecord(f"how far rows are built does not read ({error}): another program wrote {value[:80]!r}") from error

@@ -1,0 +1,42 @@
+"""Assembles what builds the rows of a namespace's generation from settings, topics, codec and engine."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from confluent_kafka import Producer
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.config import Config
+from streams.kafka.clients import Clients
+from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.open_transactions import worker_ids
+from streams.kafka.producer import OnDelivery, TransactionalProducer
+from streams.worker.partition_restore import described_restorer, learn_schemas_of
+from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
+
+TIMEOUT = 10.0
+"""s that a transaction of a builder that was killed holds up readers of its table, unless somebody ends it."""
+AHEAD = 16_384
+"""kB of a partition that its consumer holds at most."""
+
+
+def builder_of(
+    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, code: str, accepted: Accepted = ()
+) -> RowBuilder:
+    """`code` is a digest of the code that builds. Raises TopicMismatch if a topic is missing, and BrokerError."""
+    learn_schemas_of(clients, config.prefix, codec)
+    restorer = described_restorer(app, config, clients, codec, namespace)
+    name = f"{worker_ids(config.prefix, app.name, namespace)}+rebuild"
+    """No instance has such a name. Workers end what it leaves open, as they do for each other."""
+
+    def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
+        return clients.transactional_producer(name, name, on_delivery, coordinator, timeout=TIMEOUT)
+
+    producer = TransactionalProducer(make, name, restorer.names.table, timeout=TIMEOUT, clock=clients.clock)
+    consumer = partial(clients.consumer, "retold-rebuild", ahead=AHEAD)
+    parts = BuilderParts(
+        restorer.engine, restorer.names, restorer.checks.partitions, consumer, restorer.admin, producer, code, accepted
+    )
+    return RowBuilder(parts)

@@ -1,0 +1,68 @@
+"""What a restore does for rows of a generation that is not the current one: it folds what was handled since they were complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka import Message
+
+from streams.engine.engine import Engine
+from streams.engine.envelope import sequence_of
+from streams.engine.fold import RowFold, refuse
+from streams.engine.image import Image
+from streams.errors import RowsNotBuilt
+from streams.kafka.bounded_read import headers_of
+from streams.worker.image_reader import ImageReader
+
+MOST = 50_000
+"""Events: they take some seconds, and their rows fit into the transaction that goes over to the generation."""
+SOME = 1_000
+"""Events that are folded at once."""
+
+
+def rest_of(engine: Engine, image: Image, reading: ImageReader) -> RowFold:
+    """A fold of what comes behind the rows that were read. It goes on where an earlier one of this reading stood.
+
+    Raises RowsNotBuilt if these rows were never built, or too long ago.
+    """
+    if reading.fold is None:
+        built = 0 if reading.built is None else reading.built.sequence
+        complete = max(built, image.complete.get(engine.generation, 0))
+        _check(engine, image, complete, known=reading.built is not None or engine.generation in image.complete)
+        reading.fold = RowFold(engine, image.partition, image.rows, complete)
+    else:
+        _check(engine, image, reading.fold.sequence, known=True)
+    return reading.fold
+
+
+def is_all(rest: RowFold, messages: list[Message]) -> bool:
+    """Whether these records of the log's end begin where the fold stands, or before."""
+    first = next((it for it in messages if it.value() is not None), None)
+    return first is not None and sequence_of(first.key() or b"") <= rest.sequence + 1
+
+
+def fold_into(image: Image, rest: RowFold, messages: list[Message]) -> Iterator[None]:
+    """Raises CodeChanged for an event that is decided otherwise; HistoryError where records are missing."""
+    for number, message in enumerate(messages, 1):
+        refuse(rest.take(message.value(), headers_of(message)))
+        if number % SOME == 0:
+            yield
+    image.unwritten = dict(rest.changed)
+
+
+def _check(engine: Engine, image: Image, complete: int, *, known: bool) -> None:
+    where, last = f"{engine.inbox.topic}-{image.partition}", image.sequence
+    rows = f"rows of generation {engine.generation} of {engine.namespace}"
+    then = (
+        f"Run `retold rebuild start {engine.namespace}` with this code; workers of generation {image.generation} go on "
+        "meanwhile"
+    )
+    if last > 0 and not known:
+        raise RowsNotBuilt(
+            f"the {rows} are not built, and {where} has handled {last} events with generation {image.generation}. {then}"
+        )
+    if last - complete > MOST:
+        raise RowsNotBuilt(
+            f"the {rows} have everything up to {where}:{complete}, and it has handled events up to {where}:{last}: a worker "
+            f"folds at most {MOST:,} when it takes a partition over. {then}"
+        )

@@ -1,0 +1,330 @@
+"""Rows of another generation are built beside the live ones; workers of its code go over to them, and those before go back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams import App, Event, Namespace, Outcome, Rejected
+from streams.codec import codec_of
+from streams.engine.engine import Engine
+from streams.engine.fold import fold
+from streams.errors import CodeChanged, RowsNotBuilt
+from streams.kafka.cancellable_steps import Steps, never_cancelled
+from streams.kafka.producer import TransactionalProducer
+from streams.kafka.tables_and_logs import read_table
+from streams.kafka.topics import topic_names
+from streams.worker import generation_restore
+from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
+from tests.applications import probe
+from tests.applications.probe.events import EchoHear, EchoRow
+from tests.simulator.clients import clients
+from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
+
+KEYS = [f"a{number}" for number in range(12)]
+Handler = Callable[[EchoRow | None, Event[EchoHear]], Outcome[EchoRow]]
+
+
+def counting(step: int, row: EchoRow | None, _event: Event[EchoHear]) -> Outcome[EchoRow]:
+    return Outcome(EchoRow(heard=(row.heard if row else 0) + step))
+
+
+def refusing(most: int, row: EchoRow | None, event: Event[EchoHear]) -> Outcome[EchoRow]:
+    if row is not None and row.heard >= most:
+        raise Rejected("enough was heard")
+    return counting(1, row, event)
+
+
+def app_of(generation: int, handler: Handler | None = None) -> App:
+    """The probe, whose `echo` counts in steps of its generation."""
+    echo = Namespace("echo", row=EchoRow, generation=generation)
+    echo.handles(EchoHear)(handler or partial(counting, generation))
+    return App(name="probe", namespaces=[probe.probe, echo])
+
+
+class Site(MemorySite):
+    """Its code is at generation 1."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(app_of(1), "echo", state)
+        self.published = 0
+
+    def hear(self, count: int) -> None:
+        for _ in range(count):
+            self.publish(EchoHear(name=KEYS[self.published % len(KEYS)]))
+            self.published += 1
+
+    def builder(self, app: App, code: str = "code", accepted: Accepted = ()) -> RowBuilder:
+        made, codec = clients(self.broker), codec_of(app)
+        producer = TransactionalProducer(
+            lambda on_delivery, coordinator: made.transactional_producer("builder", "builder", on_delivery, coordinator),
+            "builder", "echo-table", clock=self.broker.clock,
+        )  # fmt: skip
+        parts = BuilderParts(
+            Engine(app, "echo", codec), topic_names("", "echo"), PARTITIONS, partial(made.consumer, "builder"), made.admin(),
+            producer, code, accepted,
+        )  # fmt: skip
+        return RowBuilder(parts)
+
+    def rows(self, app: App) -> dict[str, tuple[int, int]]:
+        """As a reader of this code sees them: what was heard, and the version."""
+        space = app.namespace("echo")
+        state = read_table(clients(self.broker), "", "echo", codec_of(app), EchoRow, generation=space.generation)
+        return {key: (row.heard, version) for key, (row, version) in state.rows.items()}
+
+    def folded(self, app: App) -> dict[str, tuple[int, int]]:
+        """What this code makes of the log."""
+        engine, found = Engine(app, "echo", codec_of(app)), dict[str, tuple[int, int]]()
+        for at in range(PARTITIONS):
+            log = [(it.value, it.headers) for it in self._committed(topic_names("", "echo").log, at)]
+            image = fold(engine, engine.image(at), log)
+            found |= {key: (row.heard, version) for key, (row, version) in image.rows.items() if isinstance(row, EchoRow)}
+        return found
+
+    def generations(self) -> set[int]:
+        return {it.generation for it in self.markers().values()}
+
+
+def run(steps: Steps[None], until: Callable[[], bool]) -> None:
+    """A builder's, alone."""
+    for _ in range(ENOUGH):
+        if until() or next(steps, "over") == "over":
+            return
+    raise AssertionError("it was not over")
+
+
+def built(there: Site, app: App) -> RowBuilder:
+    """Rows of all that was handled so far."""
+    builder = there.builder(app)
+    steps = builder.follow(never_cancelled)
+    run(steps, lambda: builder.has_caught_up)
+    steps.close()
+    return builder
+
+
+def images(worker: Worker) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for image in worker.cycle.tasks.images().values():
+        found |= {key: (row.heard, version) for key, (row, version) in image.rows.items() if isinstance(row, EchoRow)}
+    return found
+
+
+def settle(*workers: Worker) -> None:
+    for _ in range(ENOUGH // 4):
+        for worker in workers:
+            worker.step()
+
+
+def test_a_worker_of_new_code_goes_over_to_the_rows_that_were_built(tmp_path: Path) -> None:
+    """Events that were handled since they were built are folded when it takes over; those after it are its own."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(60)
+    before = Worker(there, 0)
+    go_on(there, before)
+    built(there, new)
+    assert there.rows(new) == there.folded(new) != there.rows(there.app)
+    there.hear(30)
+    go_on(there, before)
+    before.stop()
+    assert there.generations() == {1}
+    after = Worker(there, 1, new)
+    settle(after)
+    assert there.generations() == {2}, "an idle worker goes over, too"
+    there.hear(30)
+    go_on(there, after)
+    assert there.rows(new) == images(after) == there.folded(new)
+    assert {heard for heard, _ in there.rows(new).values()} == {20}
+    assert {heard for heard, _ in there.rows(there.app).values()} <= {7, 8}, "the rows before stay as they were"
+
+
+def test_code_that_is_taken_back_finds_its_rows(tmp_path: Path) -> None:
+    """Nobody builds anything: what the other code has handled is folded when a worker takes over."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    first = Worker(there, 0)
+    go_on(there, first)
+    first.stop()
+    built(there, new)
+    second = Worker(there, 1, new)
+    there.hear(24)
+    go_on(there, second)
+    second.stop()
+    back = Worker(there, 2)
+    settle(back)
+    assert there.generations() == {1}
+    there.hear(12)
+    go_on(there, back)
+    assert there.rows(there.app) == images(back) == there.folded(there.app)
+    back.stop()
+    again = Worker(there, 3, new)
+    settle(again)
+    assert there.rows(new) == images(again) == there.folded(new)
+
+
+def test_a_worker_of_a_generation_that_nobody_built_handles_nothing(tmp_path: Path) -> None:
+    """It ends with a sentence that says how to build it, and the code before goes on."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    before.stop()
+    after = Worker(there, 1, new)
+    with pytest.raises(RowsNotBuilt, match="retold rebuild start echo"):
+        settle(after)
+    assert there.generations() == {1}
+
+
+def test_a_new_namespace_needs_no_building(tmp_path: Path) -> None:
+    """Nothing was handled there, so its rows of any generation have everything."""
+    there, new = Site(tmp_path), app_of(3)
+    worker = Worker(there, 0, new)
+    settle(worker)
+    there.hear(12)
+    go_on(there, worker)
+    assert there.generations() == {3}
+    assert there.rows(new) == there.folded(new)
+
+
+def test_a_worker_folds_no_more_than_it_can_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its partitions would stand still for as long: the builder goes on from where it stood."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    built(there, new)
+    there.hear(60)
+    go_on(there, before)
+    before.stop()
+    monkeypatch.setattr(generation_restore, "MOST", 5)
+    late = Worker(there, 1, new)
+    with pytest.raises(RowsNotBuilt, match="folds at most 5"):
+        settle(late)
+    late.stop()
+    built(there, new)
+    after = Worker(there, 2, new)
+    settle(after)
+    assert there.rows(new) == images(after) == there.folded(new)
+
+
+def test_what_is_decided_otherwise_stops_a_builder_unless_it_is_accepted(tmp_path: Path) -> None:
+    """What was accepted then keeps its place in the log, and its row stays as the new code has it before that event."""
+    there, new = Site(tmp_path), app_of(2, partial(refusing, 3))
+    there.hear(60)
+    before = Worker(there, 0)
+    go_on(there, before)
+    with pytest.raises(CodeChanged, match=r"echo\.hear of 'a\d+' was accepted as echo-\d:\d+, and is rejected now"):
+        built(there, new)
+    builder = there.builder(new, accepted={"echo.hear"})
+    run(builder.follow(never_cancelled), lambda: builder.has_caught_up)
+    before.stop()
+    after = Worker(there, 1, new)
+    settle(after)
+    assert {heard for heard, _ in there.rows(new).values()} == {3}
+    assert there.generations() == {2}
+
+
+def test_rows_of_one_generation_are_made_by_one_code(tmp_path: Path) -> None:
+    """Some would be of the one and some of the other."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    go_on(there, Worker(there, 0))
+    built(there, new)
+    other = there.builder(new, code="another")
+    with pytest.raises(RowsNotBuilt, match="Give this code the generation 3"):
+        run(other.follow(never_cancelled), lambda: other.has_caught_up)
+
+
+def test_a_second_builder_ends_the_first(tmp_path: Path) -> None:
+    """The one that stood still cannot write older rows over newer ones."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    worker = Worker(there, 0)
+    go_on(there, worker)
+    first = there.builder(new)
+    steps = first.follow(never_cancelled)
+    run(steps, lambda: first.has_caught_up)
+    built(there, new)
+    there.hear(24)
+    go_on(there, worker)
+    with pytest.raises(RowsNotBuilt, match="another `retold rebuild start`"):
+        run(steps, lambda: False)
+    built(there, new)
+    assert there.rows(new) == there.folded(new)
+
+
+class Deployments:
+    """Workers of both codes that come and go, and a builder that is killed between any two of its steps."""
+
+    def __init__(self, there: Site, new: App) -> None:
+        self._there, self._new = there, new
+        self.workers: dict[str, Worker] = {"old": Worker(there, 0)}
+        self._slot = 1
+        self._steps: Steps[None] | None = None
+        self._killed: list[Steps[None]] = []
+        """A generator that nobody has is closed, and would end its transaction."""
+
+    def act(self, action: str) -> None:
+        match action.split():
+            case ["hear"]:
+                self._there.hear(12)
+            case ["build"]:
+                self._steps = self._steps or self._there.builder(self._new).follow(never_cancelled)
+                for _ in range(3):
+                    next(self._steps, None)
+            case ["kill"] if self._steps is not None:
+                self._killed.append(self._steps)
+                self._steps = None
+            case ["stop", name] if name in self.workers:
+                self.workers.pop(name).stop()
+            case ["old" | "new" as name]:
+                self._start(name)
+                for _ in range(6):
+                    for worker in self.workers.values():
+                        worker.step()
+
+    def _start(self, name: str) -> None:
+        if name not in self.workers:
+            self.workers[name] = Worker(self._there, self._slot, self._new if name == "new" else None)
+            self._slot += 1
+
+    def end(self) -> Worker:
+        """All stop, a builder is begun again, and then a worker of the new code."""
+        for worker in self.workers.values():
+            worker.stop()
+        built(self._there, self._new)
+        return Worker(self._there, self._slot, self._new)
+
+    def close(self) -> None:
+        for steps in (*self._killed, self._steps):
+            if steps is not None:
+                steps.close()
+
+
+ACTIONS = st.lists(
+    st.sampled_from(["hear", "build", "build", "build", "kill", "old", "new", "stop old", "stop new"]), min_size=10, max_size=80
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS)
+def test_rows_are_what_their_code_makes_of_the_log_whoever_is_killed_when(tmp_path: Path, actions: list[str]) -> None:
+    """Between any two steps of a builder, and whichever code handles events meanwhile."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    deployments = Deployments(there, new)
+    go_on(there, *deployments.workers.values())
+    built(there, new)
+    for action in actions:
+        deployments.act(action)
+    last = deployments.end()
+    settle(last)
+    go_on(there, last)
+    assert sum(there.logged().values()) == there.published
+    assert there.rows(new) == images(last) == there.folded(new)
+    last.stop()
+    deployments.close()
