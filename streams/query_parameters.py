@@ -37,8 +37,12 @@ LIST: Final = list[str | int | float | bool | None]
 Pairs = Iterable[tuple[str, str]]
 
 
-def read_query(pairs: Pairs, row_type: type[Record], table: str, besides: Sequence[str] = ()) -> Query:
+def read_query(
+    pairs: Pairs, row_type: type[Record], table: str, besides: Sequence[str] = (), always: Sequence[Filter] = ()
+) -> Query:
     """`table` is what a cursor must be of; `besides` are parameters that messages list, and that are read elsewhere.
+
+    `always` are filters that are joined to those that are given.
 
     Raises InvalidQuery, which names the parameter, its value and what was expected.
     """
@@ -52,7 +56,7 @@ def read_query(pairs: Pairs, row_type: type[Record], table: str, besides: Sequen
             raise InvalidQuery(f"the parameter {name[:100]!r} is given twice; one value was expected", name[:100], "given-twice")
         place[name] = text
     query = Query(
-        filters_of_texts(filters, fields, known),
+        (*filters_of_texts(filters, fields, known), *always),
         sort_of(ours["_sort"], fields) if "_sort" in ours else (),
         _limit(ours["_limit"]) if "_limit" in ours else LIMIT,
         None,

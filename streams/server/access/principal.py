@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal, NamedTuple
+
+from streams.query.filters import Filter
 
 ALL: Final = "*"
 Kind = Literal["publish", "read", "operate", "correct", "admin"]
@@ -30,7 +32,8 @@ READ_ALL: Final = Right("read", ALL)
 class Principal:
     """What it may do, as patterns: `order.place`, `order.*` and `*`; `rows/order`, `rows/*` and `*`; `order` and `*`.
 
-    `digest` is the SHA-256 of its token; empty: none is its own.
+    `only` has by the name of a table conditions on its rows: all others are not there for it. `publish_only` has by the type of an
+    event conditions on its data. `digest` is the SHA-256 of its token; empty: none is its own.
     """
 
     name: str
@@ -39,11 +42,15 @@ class Principal:
     operate: tuple[str, ...] = ()
     correct: tuple[str, ...] = ()
     admin: bool = False
+    only: Mapping[str, Sequence[Filter]] = field(default_factory=dict)
+    publish_only: Mapping[str, Sequence[Filter]] = field(default_factory=dict)
     digest: bytes = field(default=b"", repr=False)
 
     def may(self, right: Right) -> bool:
         if right.kind == "admin":
             return self.admin
+        if right == READ_ALL and self.only:
+            return False
         patterns: tuple[str, ...] = getattr(self, right.kind)
         return any(covers(pattern, right.of) for pattern in patterns)
 
@@ -62,7 +69,8 @@ def covers(pattern: str, name: str) -> bool:
 def with_every_right(name: str, token: str | None = None) -> Principal:
     """The holder of the one token of a server, or whoever asks a server that needs none."""
     every = (ALL,)
-    return Principal(name, every, every, every, every, True, b"" if token is None else digest_of(token.encode()))
+    digest = b"" if token is None else digest_of(token.encode())
+    return Principal(name, every, every, every, every, admin=True, digest=digest)
 
 
 def digest_of(token: bytes) -> bytes:

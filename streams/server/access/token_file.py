@@ -6,15 +6,18 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from streams.app import App
+from streams.data import Record
 from streams.errors import ConfigError, did_you_mean
-from streams.server.access.principal import ALL, Principal
+from streams.query.filters import Filter
+from streams.server.access.principal import ALL, Principal, Right
+from streams.server.access.token_conditions import conditions_of
 
 LARGEST: Final = 1024 * 1024
 """Bytes."""
@@ -28,7 +31,7 @@ READ: Final = ("rows", "events", "projections", "views")
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `[[principal]]`."""
+    """A `[[principal]]`. `sub` is what stands for `{sub}` in its conditions; empty: its name."""
 
     name: str
     sha256: str
@@ -37,6 +40,9 @@ class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operate: tuple[str, ...] = ()
     correct: tuple[str, ...] = ()
     admin: bool = False
+    sub: str = ""
+    only: dict[str, str] = {}
+    publish_only: dict[str, str] = {}
 
 
 class TokenDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,9 +90,27 @@ def _principal(entry: TokenEntry, app: App, where: str) -> Principal:
     if not DIGEST.fullmatch(entry.sha256):
         raise ConfigError(f"{where}: sha256 is no digest; 64 digits and letters a-f were expected, which `retold token new` writes")
     check_rights(entry.publish, entry.read, (*entry.operate, *entry.correct), app, where)
-    return Principal(
-        entry.name, entry.publish, entry.read, entry.operate, entry.correct, entry.admin, bytes.fromhex(entry.sha256)
-    )
+    rows = {it.name: it.row_type for it in app.namespaces} | {it.name: it.row_type for it in app.projections}
+    subject = entry.sub or entry.name
+    made = Principal(
+        entry.name, entry.publish, entry.read, entry.operate, entry.correct, entry.admin,
+        _conditions(entry.only, rows, subject, f"{where}, only"),
+        _conditions(entry.publish_only, app.event_types(), subject, f"{where}, publish_only"), bytes.fromhex(entry.sha256),
+    )  # fmt: skip
+    for name in made.only:
+        if made.may(Right("operate", name)) or made.may(Right("correct", name)):
+            raise ConfigError(f"{where} may operate or correct {name}, which shows all of it: with `only` for {name} it may not")
+    return made
+
+
+def _conditions(
+    given: Mapping[str, str], types: Mapping[str, type[Record]], subject: str, where: str
+) -> Mapping[str, Sequence[Filter]]:
+    """A misspelt name would leave everything to be seen."""
+    for name in given:
+        if name not in types:
+            raise ConfigError(f"{where}: there is no {name[:100]!r}{did_you_mean(name, types)}; there are {', '.join(types)}")
+    return {name: conditions_of(text, types[name], subject, f"{where}, {name}") for name, text in given.items()}
 
 
 def check_rights(publish: Iterable[str], read: Iterable[str], spaces: Iterable[str], app: App, where: str) -> None:

@@ -61,7 +61,7 @@ def checked_lines(
             if endpoint is None:
                 raise InvalidEvent(unknown_event(parts, event_type), "type")
             require(principal, Right("publish", event_type))
-            yield BatchLine(number, _checked(parts, endpoint, asked, key), endpoint)
+            yield BatchLine(number, _checked(parts, endpoint, asked, key, principal), endpoint)
         except (InvalidEvent, Problem) as error:
             problem = problem_of(error)
             yield BatchLine(number, None, None, problem.field, problem.detail, 403 if problem.status == 403 else 422)
@@ -92,9 +92,11 @@ def _plain_event(value: Mapping[str, Any]) -> PublishRequest:
     return PublishRequest(value["data"], value.get("id"))
 
 
-def _checked(parts: ServerParts, endpoint: EventEndpoint, asked: PublishRequest, key: str | None) -> CheckedRequest:
+def _checked(
+    parts: ServerParts, endpoint: EventEndpoint, asked: PublishRequest, key: str | None, principal: Principal
+) -> CheckedRequest:
     """Also what else is checked only when an event is published: its size, its id and its time."""
-    wanted = endpoint.check(asked)
+    wanted = endpoint.check(asked, principal)
     if key not in (None, wanted.data.key):
         raise InvalidEvent(f"the key is {key!r:.100}; the event's is {wanted.data.key!r:.100}", "key")
     limit = parts.config.max_event_bytes

@@ -16,6 +16,7 @@ from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
@@ -58,9 +59,11 @@ def _page(request: Request, parts: ServerParts, query: EventQuery) -> Response:
     at = standing(model, KINDS, partitions)  # before the events, so that the position is never ahead of them
     with model.reading() as db:
         found = event_page(db, query)
+    hidden = hidden_keys(parts, principal_of(request), ((it.namespace, it.key) for it in found.events))
     ready(parts)  # the model may have been reset meanwhile
     following = None if found.last is None else cursor_text(found.last[:4])
-    body = {"events": [_members(it) for it in found.events], "next": following, "positions": at.texts, "lag": at.lag}
+    shown = [_members(it) for it in found.events if (it.namespace, it.key) not in hidden]
+    body = {"events": shown, "next": following, "positions": at.texts, "lag": at.lag}
     return answer(request, body, at)
 
 

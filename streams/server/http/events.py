@@ -16,6 +16,7 @@ from streams.server.http.access_checks import missing, principal_of
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
@@ -43,6 +44,8 @@ def routes(parts: ServerParts) -> APIRouter:
         if became is None or became.key is None:
             became = await in_thread(parts.pools.kafka, _look, parts, at, number, became)
         _refuse(principal, namespace, [became.event_type or ""])
+        if namespace in principal.only and (became.key is None or hidden_keys(parts, principal, [(namespace, became.key)])):
+            raise Problem(404, _nothing_at(at, number))
         body: dict[str, Any] = {
             "type": became.event_type, "key": became.key, "id": became.id,
             "namespace": namespace, "partition": at[1], "offset": number, **outcome_of(became),
@@ -72,11 +75,15 @@ def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> 
     return at, int(offset)
 
 
+def _nothing_at(at: NamespacePartition, offset: int) -> str:
+    return f"the inbox {at[0]}-{at[1]} holds no event at offset {offset}, or not any more"
+
+
 def _look(parts: ServerParts, at: NamespacePartition, offset: int, became: KnownOutcome | None) -> KnownOutcome:
     """The outcome, read from Kafka as far as the read model does not have it. Blocks."""
     receipt = parts.archive.receipt(at, offset)
     if receipt is None:
-        raise Problem(404, f"the inbox {at[0]}-{at[1]} holds no event at offset {offset}, or not any more")
+        raise Problem(404, _nothing_at(at, offset))
     if became is None:
         last = parts.model.markers.get(at)
         handled = last is not None and last.inbox_next > offset

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.datastructures import State
 
 from streams.errors import UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
 from streams.server.http import openapi
-from streams.server.http.answers import ready, standing
+from streams.server.http.answers import position, ready, standing
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.permitted_rows import KeyOfTable, hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.snapshot import refuse_new
@@ -67,7 +69,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     model = ready(parts)
     refuse_new(model, namespace)
     partitions = model.partitions([namespace]) if key is None else [model.partition_of(namespace, key)]
-    stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin), request.state.lasts)
+    stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin), request.state)
     if len(parts.watching) >= MOST_STREAMS:
         raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
     headers = {**standing(model, ("log",), partitions).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -124,14 +126,18 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
 class Stream:
     """One client's stream. It has no queue: it reads from the read model's file at its own pace.
 
-    It ends when `lasts` says that its client has not the token or the rights any more that it had.
+    `client` is what the guard has found out: the stream ends when that is over. Events of rows that are not there for it are left
+    out, so an event is told only when its row is here, too.
     """
 
     def __init__(
         self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int],
-        lasts: Callable[[], bool],
+        client: State,
     ) -> None:  # fmt: skip
-        self._parts, self._partitions, self._key, self._at, self._lasts = parts, partitions, key, begin, lasts
+        self._parts, self._partitions, self._key, self._at, self._client = parts, partitions, key, begin, client
+        self._hidden = set[KeyOfTable]()
+        self._restricted = partitions[0][0] in client.principal.only
+        self._kinds = ("table", "log") if self._restricted else ("log",)
 
     async def lines(self) -> AsyncIterator[bytes]:
         self._parts.watching.add(self)
@@ -140,11 +146,10 @@ class Stream:
             silent = 0.0
             while not self._parts.stopping.is_set():
                 events = await self._next()
-                if not self._lasts():
+                if not self._client.lasts():
                     return
                 if text := b"".join(self._line(event) for event in events):
                     yield text
-                if events:
                     silent = 0.0
                 elif (silent := silent + STOP) >= ALIVE:
                     silent = 0.0
@@ -166,23 +171,28 @@ class Stream:
 
     def _behind(self) -> dict[NamespacePartition, int] | None:
         """The ends of the logs that have more than this stream."""
-        ends = {partition: self._parts.model.log_position(partition) for partition in self._partitions}
+        ends = {at: position(self._parts.model, self._kinds, at) for at in self._partitions}
         return {partition: end for partition, end in ends.items() if end > self._at[partition]} or None
 
     def _read(self, behind: Mapping[NamespacePartition, int]) -> list[LogEvent]:
         found: list[LogEvent] = []
         for partition, end in behind.items():
             events = self._parts.model.events(partition, self._at[partition], EVENTS_PER_READ, self._key)
+            if self._restricted:
+                events = [event for event in events if event.sequence <= end]
             if not events:  # all of them are of other keys
                 self._at[partition] = max(self._at[partition], end)
             found += events
         found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
+        self._hidden = hidden_keys(self._parts, self._client.principal, ((it.namespace, it.event.key) for it in found))
         return found
 
     def _line(self, event: LogEvent) -> bytes:
-        """An event's text; moves the position."""
+        """An event's text, empty if it is left out; moves the position."""
         at = event.namespace, event.partition
         self._at[at] = max(self._at[at], event.sequence)
+        if (event.namespace, event.event.key) in self._hidden:
+            return b""
         return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
 
     def _id(self) -> str:

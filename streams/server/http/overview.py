@@ -54,6 +54,7 @@ def routes(parts: ServerParts) -> APIRouter:
         known_params(request.query_params.multi_items())
         sizes = await in_thread(parts.pools.memory, parts.model.sizes)
         spaces, principal = parts.app.namespaces, principal_of(request)
+        sizes = {name: size for name, size in sizes.items() if name not in principal.only}
         found = [_table(it.name, sizes, it.row_type) for it in spaces if principal.may(Right("read", f"rows/{it.name}"))]
         return latest({"tables": found})
 
@@ -65,6 +66,7 @@ def routes(parts: ServerParts) -> APIRouter:
         known_params(request.query_params.multi_items())
         model, principal = parts.model, principal_of(request)
         sizes = await in_thread(parts.pools.memory, model.sizes)
+        sizes = {name: size for name, size in sizes.items() if name not in principal.only}
         found = [
             {
                 **_table(it.name, sizes, it.row_type), "folds": model.folded_by[it.name],
@@ -109,7 +111,7 @@ def _overview(parts: ServerParts, principal: Principal) -> dict[str, Any]:
                 "name": space.name,
                 "handles": [data.event_type for data in space.handlers],
                 "calls_for": [g.data.event_type for g in app.gateways if namespace_of(g.data.event_type) == space.name],
-                "rows": sizes.get(space.name),
+                "rows": None if space.name in principal.only else sizes.get(space.name),
                 **_counts(figures.get(space.name, StoreFigures()), seen.get(space.name)),
             }
             for space in seen_spaces

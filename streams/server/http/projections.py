@@ -10,11 +10,13 @@ from fastapi.responses import Response
 
 from streams.errors import did_you_mean
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
+from streams.server.http.permitted_rows import permitted_row, refuse_past
 from streams.server.http.problems import Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
@@ -35,6 +37,7 @@ def routes(parts: ServerParts) -> APIRouter:
         params, asked = split_times(request.query_params.multi_items())
         listed = read_list(request, params, parts.model.row_types[name], name, versioned=False)
         if asked is not None:
+            refuse_past(principal_of(request), name)
             return await projection_as_it_was(request, parts, listed, asked)
         model = ready(parts)
         check(model, name)
@@ -49,7 +52,9 @@ def routes(parts: ServerParts) -> APIRouter:
         _refuse_unknown(parts, name)
         params, asked = split_times(request.query_params.multi_items())
         known_params(params, "_min_position", *TIMES)
+        principal = principal_of(request)
         if asked is not None:
+            refuse_past(principal, name)
             return await projected_as_it_was(request, parts, name, key, asked)
         model = ready(parts)
         check(model, name)
@@ -57,7 +62,7 @@ def routes(parts: ServerParts) -> APIRouter:
         remade = model.remade
         at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
         at = at.of_tables(remade, [name])
-        found = model.row(model.projected[name], key)
+        found = permitted_row(parts, principal, name, key)
         _still(parts, name)
         if found is None or found.body is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)

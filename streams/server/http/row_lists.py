@@ -14,6 +14,7 @@ from streams.errors import InvalidQuery
 from streams.query.cursors import cursor_of
 from streams.query.query import Query
 from streams.query_parameters import read_query
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import AnswerPosition, answer_bytes
 from streams.server.http.past_answers import TIMES
 from streams.server.http.row_forms import FORMS, LISTS, RowForm, form_of, shown_row
@@ -28,7 +29,7 @@ UNREADABLE = "Retold-Unreadable"
 class ListRequest(NamedTuple):
     """What is asked of a table, and how the answer is to be written. `all_rows`: not of a page but of the whole result.
 
-    `versioned`: its rows have versions, as those of a projection have not.
+    `versioned`: its rows have versions, as those of a projection have not. `restricted`: some rows are not there for who asks.
     """
 
     table: str
@@ -37,6 +38,7 @@ class ListRequest(NamedTuple):
     form: str
     all_rows: bool
     versioned: bool
+    restricted: bool
 
     @property
     def writer(self) -> RowForm:
@@ -48,13 +50,14 @@ def read_list(
 ) -> ListRequest:
     """Raises InvalidQuery."""
     given = [*pairs]
-    query = read_query(given, row_type, table, BESIDES)
+    always = principal_of(request).only.get(table, ())
+    query = read_query(given, row_type, table, BESIDES, always)
     names = dict(given)
     form = form_of(request.headers.getlist("accept"), names.get("_form"))
     if form != "json" and (query.count is not None or query.facets):
         name = "_facet" if query.facets else "_count"
         raise InvalidQuery(f"{name} is for answers in JSON; this one is asked for as {form}, which has rows alone", name)
-    return ListRequest(table, row_type, query, form, form != "json" and "_limit" not in names, versioned)
+    return ListRequest(table, row_type, query, form, form != "json" and "_limit" not in names, versioned, bool(always))
 
 
 def list_answer(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from streams.query.filters import Filter
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import ReadModel
-from streams.server.readmodel.store_moment import StoreMoment
+from streams.server.readmodel.store_moment import PermittedTable, StoreMoment
 
 
 class TableSnapshot(Mapping[str, Mapping[str, Any]]):
-    """All tables by name, read row by row as the view asks for them.
+    """All tables by name, read row by row as the view asks for them. `only` has conditions on the rows that are there.
 
     `refused` is the reason if a table was not complete. The view's answer is dropped then, even if the view caught the error.
     """
 
-    def __init__(self, model: ReadModel, moment: StoreMoment) -> None:
-        self._model, self._moment = model, moment
+    def __init__(self, model: ReadModel, moment: StoreMoment, only: Mapping[str, Sequence[Filter]]) -> None:
+        self._model, self._moment, self._only = model, moment, only
         self._found: dict[str, Mapping[str, Any]] = {}
         self.asked = set[str]()
         """The names of tables that were asked for."""
@@ -43,7 +44,7 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
             )
         if (projected := model.projected.get(name)) is not None:
             check(model, name)
-            return self._moment.table(projected, model.decoders[name])
+            return self._permitted(projected, name)
         refuse_new(model, name)
         table = model.tables[name]
         count, some = self._moment.unreadable(table, 1)
@@ -52,7 +53,11 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
             raise Problem(
                 503, f"{count} rows of {name} do not read here, the first is {key!r:.200}: {reason}", headers=RETRY_AFTER
             )
-        return self._moment.table(table, model.decoders[name])
+        return self._permitted(table, name)
+
+    def _permitted(self, table: str, name: str) -> Mapping[str, Any]:
+        rows, conditions = self._moment.table(table, self._model.decoders[name]), self._only.get(name)
+        return rows if conditions is None else PermittedTable(rows, conditions)
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self._model.tables, *self._model.projected])

@@ -12,11 +12,13 @@ from fastapi.responses import Response
 from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
+from streams.server.http.permitted_rows import permitted_row, refuse_past
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
@@ -39,6 +41,7 @@ def routes(parts: ServerParts) -> APIRouter:
         params, asked = split_times(request.query_params.multi_items())
         listed = read_list(request, params, row_type, namespace, versioned=True)
         if asked is not None:
+            refuse_past(principal_of(request), namespace)
             return await rows_as_they_were(request, parts, listed, asked)
         refuse_new(model, namespace)
         await at_least(request, model, KINDS)
@@ -58,7 +61,9 @@ async def one_row(request: Request, parts: ServerParts, namespace: str, key: str
     known_namespace(parts, namespace)
     params, asked = split_times(request.query_params.multi_items())
     known_params(params, "_min_position", *TIMES)
+    principal = principal_of(request)
     if asked is not None:
+        refuse_past(principal, namespace)
         return await row_as_it_was(request, parts, namespace, key, asked)
     model = ready(parts)
     refuse_new(model, namespace)
@@ -66,7 +71,7 @@ async def one_row(request: Request, parts: ServerParts, namespace: str, key: str
     partition = model.partition_of(namespace, key)
     at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
     at = at.of_tables(model.remade, [namespace])
-    kept = model.row(model.tables[namespace], key)
+    kept = permitted_row(parts, principal, namespace, key)
     ready(parts)  # the model may have been reset meanwhile
     if kept is None:
         up_to = ", ".join(at.texts)
@@ -94,6 +99,7 @@ def _open(parts: ServerParts, asked: ListRequest, remade: RemadeTables, moment: 
     at = standing_at(model, moment, KINDS, model.partitions([name])).of_tables(remade, [name])
     refuse_lacking(model, moment, name, table, asked.query, at)
     count, some = moment.unreadable(table, MOST_UNREADABLE)
+    told = (0, []) if asked.restricted else (count, [key for key, _ in some])  # nobody knows whose these are
     ready(parts)  # the model may have been reset meanwhile
     rows = moment.rows_of(table, model.columns[name], whole=count == 0)
-    return OpenedRows(at, rows, {"count": count, "keys": [key for key, _ in some]})
+    return OpenedRows(at, rows, {"count": told[0], "keys": told[1]})

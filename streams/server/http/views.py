@@ -13,12 +13,14 @@ from fastapi.responses import Response
 from streams.app import App
 from streams.errors import did_you_mean
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import view_as_it_was
 from streams.server.http.paths import escaped_path
+from streams.server.http.permitted_rows import refuse_past
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import TableSnapshot
@@ -39,6 +41,7 @@ def routes(parts: ServerParts) -> APIRouter:
         params, asked = split_times(request.query_params.multi_items())
         known_params(params, "_min_position", *TIMES)
         if asked is not None:
+            refuse_past(principal_of(request), *principal_of(request).only)
             return await view_as_it_was(request, parts, found, names, asked)
         await at_least(request, ready(parts), kinds_of(parts.app))
         return await in_thread(parts.pools.views, _answer, request, parts, found, names)
@@ -58,7 +61,7 @@ def _answer_at(
     model = parts.model
     remade = model.remade
     at = standing_at(model, moment, kinds_of(parts.app), model.partitions())
-    snapshot = TableSnapshot(model, moment)
+    snapshot = TableSnapshot(model, moment, principal_of(request).only)
     value, did = msgspec.Raw(), "raised"
     try:
         found = view.answer(Tables(snapshot), **names)

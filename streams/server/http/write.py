@@ -13,12 +13,16 @@ from streams.data import EventData
 from streams.engine.identity import request_id
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError, did_you_mean
 from streams.eventfiles.convert import Converter
+from streams.query.filters import hold
 from streams.receipt import EventOutcome, Receipt, publish_outcome
+from streams.server.access.principal import Principal
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import STOPS, AnswerPosition, ready, up_to_date
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.permitted_rows import permitted_row
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.requests import (
@@ -111,16 +115,23 @@ class EventEndpoint:
         receipt = await in_thread(pools.publishing, self._publish, request, wanted)
         if seconds is None:
             return _answer(202, shown_receipt(receipt), receipt)
-        return await self._wait(receipt, seconds)
+        return await self._wait(receipt, seconds, principal_of(request))
 
     def _read(self, request: Request, kind: str, body: bytes) -> CheckedRequest:
         """Parse and check the body."""
         asked = read_asked(kind, body, self._type)
-        return self.check(asked)._replace(version=self._version(request, asked))
+        return self.check(asked, principal_of(request))._replace(version=self._version(request, asked))
 
-    def check(self, asked: PublishRequest) -> CheckedRequest:
-        """The data of what is asked for. Raises InvalidEvent."""
+    def check(self, asked: PublishRequest, principal: Principal) -> CheckedRequest:
+        """The data of what is asked for. Raises InvalidEvent, and a 403 problem for data that this principal may not publish."""
         data = self._convert(asked.data)
+        conditions = principal.publish_only.get(self._type, ())
+        if not hold(conditions, data.key, data):
+            fields = ", ".join(each.field.name for each in conditions)
+            raise Problem(
+                403, f"{principal.name} may publish {self._type} with some data alone (`publish_only`), and what was sent is "
+                f"otherwise in one of: {fields}", kind="missing-right", right=f"publish {self._type} with these data",
+            )  # fmt: skip
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
@@ -187,9 +198,9 @@ class EventEndpoint:
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",
                 field=IDEMPOTENCY_KEY,
             )  # fmt: skip
-        return request_id(request.state.principal.name, route, key)
+        return request_id(principal_of(request).name, route, key)
 
-    async def _wait(self, receipt: Receipt, seconds: float) -> Response:
+    async def _wait(self, receipt: Receipt, seconds: float, principal: Principal) -> Response:
         model, shown = self._parts.model, shown_receipt(receipt)
         partition = receipt.namespace, receipt.partition or 0
         became = await until(model.notifier, lambda: model.became(partition, receipt.offset or 0), seconds)
@@ -202,7 +213,7 @@ class EventEndpoint:
             publish_outcome(receipt, became).raise_for_outcome()
         except StreamsError as error:
             raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
-        kept = model.row(model.tables[receipt.namespace], receipt.key)
+        kept = permitted_row(self._parts, principal, receipt.namespace, receipt.key)
         if kept is not None:  # another event may have changed it since: the ETag is the present version
             headers["ETag"] = self._parts.row_etag(receipt.namespace, kept.version)
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)

@@ -112,8 +112,8 @@ def _joined(conditions: Sequence[Sql]) -> tuple[str, Sequence[Any]]:
     return f" where {text}", [value for each in conditions for value in each.values]
 
 
-def selection(table: str, row_type: type[Record], conditions: Sequence[Filter]) -> Sql:
-    """Gives key, body and raw of all rows of which the conditions hold, in no order. No row of the table is unreadable."""
+def selection(table: str, row_type: type[Record], conditions: Sequence[Filter], shown: str = "key, body, raw") -> Sql:
+    """Gives these columns of all rows of which the conditions hold, in no order."""
     columns = {column.field: column for column in columns_of(row_type)}
     where, values = _joined([sql_of(condition, columns) for condition in conditions])
-    return Sql(f"select key, body, raw from {table}{where}", values)
+    return Sql(f"select {shown} from {table}{where}", values)

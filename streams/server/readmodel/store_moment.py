@@ -9,6 +9,7 @@ from typing import NamedTuple
 from streams.data import Record
 from streams.history.recorded_event import NamespacePartition
 from streams.query.filters import Filter
+from streams.query.row_fields import EQUAL, KEY
 from streams.server.readmodel.row_answers import RowAnswers
 from streams.server.readmodel.row_columns import RowColumn, quoted
 from streams.server.readmodel.row_json import RowDecoder
@@ -58,6 +59,17 @@ class StoreMoment:
         [rows] = self._db.execute(f"select count(*) from {table}").fetchone()
         return int(rows) - self.unreadable(table, 0)[0]
 
+    def row(self, table: str, row_type: type[Record], key: str, conditions: Sequence[Filter]) -> FoundRow | None:
+        """A row of which the conditions hold; None: there is none. One that cannot be read here is none either."""
+        chosen = selection(table, row_type, [Filter(KEY, EQUAL, key), *conditions], "version, body, problem")
+        found = self._db.execute(*chosen).fetchone()
+        return None if found is None or found[1] is None else FoundRow(*found)
+
+    def keys_of(self, table: str, row_type: type[Record], keys: Iterable[str], conditions: Sequence[Filter]) -> set[str]:
+        """Those of these keys that have a row of which the conditions hold."""
+        chosen = selection(table, row_type, [Filter(KEY, "in", tuple({*keys})), *conditions], "key")
+        return {key for (key,) in self._db.execute(*chosen)}
+
     def table(self, name: str, decoder: RowDecoder) -> StoredTable:
         return StoredTable(self._db, name, decoder)
 
@@ -103,6 +115,25 @@ class StoredTable(Mapping[str, Record]):
 
     def values(self) -> ValuesView[Record]:
         return _StoredValues(self)
+
+
+class PermittedTable(Mapping[str, Record]):
+    """The rows of a table of which conditions hold: others are not there."""
+
+    def __init__(self, rows: StoredTable, conditions: Sequence[Filter]) -> None:
+        self._rows, self._conditions = rows, conditions
+
+    def __getitem__(self, key: str) -> Record:
+        return self.find([Filter(KEY, EQUAL, key)])[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.find(()))
+
+    def __len__(self) -> int:
+        return len(self.find(()))
+
+    def find(self, conditions: Sequence[Filter]) -> Mapping[str, Record]:
+        return self._rows.find([*self._conditions, *conditions])
 
 
 class _StoredItems(ItemsView[str, Record]):
