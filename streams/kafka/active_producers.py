@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ TIMEOUT, REQUEST, CLOSING = 5.0, 3.0, 1.0
 class CoordinatorState:
     """A coordinator's state of a transactional id: its current transaction, with its timeout in s.
 
-    `ongoing`: its commit or abort has not begun.
+    `ongoing`: its commit or abort has not begun. `state` is Kafka's own word, and `epoch` that of the producer.
     """
 
     transactional_id: str
@@ -44,6 +44,8 @@ class CoordinatorState:
     started: datetime | None
     timeout: float
     partitions: frozenset[TopicAndPartition]
+    state: str = ""
+    epoch: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class ActiveProducer:
     first_offset: int
     coordinator_state: CoordinatorState | None
     proven: bool
+    epoch: int = -1
+    coordinator_epoch: int = -1
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether Kafka has committed it, and not here. Its epoch tells it from an earlier one, of which a record came late."""
+        known = self.coordinator_state
+        return known is not None and known.state == "CompleteCommit" and known.epoch == self.epoch
 
 
 Answers = dict[TopicAndPartition, list[ActiveProducer] | str]
@@ -72,10 +82,17 @@ def active_producers(clients: Clients, partitions: Sequence[TopicAndPartition]) 
     if not partitions:
         return {}
     try:
-        with _unlogged():
-            return run(_connected(clients, partitions), TIMEOUT)
+        return with_client(clients, {topic for topic, _ in partitions}, lambda client: _asked(client, partitions), TIMEOUT)
     except Exception as error:  # noqa: BLE001 - the open transaction must be reported in any case
         return dict.fromkeys(partitions, _why(error))
+
+
+def with_client(
+    clients: Clients, topics: Collection[str], ask: Callable[[AIOKafkaClient], Coroutine[Any, Any, T]], timeout: float
+) -> T:
+    """What `ask` returns, with a client that knows the leaders of these topics. Raises TimeoutError, and what aiokafka raises."""
+    with _unlogged():
+        return run(_connected(clients, topics, ask), timeout)
 
 
 def run(questions: Coroutine[Any, Any, T], timeout: float) -> T:
@@ -124,7 +141,9 @@ def _why(error: BaseException) -> str:
     return f"asking failed with {type(error).__name__}"
 
 
-async def _connected(clients: Clients, partitions: Sequence[TopicAndPartition]) -> Answers:
+async def _connected(
+    clients: Clients, topics: Collection[str], ask: Callable[[AIOKafkaClient], Coroutine[Any, Any, T]]
+) -> T:
     client = AIOKafkaClient(
         bootstrap_servers=clients.address,
         client_id="retold-transactions",
@@ -133,8 +152,8 @@ async def _connected(clients: Clients, partitions: Sequence[TopicAndPartition]) 
     )
     try:
         await client.bootstrap()
-        await client.set_topics({topic for topic, _ in partitions})
-        return await _asked(client, partitions)
+        await client.set_topics(set(topics))
+        return await ask(client)
     finally:
         await client.close()
 
@@ -160,7 +179,11 @@ def still_active(
     """The producers with the same transaction open before and after asking the coordinators; `after` is None if unknown."""
     still = {_transaction(it) for it in (before if after is None else after)}
     proven = all_asked and after is not None
-    found = [ActiveProducer(*key, known.get(key[0]), proven) for it in before if (key := _transaction(it)) in still]
+    found = [
+        ActiveProducer(*key, known.get(key[0]), proven, it["producer_epoch"], it["coordinator_epoch"])
+        for it in before
+        if (key := _transaction(it)) in still
+    ]
     return sorted(found, key=lambda producer: producer.first_offset)
 
 
@@ -211,6 +234,8 @@ async def _of_node(client: AIOKafkaClient, node: int, producer_ids: Sequence[int
             datetime.fromtimestamp(started / 1000, UTC) if started > 0 else None,
             it["transaction_timeout_ms"] / 1000,
             frozenset((of["topic"], number) for of in it["topics"] for number in of["partitions"]),
+            it["transaction_state"],
+            it["producer_epoch"],
         )
     return found
 

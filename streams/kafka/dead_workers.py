@@ -11,10 +11,10 @@ from streams.errors import BrokerError, PartitionLost
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import TopicAndPartition, held_up, last_written, stable_ends
-from streams.kafka.open_transactions import OpenTransaction, open_transactions, worker_ids
+from streams.kafka.open_transactions import OpenTransaction, open_transactions
 from streams.kafka.owners import member_ids
+from streams.kafka.producer import Complete
 from streams.kafka.renewed_client import Admin
-from streams.kafka.topics import group_of
 
 log = logging.getLogger("retold.kafka")
 
@@ -30,16 +30,17 @@ class DeadWorkers:
     """Of one namespace. A worker's transactional id is its client id in the group, so the group says whether it is alive.
 
     A worker that only stood still is taken for dead by the group, too: its partitions have other owners, so its transaction
-    could not be committed any more (rule 4). `me` is this worker's id: who is not in the group knows nothing of it. `written` are
-    partitions that workers write to: their records tell the broker's time, since this machine's clock may be another.
+    could not be committed any more (rule 4). `ids` is what the ids of all of them begin with, and `me` is this worker's: who is not
+    in the group knows nothing of it. `written` are partitions that workers write to: their records tell the broker's time, since
+    this machine's clock may be another. `complete` is as a producer's: what Kafka has committed is not aborted here.
     """
 
     def __init__(
-        self, clients: Clients, admin: Admin, prefix: str, namespace: str, application: str, me: str,
-        written: Sequence[TopicAndPartition] = (),
+        self, clients: Clients, admin: Admin, ids: str, group: str, me: str,
+        written: Sequence[TopicAndPartition] = (), complete: Complete = lambda _: None,
     ) -> None:  # fmt: skip
-        self._clients, self._admin, self._me, self._written = clients, admin, me, written
-        self._ids, self._group = worker_ids(prefix, application, namespace), group_of(prefix, namespace)
+        self._clients, self._admin, self._me, self._written, self._complete = clients, admin, me, written, complete
+        self._ids, self._group = ids, group
 
     def end_transactions(self, partitions: Sequence[TopicAndPartition], cancelled: Cancelled = never_cancelled) -> Steps[None]:
         """End those that hold up any of these partitions. If that is not possible, their time-outs end them.
@@ -80,5 +81,8 @@ class DeadWorkers:
             return  # it has ended: the worker may have been started again
         name = it.transactional_id or ""
         log.warning("ending the transaction that the worker %s left open: it is not in its group any more", name)
+        self._complete(name)
+        if stable_ends(self._admin, [it.topic_partition])[it.topic_partition] != it.first_offset:
+            return  # it was committed, and is now
         producer = self._clients.transactional_producer(name, "retold-dead-workers", lambda *_: None)
         producer.init_transactions(SECONDS)

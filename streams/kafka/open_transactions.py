@@ -33,8 +33,8 @@ UNSEEN = "the broker shows no producer with a transaction there"
 class OpenTransaction:
     """`behind` counts the records from its first one on, which no read_committed reader gets. `timeout` in s.
 
-    `hangs`: it is past its timeout, or no coordinator has it, so only an operator can end it. If `producer_id` is None,
-    `unknown` says why.
+    `hangs`: it is past its timeout, or no coordinator has it, so only an operator can end it. `committed`: Kafka has committed
+    it without this partition (rule 37). If `producer_id` is None, `unknown` says why.
     """
 
     topic: str
@@ -47,6 +47,7 @@ class OpenTransaction:
     timeout: float | None = None
     hangs: bool = False
     unknown: str = ""
+    committed: bool = False
 
     @property
     def topic_partition(self) -> TopicAndPartition:
@@ -136,7 +137,10 @@ def _of_producer(first: OpenTransaction, producer: ActiveProducer, end: int, now
         since, timeout = known.started or since, known.timeout
         age = (now - since).total_seconds() if since is not None else 0.0
         hangs = known.ongoing and age > timeout + OVERDUE
-    return OpenTransaction(*first.topic_partition, offset, end - offset, since, producer.producer_id, name, timeout, hangs)
+    return OpenTransaction(
+        *first.topic_partition, offset, end - offset, since, producer.producer_id, name, timeout, hangs,
+        committed=producer.is_committed,
+    )  # fmt: skip
 
 
 def _begun(clients: Clients, offsets: Mapping[TopicAndPartition, int]) -> dict[TopicAndPartition, datetime]:
@@ -180,6 +184,11 @@ def _ending(it: OpenTransaction, address: str, prefix: str) -> str:
         return f"Its producer is unknown: {it.unknown}. {find} It must commit or abort it; {otherwise}"
     name = f" (transactional id {named(it.transactional_id)})" if it.transactional_id else ""
     whose = f"Its producer is {it.producer_id}{name}"
+    if it.committed:
+        return (
+            f"{whose}. Kafka has committed it, but not in this partition. Do not abort it: a worker of retold that starts under "
+            "this id commits it here, too."
+        )
     if it.hangs:
         return f"{whose}. It hangs: {_why_it_hangs(it)} To end it, run `{tool} abort {where} --start-offset {it.first_offset}`."
     if (it.transactional_id or "").startswith(f"{prefix}retold."):

@@ -30,6 +30,7 @@ SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OU
 
 OnDelivery = Callable[[KafkaError | None, Any], None]
 HeldUp = Callable[[], Iterable[TopicAndPartition]]
+Complete = Callable[[str], None]
 Make = Callable[[OnDelivery, CoordinatorConnection], Producer]
 
 
@@ -66,11 +67,12 @@ class TransactionalProducer:
     `make` builds a producer from the callback for failed deliveries and the watcher of its coordinator connection. `timeout`
     (s) is that of its transactions. `what` names the transactions in messages. `held_up` gives the partitions, of those that
     it writes to, that a transaction holds up when it starts: an earlier process of this id may have left one that hangs.
+    `complete` is given the id before each new producer, and commits what Kafka has committed in other partitions (rule 37).
     """
 
     def __init__(
         self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0, clock: Clock = SYSTEM,
-        held_up: HeldUp = tuple,
+        held_up: HeldUp = tuple, complete: Complete = lambda _: None,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._make, self._id, self._what, self._timeout = make, transactional_id, what, timeout
@@ -79,9 +81,8 @@ class TransactionalProducer:
         self._failures: list[KafkaError] = []
         self._began = 0.0
         self._made = 0
-        self._doubtful = False
-        self._late_requests = 0
-        self._written, self._held_up = WrittenPartitions(), held_up
+        self._doubtful, self._late_requests = False, 0
+        self._written, self._held_up, self._complete = WrittenPartitions(), held_up, complete
         self.is_open = False
 
     @property
@@ -197,6 +198,7 @@ class TransactionalProducer:
         return False
 
     def _new(self) -> Producer:
+        self._complete(self._id)
         self._coordinator, self._doubtful, self.is_open = CoordinatorConnection(self._clock), False, False
         producer = self._make(self._on_delivery, self._coordinator)
         try:

@@ -1,16 +1,16 @@
-"""Three requests of Kafka's protocol that confluent-kafka 2.16 does not have: active producers and their transactions.
+"""Four requests of Kafka's protocol that confluent-kafka 2.16 does not have: active producers, their transactions, and their ends.
 
 As in Kafka's own message definitions (DescribeProducers 61, DescribeTransactions 65 and ListTransactions 66, each in version
-0), for aiokafka's connections.
+0, and WriteTxnMarkers 27 in version 1), for aiokafka's connections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
 TEXT, TAGS = CompactString("utf-8"), ("tags", TaggedFields)
 
@@ -129,6 +129,54 @@ class ListTransactions(Request[ListTransactionsRequestV0]):
 
     def build(self, struct: type[ListTransactionsRequestV0]) -> ListTransactionsRequestV0:
         return struct([], self._ids, {})
+
+
+class WriteTxnMarkersResponseV1(Response):
+    API_KEY, API_VERSION = 27, 1
+    SCHEMA = Schema(
+        ("markers", CompactArray(
+            ("producer_id", Int64),
+            ("topics", CompactArray(
+                ("name", TEXT),
+                ("partitions", CompactArray(("partition_index", Int32), ("error_code", Int16), TAGS)),
+                TAGS,
+            )),
+            TAGS,
+        )),
+        TAGS,
+    )  # fmt: skip
+
+
+class WriteTxnMarkersRequestV1(RequestStruct):
+    API_KEY, API_VERSION, FLEXIBLE_VERSION = 27, 1, True
+    RESPONSE_TYPE = WriteTxnMarkersResponseV1
+    SCHEMA = Schema(
+        ("markers", CompactArray(
+            ("producer_id", Int64),
+            ("producer_epoch", Int16),
+            ("transaction_result", Boolean),
+            ("topics", CompactArray(("name", TEXT), ("partition_indexes", CompactArray(Int32)), TAGS)),
+            ("coordinator_epoch", Int32),
+            TAGS,
+        )),
+        TAGS,
+    )  # fmt: skip
+
+
+class WriteCommits(Request[WriteTxnMarkersRequestV1]):
+    """Sent to the leader of these partitions, by topic: it ends the producer's transaction there, as committed."""
+
+    API_KEY = 27
+
+    def __init__(self, producer_id: int, epoch: int, coordinator_epoch: int, partitions: Mapping[str, Sequence[int]]) -> None:
+        self._producer, self._partitions = (producer_id, epoch, coordinator_epoch), partitions
+
+    def build(self, struct: type[WriteTxnMarkersRequestV1]) -> WriteTxnMarkersRequestV1:
+        number, epoch, coordinator_epoch = self._producer
+        topics: list[tuple[str, list[int], dict[int, bytes]]] = [
+            (topic, list(partitions), {}) for topic, partitions in self._partitions.items()
+        ]
+        return struct([(number, epoch, True, topics, coordinator_epoch, {})], {})
 
 
 def plain(response: Any) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from streams.data import namespace_of
 from streams.engine.engine import Engine
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
+from streams.kafka.commit_completion import CommitCompletion
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import ends
+from streams.kafka.open_transactions import worker_ids
 from streams.kafka.owners import owners
-from streams.kafka.producer import HeldUp, OnDelivery, TransactionalProducer
+from streams.kafka.producer import Complete, HeldUp, OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.task_reports import ReportWriter
@@ -157,13 +159,15 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     standby = standby_of(clients, restorer) if config.standbys else None
     if standby is not None:
         restorer = replace(restorer, copies=standby)
+    group, transactional_id = group_of(config.prefix, namespace), _worker_id(parts, namespace, slot)
+    complete: Complete = lambda _: None  # noqa: E731 - a broker in memory completes its commits
     if parts.ends_dead:
+        complete = CommitCompletion(clients, admin, group, written).complete
         ours = [(topic, at) for topic in (topics.inbox, topics.log) for at in range(count)]
-        dead = DeadWorkers(clients, admin, config.prefix, namespace, app.name, _worker_id(parts, namespace, slot), ours)
+        ids = worker_ids(config.prefix, app.name, namespace)
+        dead = DeadWorkers(clients, admin, ids, group, transactional_id, ours, complete)
         restorer = replace(restorer, end_dead=dead.end_transactions)
     engine = restorer.engine
-    transactional_id = _worker_id(parts, namespace, slot)
-    group = group_of(config.prefix, namespace)
     calls = _gateway_calls(parts, engine)
     background = runtime.background(f"restore-{namespace}", RESTORES)
 
@@ -179,7 +183,9 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             engine,
             partial(clients.group_consumer, group, transactional_id),
             join_at_once if standby is None else WarmUp(namespace, standby, all_owned, clock).may_join,
-            TransactionWriter(_producer(clients, transactional_id, topics.inbox, partial(partitions_held_up, admin, written)), to),
+            TransactionWriter(
+                _producer(clients, transactional_id, topics.inbox, partial(partitions_held_up, admin, written), complete), to
+            ),
             Tasks(topics.inbox, restorer, background, calls.closed, clock.now),
             Unblocker(
                 topics.inbox,
@@ -214,10 +220,14 @@ def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
     return GatewayCalls(caller, runtime.clock.monotonic)
 
 
-def _producer(clients: Clients, transactional_id: str, inbox: str, held_up: HeldUp) -> TransactionalProducer:
+def _producer(
+    clients: Clients, transactional_id: str, inbox: str, held_up: HeldUp, complete: Complete
+) -> TransactionalProducer:
     def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
         return clients.transactional_producer(
             transactional_id, transactional_id, on_delivery, coordinator, timeout=TRANSACTION
         )
 
-    return TransactionalProducer(make, transactional_id, inbox, timeout=TRANSACTION, clock=clients.clock, held_up=held_up)
+    return TransactionalProducer(
+        make, transactional_id, inbox, timeout=TRANSACTION, clock=clients.clock, held_up=held_up, complete=complete
+    )

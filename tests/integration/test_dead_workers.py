@@ -13,8 +13,10 @@ from confluent_kafka import Producer
 
 from streams.clock import SystemClock
 from streams.config import Config
+from streams.kafka.clients import Clients
 from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import held_up
+from streams.kafka.open_transactions import worker_ids
 from streams.kafka.topics import group_of
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
@@ -37,6 +39,12 @@ def foreign(config: Config, broker: str) -> Foreign:
 
 def name(config: Config, instance: str) -> str:
     return f"{config.prefix}retold.probe.echo.{instance}.0"
+
+
+def dead_workers(clients: Clients, config: Config, me: str, written: Sequence[tuple[str, int]] = ()) -> DeadWorkers:
+    """As a worker of this instance has it."""
+    ids = worker_ids(config.prefix, "probe", "echo")
+    return DeadWorkers(clients, clients.admin(), ids, group_of(config.prefix, "echo"), name(config, me), written)
 
 
 def left_open(foreign: Foreign, instance: str) -> Producer:
@@ -100,8 +108,7 @@ def test_a_transaction_of_a_worker_that_lives_is_left_to_it(config: Config, fore
     producer, topics = left_open(foreign, "busy"), [(f"{config.prefix}echo-table", at) for at in range(2)]
     time.sleep(OLD)
     clients = foreign.clients
-    dead = DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "busy"))
-    other = DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "other"))
+    dead, other = dead_workers(clients, config, "busy"), dead_workers(clients, config, "other")
     run(other, topics)
     with member(foreign, name(config, "busy")):
         run(dead, topics)
@@ -117,9 +124,7 @@ def test_a_transaction_that_has_just_begun_is_left_alone(config: Config, foreign
     producer, topics = left_open(foreign, "starting"), [(f"{config.prefix}echo-table", at) for at in range(2)]
     clients = replace(foreign.clients, clock=OtherClock(ahead))
     with member(foreign, name(config, "me")):
-        dead = DeadWorkers(
-            clients, clients.admin(), config.prefix, "echo", "probe", name(config, "me"), [(f"{config.prefix}echo", 0)]
-        )
+        dead = dead_workers(clients, config, "me", [(f"{config.prefix}echo", 0)])
         run(dead, topics, OLD / 3)
         producer.commit_transaction(20)
 
@@ -133,9 +138,7 @@ def test_a_dead_workers_transaction_is_ended_also_by_a_machine_whose_clock_is_be
     topics, inbox = [(f"{config.prefix}echo-table", at) for at in range(2)], f"{config.prefix}echo"
     clients = replace(foreign.clients, clock=OtherClock(-7200.0))
     with member(foreign, name(config, "me")):
-        dead = DeadWorkers(
-            clients, clients.admin(), config.prefix, "echo", "probe", name(config, "me"), [(inbox, at) for at in range(2)]
-        )
+        dead = dead_workers(clients, config, "me", [(inbox, at) for at in range(2)])
         if written:
             time.sleep(OLD)
             foreign.publish(EchoHear(name="k"))

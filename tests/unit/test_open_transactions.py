@@ -84,7 +84,7 @@ LATER = SINCE + timedelta(seconds=30)
 
 
 def producer(number: int, offset: int) -> dict[str, int]:
-    return {"producer_id": number, "current_txn_start_offset": offset}
+    return {"producer_id": number, "current_txn_start_offset": offset, "producer_epoch": 2, "coordinator_epoch": 0}
 
 
 def test_one_that_no_coordinator_has_hangs_if_it_is_open_after_they_were_asked() -> None:
@@ -117,6 +117,16 @@ def test_one_past_its_time_out_hangs_once_the_broker_has_looked(seconds: float, 
     both = [producer(7, 1042)]
     [it] = _of_partition(FIRST, still_active(both, both, {7: known}, all_asked=True), SINCE + timedelta(seconds=seconds))
     assert (it.hangs, it.timeout) == (hangs, 60.0)
+
+
+def test_one_that_kafka_has_committed_elsewhere_must_not_be_aborted() -> None:
+    """By its epoch it is the transaction that the coordinator has committed; else a record of an earlier one came late."""
+    both = [producer(7, 1042)]
+    known = replace(LOST, transactional_id="p.retold.shop.user.host.0", state="CompleteCommit", epoch=2)
+    [it] = _of_partition(FIRST, still_active(both, both, {7: known}, all_asked=True), LATER)
+    assert "Do not abort it: a worker of retold that starts under this id commits it here" in sentence(it, "kafka:9092", "p.")
+    [late] = _of_partition(FIRST, still_active(both, both, {7: replace(known, epoch=3)}, all_asked=True), LATER)
+    assert "abort --topic user" in sentence(late, "kafka:9092", "p.")
 
 
 def test_among_the_groups_offsets_only_our_workers_concern_us() -> None:
