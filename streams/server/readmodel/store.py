@@ -56,7 +56,6 @@ class Store:
         """`yields` as in StoreFolder, `history` as the setting: s. Raises ConfigError for a folder that cannot be used."""
         self._folder = StoreFolder(state, prefix, yields=yields)
         self._app, self._codec, self.limit = app, codec, HistoryLimit(history)
-        self.generations = {space.name: space.generation for space in app.namespaces}
         self.row_types = {space.name: space.row_type for space in app.namespaces}
         self._identity = StoreIdentity(app.name, prefix, fingerprints(app, codec))
         self._sources, self._code = sources(app), code_of(app, codec)

@@ -72,6 +72,7 @@ class StoreWriter:
         }
         self._moved: set[KindAndPartition] = set()
         self._row_types = {space.name: space.row_type for space in app.namespaces}
+        self.generations = {space.name: space.generation for space in app.namespaces}
         self._tables = {
             name: RowWriter(rows_beside(name) if name in self._reread else row_table(name), of)
             for name, of in self._row_types.items()

@@ -265,4 +265,4 @@ def _read_unreadable(store: Store, writer: StoreWriter, learning: LearningCodec)
 
 
 def _table_follower(store: Store, writer: StoreWriter, at: NamespacePartition, learning: LearningCodec) -> TableFollower:
-    return TableFollower(writer, at, store.row_types[at[0]], learning, store.generations[at[0]])
+    return TableFollower(writer, at, store.row_types[at[0]], learning, writer.generations[at[0]])
