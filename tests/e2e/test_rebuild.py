@@ -1,0 +1,111 @@
+"""Rows are rebuilt with new code while events are handled: the command is killed, workers go over, and go back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from streams import App
+from streams.client import Client
+from streams.config import Config
+from tests.applications import counted
+from tests.applications.bank.events import AccountCredit
+from tests.support.processes import PROJECT, environment, retold
+from tests.support.workers import Running, settings, until
+
+EVENTS, KEYS = 3_000, 40
+SCHEMAS = PROJECT / "tests" / "applications" / "bank" / "schemas"
+
+
+class Publisher:
+    """Puts money into accounts; by itself, too, as long as a block lasts."""
+
+    def __init__(self, config: Config, broker: str) -> None:
+        self._client = Client(counted.first(), broker, config=config)
+        self.count = 0
+
+    def publish(self, count: int) -> None:
+        for _ in range(count):
+            data = AccountCredit(account=f"a{self.count % KEYS}", transfer=f"t{self.count}", amount=1 + self.count % 150)
+            self._client.publish(data, id=f"credit-{self.count}")
+            self.count += 1
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def go_on() -> None:
+            while not over.wait(0.05):
+                self.publish(5)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def env_of(version: str, broker: str, prefix: str, state: Path) -> dict[str, str]:
+    others = {"app": f"tests.applications.counted:{version}", "schemas": str(SCHEMAS), "partitions": "2"}
+    return environment(broker, prefix, state, **others)
+
+
+def kill_after(seconds: float, env: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "streams.cli", "rebuild", "start", "account", "--follow"]
+    killed = subprocess.Popen(command, env=dict(env), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with suppress(subprocess.TimeoutExpired):
+        killed.wait(seconds)
+    killed.kill()
+    killed.wait(10)
+
+
+def states(env: Mapping[str, str]) -> list[dict[str, Any]]:
+    done = retold("rebuild", "status", "account", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def handled(worker: Running) -> int:
+    return worker.counted("account", "accepted")
+
+
+def goes_over(app: App, publisher: Publisher, config: Config, broker: str, env: Mapping[str, str]) -> None:
+    """A worker of this code takes over, and handles more; then all is whole, as this code sees it."""
+    with Running(app, config, broker) as worker:
+        publisher.publish(200)
+        until(lambda: handled(worker) == publisher.count, "not all was handled")
+        generation = app.namespace("account").generation
+        assert {it["keep"] for it in states(env)} == {generation}
+    whole = retold("verify", env=env)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+
+
+def test_rows_are_rebuilt_while_events_are_handled(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Whenever the command is killed; nothing is built of what new code decides otherwise; and the code before has its rows."""
+    config = settings(tmp_path, prefix)
+    first, second, strict = (env_of(name, broker, prefix, tmp_path) for name in ("first", "second", "strict"))
+    with Running(counted.first(), config, broker) as worker:
+        publisher = Publisher(config, broker)
+        publisher.publish(EVENTS)
+        until(lambda: handled(worker) == EVENTS, "not all was handled")
+        with publisher.going_on():
+            refused = retold("rebuild", "start", "account", env=strict)
+            assert (refused.returncode, "nothing is built" in refused.stderr) == (1, True), refused.stderr
+            for seconds in (2.0, 3.0, 3.5, 4.0, 5.0):
+                kill_after(seconds, second)
+            done = retold("rebuild", "start", "account", env=second)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "is built" in done.stderr
+        until(lambda: handled(worker) == publisher.count, "not all was handled while it was built")
+    assert {it["keep"] for it in states(second)} == {1}
+    goes_over(counted.second(), publisher, config, broker, second)
+    goes_over(counted.first(), publisher, config, broker, first)
+    assert [it["complete"] for it in states(strict)] == [0, 0]
