@@ -58,7 +58,7 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
         queue.push(was.order, was)
     put_in, equal, keys = set[tuple[str, Place]](), Counter[tuple[str, bytes, datetime]](), _Keys(past)
     inserted = list[tuple[BranchTurn, OrderKey]]()
-    queue.keep_places(change.places.values(), change.end)
+    queue.keep_places(change.places.values(), change.ends if change.end is None else (*change.ends, change.end))
     for it in with_sources(past, change).insert:
         turn = _inserted(past, handlers, it, equal)
         if (turn.reference, turn.place) in put_in:

@@ -11,7 +11,7 @@ from streams.history.branch.step_timers import timers_behind
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.difference import UntoldRow
 from streams.history.past import Past
-from streams.history.recorded_event import OrderKey, RecordedEvent
+from streams.history.recorded_event import STEP, OrderKey, RecordedEvent
 
 
 class StepsInBranch:
@@ -37,6 +37,18 @@ class StepsInBranch:
     def begin(self, queue: BranchQueue) -> None:
         if not self._stand:
             for it in self._past.steps():
+                queue.push(it.order, it)
+                dropped = [gone.event_id for gone in it.event.data.dropped]
+                self._were.dropped.update(dropped)
+                self._reached.dropped.update(dropped)
+                for timer in it.event.data.added:
+                    self._come_for_good(queue, timer.event_id)
+
+    def _come_for_good(self, queue: BranchQueue, timer: str) -> None:
+        """What a step's timer became is told by its cause, which the past may have never had: without that it is gone."""
+        for it in self._past.find_all(timer):
+            if it.kind != STEP and not self._past.find_all(it.cause or ""):
+                self._lineage.orphans.add(it.order)
                 queue.push(it.order, it)
 
     def take(self, order: OrderKey, was: RecordedEvent) -> None:

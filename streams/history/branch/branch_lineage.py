@@ -28,6 +28,8 @@ class BranchLineage:
         self._past, self._handlers, self._queue = past, handlers, queue
         self.removed: set[OrderKey] = set()
         """What is taken out, and timers that nothing fires any more."""
+        self.orphans: set[OrderKey] = set()
+        """What the past has of events that it never had, but corrections made: it is gone with them."""
         self._seen: set[OrderKey] = set()
         self._missed: set[OrderKey] = set()
         self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())
@@ -68,6 +70,8 @@ class BranchLineage:
         if it.order in self.removed:
             return True
         said = None if it.cause is None else self._said.get(it.cause)
+        if said is None and it.order in self.orphans:
+            return True
         return said is not None and it.order not in said and not self._another_says(it)
 
     def gone(self, was: RecordedEvent, effects: Sequence[RecordedEvent], said: Collection[OrderKey]) -> list[RecordedEvent]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -75,8 +75,8 @@ class BranchQueue:
         self._feed: Iterator[RecordedEvent] = iter(feed)
         self._next = next(self._feed, None)
         self.turns = turns
-        self.end = OrderKey(END, "", 0, 0)
-        """Where timers fire that were overdue when they were scheduled."""
+        self._ends: Sequence[OrderKey] = ()
+        """Where timers fire that were overdue when they were scheduled: the first of these behind their cause, else the end."""
 
     def push(self, order: OrderKey, item: BranchTurn | BranchTimer | RecordedEvent) -> None:
         self.turns += 1
@@ -93,11 +93,10 @@ class BranchQueue:
         order, _, item = heapq.heappop(self._heap)
         return order, item
 
-    def keep_places(self, places: Iterable[OrderKey], end: OrderKey | None) -> None:
-        """Those of a run before, of a past that ended at `end`: give no turn of them again, nor an earlier one."""
+    def keep_places(self, places: Iterable[OrderKey], ends: Iterable[OrderKey]) -> None:
+        """Those of runs before, of pasts that ended at `ends`: give no turn of them again, nor an earlier one."""
         self.turns = max([self.turns, *(place.turn // SPACING + 1 for place in places)])
-        if end is not None:
-            self.end = OrderKey(end.recorded, LAST, 0, 0)
+        self._ends = sorted({OrderKey(end.recorded, LAST, 0, 0) for end in ends})
 
     def _turn(self) -> int:
         self.turns += 1
@@ -117,7 +116,7 @@ class BranchQueue:
         """Where a timer fires if none of its owner's events comes before: as the order passes its time, else at the end."""
         if due > cause.recorded:
             return OrderKey(due, "", -1, -1, 0, self._turn())
-        end = self.end if cause < self.end else OrderKey(END, "", 0, 0)
+        end = next((end for end in self._ends if cause < end), OrderKey(END, "", 0, 0))
         last = cause.sequence if cause[:2] == end[:2] else 0  # such as that of a timer: its effects stand behind it
         return end._replace(sequence=max(due, last), depth=max(cause.depth, 0), turn=self._turn())
 

@@ -49,6 +49,8 @@ class ReachedRows:
     def __init__(self, past: Past, handlers: ApplicationHandlers, queue: BranchQueue, *, in_full: bool) -> None:
         self._past, self._handlers, self._queue, self._in_full = past, handlers, queue, in_full
         self.rows: dict[Place, BranchRow] = {}
+        self.dropped: set[str] = set()
+        """Timers that corrections have taken away: if they wait in a branch, it fires them itself, since no worker does."""
 
     def reach(self, place: Place, order: OrderKey) -> BranchRow:
         """Only as an event's turn comes: a row that is reached at a later place too early would lose what is between."""
@@ -60,8 +62,19 @@ class ReachedRows:
                 row = row_before(self._past, self._handlers, place, order)
                 for it in from_order(with_parked(self._past, place), order):
                     self._queue.push(it.order, it)
+                if self.dropped:
+                    self._fire_dropped(row, order)
             self.rows[place] = row
         return row
+
+
+    def _fire_dropped(self, row: BranchRow, order: OrderKey) -> None:
+        end = self._past.end()
+        for it in row.timers:
+            if it.turn.reference in self.dropped:
+                it.known = False
+                if end is not None and it.due <= end.recorded:
+                    self._queue.push(self._queue.when_due(it.due, order), it)
 
 
 def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: OrderKey) -> BranchRow:

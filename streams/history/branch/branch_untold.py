@@ -25,6 +25,8 @@ class RowsOfBase:
 
     def __init__(self, past: Past, base: RecordedCode, lineage: BranchLineage, findings: BranchFindings) -> None:
         self._past, self._base, self._lineage, self._findings = past, base, lineage, findings
+        self.dropped: set[str] = set()
+        """Timers that corrections have taken away: they do not wait to be fired by a worker, whoever had scheduled them."""
 
     def fold(self, row: BranchRow, was: RecordedEvent, *, in_branch: bool = True) -> EmissionsByReference:
         """Take a row as it was one event further; returns the event's timers that have not fired in the past.
@@ -46,6 +48,8 @@ class RowsOfBase:
                 self._findings.tell(untold)
             return {}
         pending = without_recorded(self._past, was, self._base.scheduled(was))
+        if self.dropped and pending:
+            pending = {reference: it for reference, it in pending.items() if reference not in self.dropped}
         row.waited.update((reference, to_micros(time)) for reference, (_, time) in pending.items())
         return pending
 

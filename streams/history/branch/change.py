@@ -44,6 +44,7 @@ class Change(msgspec.Struct, frozen=True):
         places: Where an event that is put in stands, by its reference: as it was found when it was put in first, for a correction
             of a past that has grown since.
         end: Where that past ended. Timers that were overdue then fire there, and not behind all that has come since.
+        ends: Where it ended each time that it was corrected before: what was overdue then fires at the first of these.
         gone: References of events that a correction had put in, which the past never had, and another one took out: what they have
             led to meanwhile is in the past, and goes with them.
 
@@ -54,4 +55,5 @@ class Change(msgspec.Struct, frozen=True):
     replace: Mapping[str, EventData] = {}
     places: Mapping[str, OrderKey] = {}
     end: OrderKey | None = None
+    ends: Sequence[OrderKey] = ()
     gone: frozenset[str] = frozenset()

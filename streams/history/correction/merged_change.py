@@ -54,10 +54,10 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
             else:
                 removed.discard(again)
                 _put_again(log, again, it, replaced)
-    end = max((change.end for change in changes if change.end is not None), default=None)
+    ends = [change.end for change in changes if change.end is not None]
     put_in = {name: it for name, it in put_in.items() if not _is_published(log, name, it)}
     return Change(
-        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, end, frozenset(gone)
+        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends, frozenset(gone)
     )
 
 

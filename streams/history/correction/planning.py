@@ -38,7 +38,8 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
     _refuse_unsigned(by, why)
     before = so_far.past(handlers)
     placed = with_places(before, so_far.log, handlers, change)
-    branch = what_if(before, handlers, placed)
+    ends = [it.end for it in so_far.changes if it.end is not None]
+    branch = what_if(before, handlers, replace(placed, ends=ends))
     found = branch.difference
     corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
     stored = stored_change(handlers.codec, placed)
