@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from streams.data import EventData, namespace_of
 from streams.errors import DefinitionError
@@ -25,9 +25,11 @@ class Gateway(Generic[D]):
         call: An async function from the request to its answer, which has the request's key.
         answers: The classes of all events that it may answer with. They belong to the request's namespace.
         undo: The class of the event that takes the act back, if there is one.
+        undone_by: A pure function from a request and its answer to that event's data, or None if there is nothing to take back,
+            as after a "no". With it, `retold correct apply --calls undo` publishes the event by itself.
 
     Raises:
-        DefinitionError: An answer belongs to another namespace.
+        DefinitionError: An answer belongs to another namespace, or `undone_by` has no `undo`.
 
     """
 
@@ -38,6 +40,7 @@ class Gateway(Generic[D]):
         *,
         answers: Sequence[type[EventData]],
         undo: type[EventData] | None = None,
+        undone_by: Callable[[Event[D], Any], EventData | None] | None = None,
     ) -> None:
         home = namespace_of(data.event_type)
         for answer in answers:
@@ -46,4 +49,6 @@ class Gateway(Generic[D]):
                     f"the gateway of {data.event_type} answers {answer.event_type}, which is outside the namespace "
                     f"{home!r}: the owner of the request handles the answer in the same transaction"
                 )
-        self.data, self.call, self.answers, self.undo = data, call, tuple(answers), undo
+        if undone_by is not None and undo is None:
+            raise DefinitionError(f"the gateway of {data.event_type} has `undone_by`, and no `undo`, the class of what that makes")
+        self.data, self.call, self.answers, self.undo, self.undone_by = data, call, tuple(answers), undo, undone_by

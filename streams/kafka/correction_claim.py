@@ -92,6 +92,11 @@ class CorrectionClaim:
                 self.end(APPLYING, state.steps)
             raise
 
+    def send(self) -> None:
+        """Before steps are sent: they may be handled from now on, whoever is stopped."""
+        self.state = replace(self.state, sent=True)
+        self.look()
+
     def look(self) -> None:
         """Before a round, and before the end: say that it is at work. Raises StalePlan if it is another coordinator's turn."""
         self._refuse(self._read())

@@ -6,20 +6,35 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from itertools import takewhile
 
+from msgspec.structs import replace
+
 from streams.app import App
 from streams.engine.records import Codec
 from streams.engine.step import CorrectionStep
 from streams.errors import BrokerError, StalePlan
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction.corrected_past import Signature
+from streams.history.correction.corrected_past import CorrectedPast, Signature
+from streams.history.correction.correction_calls import ASK, SettledCalls, refuse_unknown_policy, settle_calls
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
+from streams.history.correction.merged_change import merged
 from streams.history.past import Past
 from streams.kafka.clients import Clients
+from streams.kafka.correction_calls_topic import read_calls, write_calls
 from streams.kafka.correction_claim import CorrectionClaim
-from streams.kafka.corrections_topic import APPLIED, APPLYING, CorrectionState
+from streams.kafka.corrections_topic import (
+    APPLIED,
+    APPLYING,
+    PLANNED,
+    CorrectionState,
+    find_correction,
+    read_claims,
+    take_back,
+    write_correction,
+)
 from streams.kafka.step_writer import StepWriter
+from streams.kafka.undo_publisher import UndoPublisher
 
 RecordedLog = Callable[[], AbstractContextManager[Past]]
 """Opens the log as it is now, up to what is committed. Raises StreamsError if not all of it can be read."""
@@ -39,21 +54,29 @@ class CorrectionCoordinator:
         self._opened = ExitStack()
         self._steps = 0
         """Of this correction, in the log."""
+        self.settled = SettledCalls([], [])
+        """What became of calls of gateways."""
 
-    def apply(self, plan: CorrectionPlan) -> int:
-        """Returns how many steps were taken. Raises StalePlan, HistoryError, BrokerError and OutcomeTimeout."""
+    def apply(self, plan: CorrectionPlan | CorrectionState, calls: str | None = None) -> int:
+        """Returns how many steps were taken. Raises StalePlan, HistoryError, BrokerError and OutcomeTimeout.
+
+        `calls` says what to do about calls of gateways that it has made wrong; None: as when it was begun.
+        """
+        refuse_unknown_policy(calls or ASK)
         known = self._claim.known(self._app.name)
-        self._refuse_another(plan, known.states)
+        begun = [it for it in known.states if it.state != PLANNED]
+        self._refuse_another(plan, begun)
         before = next((it for it in known.states if it.correction == plan.correction), None)
-        stored = {it.correction: it.change for it in known.states}
+        stored = {it.correction: it.change for it in begun}
         stored.setdefault(plan.correction, plan.change)
         changes = [it.read(self._codec) for it in stored.values()]
         with self._recorded() as log:
             refuse_other_log(plan, self._app.name, log)
             differ = check_steps(log, self._handlers, changes, _signature(plan), self._largest)
-        if not differ and before is not None and before.state == APPLIED:
+        if not differ and before is not None and before.state == APPLIED and calls is None:
             return 0
-        state = before or self._new_state(plan, known.states)
+        state = before if before is not None and before.state != PLANNED else self._new_state(plan, begun)
+        state = replace(state, calls=calls or state.calls)
         self._claim.take(state, before, stored)
         try:
             taken = self._reach(state, changes)
@@ -67,12 +90,33 @@ class CorrectionCoordinator:
         self._claim.end(APPLIED, self._steps)
         return taken
 
+    def keep(self, plan: CorrectionPlan) -> None:
+        """Keep a plan, so that whoever knows its id can apply it. Nothing happens yet.
+
+        Raises InvalidChange for one that is too large to be kept, and BrokerError.
+        """
+        known = read_claims(self._clients, self._prefix, self._app.name)
+        if all(it.correction != plan.correction for it in known.states):
+            state = replace(self._new_state(plan, ()), state=PLANNED, number=0)
+            write_correction(self._clients, self._prefix, state)
+
+    def withdraw(self, name: str) -> CorrectionState:
+        """As if it had never been planned or begun. Raises StalePlan if it may have changed anything, and BrokerError."""
+        found = find_correction(self._claim.known(self._app.name), name)
+        if found.sent or found.state == APPLIED or found.steps:
+            raise StalePlan(
+                f"the correction {found.correction} has been applied, at least in part, and stays in the log. Apply it to its end, "
+                "then correct it: take out what it put in, put in again what it took out, or replace what it replaced"
+            )
+        take_back(self._clients, self._prefix, found.correction)
+        return found
+
     def _reach(self, state: CorrectionState, changes: Sequence[Change]) -> int:
         namespaces = [space.name for space in self._app.namespaces]
         with self._opened, closing(StepWriter(self._clients, self._prefix, namespaces)) as writer:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
-                self._claim.look()
+                self._claim.send()
                 writer.send(steps, self._claim.stay)
 
             def log() -> Past:
@@ -83,23 +127,39 @@ class CorrectionCoordinator:
                 self._claim.stay()  # deciding on it may take long
                 return found
 
-            return reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest)
+            taken = reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest)
+            self._settle_calls(state, changes, log())
+            return taken
+
+    def _settle_calls(self, state: CorrectionState, changes: Sequence[Change], log: Past) -> None:
+        """What is published is in its inbox before that is kept: whoever is stopped in between publishes it again, by its id."""
+        known = read_calls(self._clients, self._prefix, self._app.name)
+        undo = UndoPublisher(self._clients, self._prefix, self._codec, self._largest)
+        corrected = CorrectedPast(log, self._handlers, merged(log, changes))
+        self._claim.look()
+        self.settled = settle_calls(
+            corrected, log, self._handlers, known, correction=state.correction, by=state.by, policy=state.calls,
+            now=self._clients.clock.now(), publish=undo.publish,
+        )  # fmt: skip
+        undo.flush()
+        write_calls(self._clients, self._prefix, *self.settled)
 
     @staticmethod
-    def _refuse_another(plan: CorrectionPlan, known: Sequence[CorrectionState]) -> None:
+    def _refuse_another(plan: CorrectionPlan | CorrectionState, begun: Sequence[CorrectionState]) -> None:
         """Of corrections that were stopped, the first is applied to its end first."""
-        for state in takewhile(lambda it: it.correction != plan.correction, known):
+        for state in takewhile(lambda it: it.correction != plan.correction, begun):
             if state.state == APPLYING:
                 raise StalePlan(
                     f"the correction {state.correction} by {state.by} is not applied to its end: it is at work, or was stopped. "
                     "Apply it again until nothing differs; then make a new plan"
                 )
 
-    def _new_state(self, plan: CorrectionPlan, known: Sequence[CorrectionState]) -> CorrectionState:
+    def _new_state(self, plan: CorrectionPlan | CorrectionState, known: Sequence[CorrectionState]) -> CorrectionState:
         now, number = self._clients.clock.now(), max((it.number for it in known), default=0) + 1
         return CorrectionState(
-            self._app.name, plan.correction, number, plan.by, plan.why, plan.change, APPLYING, now, now, open=plan.calls
-        )
+            self._app.name, plan.correction, number, plan.by, plan.why, plan.change, APPLYING, now, now, first=plan.first,
+            digest=plan.digest,
+        )  # fmt: skip
 
 
 def _signature(of: CorrectionPlan | CorrectionState) -> Signature:

@@ -1,20 +1,23 @@
 """The corrections of an application: what each changed, by whom and why, and whether it is applied, in a topic of their own.
 
-Key: the correction's id. Value: JSON, a `CorrectionState`; the last one counts.
+Key: the correction's id. Value: JSON, a `CorrectionState`; the last one counts. Calls are in records of their own
+(`correction_calls_topic.py`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import KafkaError, Message
 
-from streams.engine.readable import harmless, one_line
-from streams.errors import UNREADABLE_JSON, BrokerError, InvalidChange
+from streams.engine.readable import harmless, named, one_line
+from streams.errors import UNREADABLE_JSON, BrokerError, InvalidChange, StalePlan
 from streams.history.correction.corrected_log import KnownCorrection
-from streams.history.correction.correction_plan import PlannedCall, StoredChange
+from streams.history.correction.correction_calls import ASK
+from streams.history.correction.correction_plan import StoredChange
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, starts
@@ -22,7 +25,10 @@ from streams.kafka.topics import corrections_topic, describe
 
 log = logging.getLogger("retold.corrections")
 
-APPLYING, APPLIED = "applying", "applied"
+PLANNED, APPLYING, APPLIED = "planned", "applying", "applied"
+"""A plan that is kept changes nothing yet, and counts among no corrections."""
+CALLS = b"#"
+"""In the keys of calls, and in no id of a correction."""
 READING = 10.0
 """s to read the topic."""
 ROOM = 1024
@@ -35,8 +41,9 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     """`number` counts the corrections of an application from 1, in their order. `begun` and `seen` in µs since 1970.
 
     While it is `applying`, its `coordinator` says at `seen` that it is at work; of what was read, that is Kafka's own time, which
-    is the same for all machines. `claim` is the offset of this coordinator's first state; -1: this is the first one. `open` are
-    calls that a person must see to.
+    is the same for all machines. `claim` is the offset of this coordinator's first state; -1: this is the first one. `first` is the
+    first event of the log that it was planned on, by which that is known again. `calls` says what to do about calls of gateways
+    that it has made wrong. `sent`: steps of it may be in inboxes.
     """
 
     application: str
@@ -50,8 +57,11 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: int
     coordinator: str = ""
     steps: int = 0
-    open: tuple[PlannedCall, ...] = ()
     claim: int = -1
+    first: str | None = None
+    calls: str = ASK
+    sent: bool = False
+    digest: str = ""
 
     @property
     def known(self) -> KnownCorrection:
@@ -62,7 +72,7 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
 class Corrections(NamedTuple):
     """Of an application: `states` has the last state of each correction, in their order, and `claims` that of each claim.
 
-    `now` is Kafka's time of the last record in the topic (µs since 1970).
+    Plans that are kept come first. `now` is Kafka's time of the last record in the topic (µs since 1970).
     """
 
     states: list[CorrectionState]
@@ -71,33 +81,41 @@ class Corrections(NamedTuple):
 
 
 def read_corrections(clients: Clients, prefix: str, application: str) -> list[CorrectionState]:
-    """All corrections of an application, in their order; none if the topic is missing. Raises BrokerError."""
-    return read_claims(clients, prefix, application).states
+    """Those of an application that were begun, in their order; none if the topic is missing. Raises BrokerError."""
+    return [it for it in read_claims(clients, prefix, application).states if it.state != PLANNED]
 
 
 def read_claims(clients: Clients, prefix: str, application: str) -> Corrections:
     """The same, with each coordinator's claim. Raises BrokerError."""
-    admin, topic = clients.admin(), corrections_topic(prefix)
-    if topic not in describe(admin, [topic]):
-        return Corrections([], {})
-    at = topic, 0
-    span = {at: (starts(admin, [at])[at], ends(admin, [at])[at])}
     found: dict[bytes, CorrectionState] = {}
     claims: dict[int, CorrectionState] = {}
     now = 0
+    for message in corrections_records(clients, prefix):
+        key, offset, now = message.key() or b"", message.offset() or 0, _time(message)
+        if CALLS in key:
+            continue
+        if message.value() is None:  # taken back
+            found.pop(key, None)
+            claims = {at: it for at, it in claims.items() if it.correction.encode() != key}
+        elif (state := _read(message)) is not None and state.application == application:
+            found[key] = state
+            if state.state != PLANNED:
+                claims[offset if state.claim < 0 else state.claim] = state
+    return Corrections(sorted(found.values(), key=_order), claims, now)
+
+
+def corrections_records(clients: Clients, prefix: str) -> Iterator[Message]:
+    """All records of the topic; none if it is missing. Raises BrokerError."""
+    admin, topic = clients.admin(), corrections_topic(prefix)
+    if topic not in describe(admin, [topic]):
+        return
+    at = topic, 0
+    span = {at: (starts(admin, [at])[at], ends(admin, [at])[at])}
     consumer = clients.consumer("retold-corrections")
     try:
-        for message in read_to(consumer, span, clock=clients.clock, timeout=READING):
-            key, offset, now = message.key() or b"", message.offset() or 0, _time(message)
-            if message.value() is None:  # taken back
-                found.pop(key, None)
-                claims = {at: it for at, it in claims.items() if it.correction.encode() != key}
-            elif (state := _read(message)) is not None and state.application == application:
-                found[key] = state
-                claims[offset if state.claim < 0 else state.claim] = state
+        yield from read_to(consumer, span, clock=clients.clock, timeout=READING)
     finally:
         consumer.close()
-    return Corrections(sorted(found.values(), key=_order), claims, now)
 
 
 def _order(it: CorrectionState) -> tuple[int, int, str]:
@@ -134,20 +152,30 @@ def encode_state(state: CorrectionState, largest: int) -> bytes:
 
 def write_correction(clients: Clients, prefix: str, state: CorrectionState) -> int:
     """Returns its offset, when the broker has it. Raises BrokerError, and InvalidChange for one that is too large."""
-    return _write(clients, prefix, state.correction, encode_state(state, clients.largest))
+    return write_records(clients, prefix, [(state.correction.encode(), encode_state(state, clients.largest))])
 
 
 def note_time(clients: Clients, prefix: str, name: str) -> None:
     """Write a record that says nothing but what time it is for Kafka; `name` is its writer's. Raises BrokerError."""
-    _write(clients, prefix, f"time of {name}", None)
+    write_records(clients, prefix, [(f"time of {name}".encode(), None)])
+
+
+def find_correction(found: Corrections, name: str) -> CorrectionState:
+    """By its id, or the beginning of it. Raises StalePlan if there is none, or several."""
+    chosen = [it for it in found.states if it.correction.startswith(name)] if name else []
+    if len(chosen) != 1:
+        what = f"{len(chosen)} corrections have" if chosen else "no correction has"
+        raise StalePlan(f"{what} an id that begins with {named(name)}: `retold correct list` has their ids")
+    return chosen[0]
 
 
 def take_back(clients: Clients, prefix: str, correction: str) -> None:
     """As if it had never been begun. Raises BrokerError."""
-    _write(clients, prefix, correction, None)
+    write_records(clients, prefix, [(correction.encode(), None)])
 
 
-def _write(clients: Clients, prefix: str, correction: str, value: bytes | None) -> int:
+def write_records(clients: Clients, prefix: str, records: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """Keys and values, of which there is one at least. Returns the last offset when the broker has them. Raises BrokerError."""
     failed: list[KafkaError] = []
     offsets: list[int] = []
 
@@ -158,8 +186,9 @@ def _write(clients: Clients, prefix: str, correction: str, value: bytes | None) 
             offsets.append(message.offset() or 0)
 
     producer = clients.producer("retold-corrections", delivery=CONFIRMED - 5.0, on_delivery=delivered)
-    producer.produce(corrections_topic(prefix), value, correction.encode())
-    if producer.flush(CONFIRMED) or not offsets:
+    for key, value in records:
+        producer.produce(corrections_topic(prefix), value, key)
+    if producer.flush(CONFIRMED) or len(offsets) < len(records):
         why = failed[0].str() if failed else f"no confirmation in {CONFIRMED:.0f} s"
         raise BrokerError(f"the state of a correction could not be written to {corrections_topic(prefix)}: {why}")
-    return offsets[0]
+    return offsets[-1]

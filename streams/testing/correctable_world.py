@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from streams.testing.world_contents import WorldContents
 
 if TYPE_CHECKING:
+    from streams.history.correction.correction_calls import CorrectionCall
     from streams.history.correction.correction_plan import CorrectionPlan
     from streams.history.history import History
     from streams.testing.world_corrections import MemoryCorrections
@@ -28,7 +29,7 @@ class CorrectableWorld(WorldContents):
         so_far = None if self._made is None else self._made.so_far
         return history_of(self.app, self._run.spaces.values(), so_far)
 
-    def apply(self, plan: CorrectionPlan) -> int:
+    def apply(self, plan: CorrectionPlan, calls: str = "ask") -> int:
         """Correct the past: set each row to what it would be, until nothing differs. What waits in inboxes is handled, too.
 
         `world.apply(world.history().correct(remove=["t7"], by="ann", why="it was a test"))`. Gateways are not called for it: the
@@ -36,6 +37,8 @@ class CorrectableWorld(WorldContents):
 
         Args:
             plan: What `History.correct` returned.
+            calls: What to do about gateways' calls that are wrong by now: `ask` leaves them to a person, `undo` publishes what each
+                gateway says takes its call back (`undone_by`), `skip` passes them over. `open_calls` has those that are left.
 
         Returns:
             How many rows were set; 0 if nothing differs, as when a plan is applied again.
@@ -45,7 +48,11 @@ class CorrectableWorld(WorldContents):
             HistoryError: What follows cannot be corrected.
 
         """
-        return self._corrections.apply(plan)
+        return self._corrections.apply(plan, calls)
+
+    def open_calls(self) -> list[CorrectionCall]:
+        """Calls of gateways that corrections have made wrong, and that a person must see to."""
+        return [] if self._made is None else [it for it in self._made.calls.values() if it.state == "open"]
 
     @property
     def _corrections(self) -> MemoryCorrections:

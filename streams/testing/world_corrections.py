@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streams.data import namespace_of
+from streams.engine.attributes import time_text
 from streams.engine.projector import Projector
 from streams.engine.step import CorrectionStep, encode_step
 from streams.engine.times import to_micros
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
-from streams.history.correction.corrected_past import Signature
+from streams.history.correction.corrected_past import CorrectedPast, Signature
+from streams.history.correction.correction_calls import (
+    ASK,
+    CorrectionCall,
+    UndoEvent,
+    refuse_unknown_policy,
+    settle_calls,
+)
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_edited, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
+from streams.history.correction.merged_change import merged
 from streams.history.past_tables import PastTables
 from streams.testing.codecs import codec_for
 from streams.testing.memory_application import MemoryApplication
 from streams.testing.world_history import recorded_past
+from streams.testing.world_io import headers_of
 
 
 class MemoryCorrections:
@@ -27,6 +38,8 @@ class MemoryCorrections:
         self._handlers = ApplicationHandlers(run.app, codec_for(run.app))
         self._changes: dict[str, Change] = {}
         self._known: dict[str, KnownCorrection] = {}
+        self.calls: dict[str, CorrectionCall] = {}
+        """Those that corrections have made wrong, by the reference of the request."""
 
     @property
     def so_far(self) -> CorrectedLog:
@@ -47,13 +60,32 @@ class MemoryCorrections:
         self._known.setdefault(plan.correction, KnownCorrection(plan.correction, plan.by, plan.why, begun, plan.change))
         return by
 
-    def apply(self, plan: CorrectionPlan) -> int:
+    def apply(self, plan: CorrectionPlan, calls: str = ASK) -> int:
         """Returns how many steps were taken. Raises as `begin`, and HistoryError where the past cannot be corrected."""
+        refuse_unknown_policy(calls)
         by, changes = self.begin(plan), [*self._changes.values()]
         self._run.settle()
         taken = reach_fixed_point(lambda: self.so_far.log, self._handlers, changes, by, self._publish)
+        self._settle_calls(by, calls)
         self.fold_projections()
         return taken
+
+    def _settle_calls(self, by: Signature, calls: str) -> None:
+        log = self.so_far.log
+        corrected = CorrectedPast(log, self._handlers, merged(log, [*self._changes.values()]))
+        changed, over = settle_calls(
+            corrected, log, self._handlers, self.calls, correction=by.correction, by=by.who, policy=calls,
+            now=to_micros(self._run.now), publish=self._undo,
+        )  # fmt: skip
+        self.calls |= {it.reference: it for it in changed}
+        for it in over:
+            del self.calls[it.reference]
+        self._run.settle()
+
+    def _undo(self, event: UndoEvent) -> None:
+        data = event.data
+        headers = headers_of(data, event.id, event.source, time_text(self._run.now))
+        self._run.publish(namespace_of(data.event_type), data.key.encode(), self._handlers.codec.encode(data), headers)
 
     def _publish(self, steps: Sequence[CorrectionStep]) -> None:
         for step in steps:

@@ -29,7 +29,7 @@ async def _ask(gateway: Gateway[Any], request: Event[Any]) -> EventData:
 
 def answering(app: App, answers: Answers) -> App:
     """The application with gateways that call nobody."""
-    gateways = [Gateway(it.data, _call(answers), answers=it.answers, undo=it.undo) for it in app.gateways]
+    gateways = [Gateway(it.data, _call(answers), answers=it.answers, undo=it.undo, undone_by=it.undone_by) for it in app.gateways]
     return replace(app, gateways=gateways)
 
 

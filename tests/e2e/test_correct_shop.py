@@ -10,6 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from streams.cli.commands.correct_apply import apply_plan
+from streams.cli.process.session import connect
+from streams.kafka import correction_coordinator
+from streams.kafka.corrections_topic import find_correction, read_claims
 from tests.support.processes import Process, answer, retold
 from tests.support.processes import environment as environment_of
 from tests.support.workers import until
@@ -66,6 +70,12 @@ class Server:
         self._process.stop()
 
 
+def row(env: Env, namespace: str, key: str) -> dict[str, Any] | None:
+    done = retold("get", namespace, key, "--json", env=env)
+    found: dict[str, Any] | None = json.loads(done.stdout)["row"] if done.returncode == 0 else None
+    return found
+
+
 def orders(http: httpx.Client) -> tuple[int, bool]:
     """How many there were on all days, and whether that is corrected."""
     told = http.get("/projections/orders_per_day")
@@ -95,3 +105,84 @@ def test_projections_are_those_of_the_corrected_past(env: Env, tmp_path: Path) -
     got = retold("get", "orders_per_day", "--json", env=env).stdout.splitlines()
     assert sum(json.loads(line)["row"]["count"] for line in got) == ORDERS - 1
     assert retold("verify", env=env).returncode == 0
+
+
+def listed(env: Env, *words: str) -> list[dict[str, Any]]:
+    done = retold("correct", *words, "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def kept(env: Env, *words: str) -> dict[str, Any]:
+    done = retold("correct", "plan", *words, "--keep", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def refunds(env: Env) -> list[str]:
+    """The orders whose charge was to be paid back."""
+    found = [json.loads(line) for line in retold("tail", "payment", "--last", "100", "--json", env=env).stdout.splitlines()]
+    return [it["key"] for it in found if it["type"] == "payment.refund"]
+
+
+class StoppedError(Exception):
+    """The coordinator ends here."""
+
+
+def test_a_charge_is_paid_back_once_wherever_its_coordinator_was_stopped(
+    env: Env, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the event that takes it back and the record of it; the plan file is lost, and the id is enough."""
+    ordered(env, 20)
+    until(lambda: (row(env, "order", "o20") or {}).get("status") == "paid", "it is not paid", pause=0.5)
+    plan = kept(env, "--remove", "place-20", "--why", "a test")
+    [found] = [it for it in listed(env, "list") if it["correction"] == plan["correction"]]
+    assert (found["state"], found["why"], len(found["remove"])) == ("planned", "a test", 1)
+    assert row(env, "order", "o20") is not None, "a plan changes nothing"
+
+    def stopped(*_: object) -> None:
+        raise StoppedError
+
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    session = connect()
+    state = find_correction(read_claims(session.clients, session.config.prefix, "shop"), plan["correction"])
+    monkeypatch.setattr(correction_coordinator, "write_calls", stopped)
+    with pytest.raises(StoppedError):
+        apply_plan(session, state, "undo")
+    until(lambda: refunds(env) == ["o20"], "it is not paid back", pause=0.5)
+    done = retold("correct", "withdraw", plan["correction"], env=env)
+    assert (done.returncode, "stays in the log" in done.stderr) == (3, True), done.stderr
+    done = retold("correct", "apply", plan["correction"][:18], env=env)
+    assert (done.returncode, "taken back, each by an event" in done.stderr) == (0, True), done.stderr
+    assert refunds(env) == ["o20"]
+    until(lambda: (row(env, "payment", "o20") or {}).get("status") == "refunded", "its answer is not handled", pause=0.5)
+    [call] = [it for it in listed(env, "open", "--all") if it["key"] == "o20"]
+    assert (call["state"], call["type"], call["undo"]) == ("undone", "payment.charge", "payment.refund")
+    done = retold("correct", "apply", plan["correction"], "--calls", "undo", env=env)
+    assert (done.returncode, "nothing was written" in done.stderr) == (0, True), done.stderr
+    assert retold("verify", env=env).returncode == 0
+
+
+def test_a_person_sees_to_a_call(env: Env, tmp_path: Path) -> None:
+    """It is open until somebody says what was done."""
+    corrected(env, tmp_path / "plan.json", "--remove", "place-2")
+    [call] = [it for it in listed(env, "open") if it["key"] == "o2"]
+    done = retold("correct", "close", call["id"], env=env)
+    assert (done.returncode, "--why is missing" in done.stderr) == (2, True), done.stderr
+    done = retold("correct", "close", call["id"], "--why", "refunded by hand", "--by", "bob", env=env)
+    assert done.returncode == 0, done.stderr
+    assert [it for it in listed(env, "open") if it["key"] == "o2"] == []
+    [closed] = [it for it in listed(env, "open", "--all") if it["key"] == "o2"]
+    assert (closed["state"], closed["by"], closed["why"]) == ("closed", "bob", "refunded by hand")
+
+
+def test_what_has_changed_nothing_is_withdrawn(env: Env) -> None:
+    """It is not listed any more, and its id is not known."""
+    name = kept(env, "--remove", "place-3", "--why", "a mistake")["correction"]
+    done = retold("correct", "withdraw", name, env=env)
+    assert (done.returncode, "changed nothing" in done.stderr) == (0, True), done.stderr
+    assert name not in {it["correction"] for it in listed(env, "list")}
+    done = retold("correct", "apply", name, env=env)
+    assert (done.returncode, "no correction has an id" in done.stderr) == (3, True), done.stderr

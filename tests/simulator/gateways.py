@@ -64,7 +64,7 @@ class Services:
 
     def behind(self, app: App) -> App:
         """The application with gateways that ask these services."""
-        gateways = [Gateway(it.data, self._call(), answers=it.answers, undo=it.undo) for it in app.gateways]
+        gateways = [Gateway(it.data, self._call(), answers=it.answers, undo=it.undo, undone_by=it.undone_by) for it in app.gateways]
         return replace(app, gateways=gateways)
 
     def _call(self) -> Callable[[Event[Any]], Awaitable[EventData]]:

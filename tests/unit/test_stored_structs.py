@@ -33,6 +33,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord
 from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
 from streams.errors import InvalidEvent, UndecodableRecord
+from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import (
     CorrectionPlan,
     PlannedCall,
@@ -152,11 +153,17 @@ KINDS = (
     ),
     Kind(
         CorrectionState(
-            "shop", "c1", 2, "ada", "typo", StoredChange((), ("r2",)), "applying", 5, 6, "host-7", 3,
-            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 4,
+            "shop", "c1", 2, "ada", "typo", StoredChange((), ("r2",)), "applying", 5, 6, "host-7", 3, 4, "e1@a-0:1",
+            "undo", True, "d1",
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionState),
         ("application", "correction", "number", "by", "why", "change", "state", "begun", "seen"),
+        msgspec.MsgspecError,
+    ),
+    Kind(
+        CorrectionCall("shop", "c1", "r1", "would not call", "a.b", "k", "e", "open", "a.c", "e2", "ada", "no answer", 5),
+        lambda value: msgspec.json.decode(value, type=CorrectionCall),
+        ("application", "correction", "reference", "kind", "type", "key", "id", "state"),
         msgspec.MsgspecError,
     ),
     Kind(

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from streams.cli.arguments.change_options import InsertOption, RemoveOption, ReplaceOption, change_document
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
-from streams.cli.commands.correct_apply import apply_plan
+from streams.cli.commands.correct_apply import apply_plan, coordinator_of, the_only_one
+from streams.cli.output.correction_text import changes_text, correction_document
 from streams.cli.output.help import Command, Group
 from streams.cli.output.plan_text import plan_lines
-from streams.cli.output.screen import json_line, plain, say_styled, table, talk
+from streams.cli.output.screen import json_line, say_lines, say_styled, table, talk
 from streams.cli.process.named_files import read_named
 from streams.cli.process.opened_past import open_past
 from streams.cli.process.session import Session, connect
 from streams.engine.times import from_micros
-from streams.errors import ConfigError, DefinitionError, InvalidEvent
+from streams.errors import ConfigError, DefinitionError, InvalidEvent, StalePlan
 from streams.history.branch.change_document import ChangeDocument, change_of
+from streams.history.correction.correction_calls import ASK, CLOSED, OPEN, SKIP, UNDO, CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
 from streams.history.correction.planning import plan_correction
 from streams.history.event_lookup import in_file
-from streams.kafka.corrections_topic import CorrectionState, read_corrections
+from streams.kafka.correction_calls_topic import read_calls, write_calls
+from streams.kafka.corrections_topic import find_correction, read_claims
 
 LARGEST_PLAN = 64 * 1024 * 1024
 """Bytes of a plan."""
+
+class CallPolicy(StrEnum):
+    """What to do about a gateway's call that is wrong by then."""
+
+    ASK = ASK
+    UNDO = UNDO
+    SKIP = SKIP
+
 
 correct = typer.Typer(
     name="correct",
@@ -39,7 +54,7 @@ correct = typer.Typer(
 
 
 @correct.command(cls=Command)
-def plan(
+def plan(  # noqa: PLR0913 - each parameter is an option of the command
     remove: RemoveOption = None,
     insert: InsertOption = None,
     replace: ReplaceOption = None,
@@ -48,6 +63,7 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the plan to this file, to apply it.", metavar="FILE")
     ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep it in Kafka, to be applied by its id.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show all that a correction would change. Nothing happens.
@@ -67,12 +83,16 @@ def plan(
             output.write_bytes(encode_plan(made))
         except OSError as error:
             raise ConfigError(f"the plan cannot be written to {output}: {error.strerror or error}") from error
+    if keep:
+        coordinator_of(session).keep(made)
     if as_json:
-        plain(encode_plan(made).decode())
+        say_lines(encode_plan(made).decode().rstrip())
     else:
         say_styled(plan_lines(made))
         if output is not None:
             talk(f"The plan is in {output}. To apply it: retold correct apply {output}")
+        if keep:
+            talk(f"The plan is kept. To apply it: retold correct apply {made.correction}")
 
 
 def _planned(session: Session, document: ChangeDocument, by: str, why: str) -> CorrectionPlan:
@@ -84,60 +104,114 @@ def _planned(session: Session, document: ChangeDocument, by: str, why: str) -> C
         return plan_correction(so_far, opened.handlers, change, by, why)
 
 
+CallsOption = Annotated[
+    CallPolicy | None,
+    typer.Option(
+        "--calls", help="Calls of gateways that are wrong by then: ask a person, undo them, or skip them; default: ask.",
+        metavar="ask|undo|skip", show_default=False,
+    ),
+]  # fmt: skip
+
+
 @correct.command(cls=Command)
 def apply(
-    file: Annotated[Path, typer.Argument(help="A plan that `retold correct plan` wrote.", metavar="PLAN")],
+    plan: Annotated[str, typer.Argument(help="A plan that `retold correct plan` wrote, or a correction's id.", metavar="PLAN|ID")],
+    calls: CallsOption = None,
 ) -> None:
     """Apply a plan: set each row to what it would be, until nothing differs.
 
-    If it is stopped, apply the plan again: it goes on where it stood. Applied to its end, it writes nothing any more.
+    If it is stopped, apply the plan again: it goes on where it stood. Applied to its end, it writes nothing any more. One that was
+    begun, or that --keep has kept, is also applied by its id. With --calls undo, what a gateway says takes its call back is
+    published, once.
 
     Example: [bold]retold correct apply plan.json[/]
     """
-    apply_plan(connect(), decode_plan(read_named(file, LARGEST_PLAN, "")))
+    file = Path(plan)
+    read = decode_plan(read_named(file, LARGEST_PLAN, "")) if file.suffix or file.exists() else None
+    session = connect()
+    found = read or find_correction(read_claims(session.clients, session.config.prefix, session.app.name), plan)
+    apply_plan(session, found, None if calls is None else calls.value)
+
+
+@correct.command(cls=Command)
+def withdraw(
+    correction: Annotated[str, typer.Argument(help="The correction's id, or its beginning.", metavar="ID")],
+) -> None:
+    """Forget a correction that has not changed anything yet.
+
+    One that has been applied, also in part, stays in the log: it is corrected in its turn.
+
+    Example: [bold]retold correct withdraw 0f3c[/]
+    """
+    session = connect()
+    with the_only_one(session.config.state):
+        found = coordinator_of(session).withdraw(correction)
+    talk(f"The correction {found.correction} by {found.by} ({found.why}) is withdrawn. It has changed nothing.")
 
 
 @correct.command("list", cls=Command)
 def list_(as_json: Json = False) -> None:
-    """List the corrections: who, when, why, and whether each is applied.
+    """List the corrections: what they change, who, when, why, and whether each is applied.
 
     Example: [bold]retold correct list[/]
     """
-    found = _corrections()
+    session = connect()
+    found = read_claims(session.clients, session.config.prefix, session.app.name).states
     if as_json:
         for it in found:
-            json_line(
-                {
-                    "correction": it.correction, "number": it.number, "by": it.by, "why": it.why, "state": it.state,
-                    "begun": from_micros(it.begun), "rows": it.steps, "open": len(it.open),
-                }
-            )  # fmt: skip
+            json_line(correction_document(it))
         return
     if not found:
         talk("Nothing was corrected.")
         return
-    rows = [(str(it.number), it.state, it.by, str(from_micros(it.begun).date()), it.why, it.correction) for it in found]
-    table(("number", "state", "by", "when", "why", "correction"), rows)
+    rows = [
+        (str(it.number or ""), it.state, it.by, str(from_micros(it.begun).date()), it.why, changes_text(it.change), it.correction)
+        for it in found
+    ]
+    table(("number", "state", "by", "when", "why", "changes", "correction"), rows)
 
 
 @correct.command("open", cls=Command)
-def open_(as_json: Json = False) -> None:
-    """List the gateways' calls that a correction cannot take back: a person must see to them.
+def open_(
+    every: Annotated[bool, typer.Option("--all", help="Also what was undone, skipped or closed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the gateways' calls that a correction has made wrong: a person must see to them.
 
     Example: [bold]retold correct open[/]
     """
-    found = [(it, call) for it in _corrections() for call in it.open]
+    found = [it for it in _calls(connect()).values() if every or it.state == OPEN]
     if as_json:
-        for it, call in found:
-            json_line({"correction": it.correction, "kind": call.kind, "type": call.type, "key": call.key, "id": call.id})
+        for it in found:
+            json_line(to_builtins(it))
         return
     if not found:
         talk("No call is open.")
         return
-    rows = [(call.kind, call.type, call.key, call.undo or "", it.correction) for it, call in found]
-    table(("call", "event", "key", "undo", "correction"), rows)
+    rows = [(it.kind, it.type, it.key, it.undo or "", it.state, it.why or it.event, it.id) for it in found]
+    table(("call", "event", "key", "undo", "state", "why", "request"), rows)
 
 
-def _corrections() -> list[CorrectionState]:
+@correct.command(cls=Command)
+def close(
+    request: Annotated[str, typer.Argument(help="The request's id, as `retold correct open` lists it.", metavar="REQUEST")],
+    why: Annotated[str, typer.Option("--why", help="What was done about it.", metavar="TEXT")] = "",
+    by: Annotated[str | None, typer.Option("--by", help="Who has seen to it; default: your login.", metavar="NAME")] = None,
+) -> None:
+    """Say that a person has seen to a gateway's call that was wrong.
+
+    Example: [bold]retold correct close 7c1e… --why "refunded by bank transfer"[/]
+    """
+    if not why.strip():
+        raise WrongUsage('--why is missing: it is kept what was done about the call; such as --why "refunded by hand"')
     session = connect()
-    return read_corrections(session.clients, session.config.prefix, session.app.name)
+    found = [it for it in _calls(session).values() if it.state == OPEN and it.id == request]
+    if len(found) != 1:
+        raise StalePlan(f"{len(found)} open calls have the request {request}: `retold correct open` lists them")
+    closed = replace(found[0], state=CLOSED, by=by or getpass.getuser(), why=why, at=session.clients.clock.now())
+    write_calls(session.clients, session.config.prefix, [closed])
+    talk(f"The call of {closed.type} {closed.key} is closed.")
+
+
+def _calls(session: Session) -> Mapping[str, CorrectionCall]:
+    return read_calls(session.clients, session.config.prefix, session.app.name)

@@ -11,10 +11,12 @@ from streams.cli.output.screen import plural, talk
 from streams.cli.process.opened_past import open_past
 from streams.cli.process.session import Session
 from streams.errors import HistoryError, StalePlan, unwritable_state
+from streams.history.correction.correction_calls import OPEN, UNDONE
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import Past
 from streams.kafka.correction_claim import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
+from streams.kafka.corrections_topic import CorrectionState
 from streams.kafka.topics import ensure
 from streams.private_files import lock_private, make_private
 
@@ -35,9 +37,7 @@ def the_only_one(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def apply_plan(session: Session, plan: CorrectionPlan) -> int:
-    """Returns how many rows were set."""
-
+def coordinator_of(session: Session) -> CorrectionCoordinator:
     @contextmanager
     def recorded() -> Iterator[Past]:
         with open_past(session=session, with_unhandled=False) as opened:
@@ -46,17 +46,24 @@ def apply_plan(session: Session, plan: CorrectionPlan) -> int:
             yield opened.past
 
     config = session.config
-    with the_only_one(config.state):
-        ensure(session.clients.admin(), config, session.namespaces)
-        coordinator = CorrectionCoordinator(
-            session.clients, config.prefix, session.app, session.codec, recorded, name=own_name(), largest=config.max_event_bytes
-        )
-        taken = coordinator.apply(plan)
+    ensure(session.clients.admin(), config, session.namespaces)
+    return CorrectionCoordinator(
+        session.clients, config.prefix, session.app, session.codec, recorded, name=own_name(), largest=config.max_event_bytes
+    )
+
+
+def apply_plan(session: Session, plan: CorrectionPlan | CorrectionState, calls: str | None = None) -> int:
+    """Returns how many rows were set. `calls` as for CorrectionCoordinator."""
+    with the_only_one(session.config.state):
+        coordinator = coordinator_of(session)
+        taken = coordinator.apply(plan, calls)
+    changed = coordinator.settled.changed
     if taken:
-        talk(f"The correction {plan.correction} is applied: {plural(taken, 'row')} set.")
-        if plan.projections:
-            names = ', '.join(plan.projections)
-            talk(f"Each server folds these projections again, and says in its answers until when they are not corrected: {names}.")
-    else:
+        talk(f"The correction {plan.correction} is applied: {plural(taken, 'row')} set. Servers fold their projections again.")
+    elif not changed:
         talk("Nothing differs: nothing was written.")
+    if undone := sum(it.state == UNDONE for it in changed):
+        talk(f"{plural(undone, 'call')} of gateways taken back, each by an event.")
+    if left := sum(it.state == OPEN for it in changed):
+        talk(f"{plural(left, 'call')} of gateways left to a person: retold correct open")
     return taken

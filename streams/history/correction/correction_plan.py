@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -198,7 +198,20 @@ def refuse_edited(plan: CorrectionPlan) -> None:
         )
 
 
-def refuse_other_log(plan: CorrectionPlan, application: str, log: Past) -> None:
+class PlannedOn(Protocol):
+    """A plan, or a correction that was begun: which log it was planned on."""
+
+    @property
+    def application(self) -> str: ...
+
+    @property
+    def first(self) -> str | None: ...
+
+    @property
+    def change(self) -> StoredChange: ...
+
+
+def refuse_other_log(plan: PlannedOn, application: str, log: Past) -> None:
     """Raises StalePlan for a plan of another application, or of a log that has not the events that it was made of."""
     if plan.application != application:
         raise StalePlan(f"the plan is of the application {plan.application!r}, and this one is {application}")

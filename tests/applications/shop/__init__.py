@@ -156,6 +156,11 @@ def orders_of_customer(tables: Tables, customer: str) -> Mapping[str, OrderRow]:
     return tables.of(order).where(customer=customer)
 
 
+def refund(request: Event[PaymentCharge], answer: PaymentCharged | PaymentDeclined) -> PaymentRefund | None:
+    """What takes a charge back: its receipt is in the answer."""
+    return PaymentRefund(order=request.key, receipt=answer.receipt) if isinstance(answer, PaymentCharged) else None
+
+
 class CardApi:
     """The card company, when all goes well."""
 
@@ -172,7 +177,7 @@ def app(cards: CardApi | None = None) -> App:
         name="shop",
         namespaces=[order, stock, payment],
         gateways=[
-            Gateway(PaymentCharge, cards.charge, answers=[PaymentCharged, PaymentDeclined], undo=PaymentRefund),
+            Gateway(PaymentCharge, cards.charge, answers=[PaymentCharged, PaymentDeclined], undo=PaymentRefund, undone_by=refund),
             Gateway(PaymentRefund, cards.refund, answers=[PaymentRefunded]),
         ],
         projections=[orders_per_day, charges],

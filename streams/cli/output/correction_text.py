@@ -1,0 +1,39 @@
+"""Corrections as people read them, and as programs do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.engine.readable import shortened
+from streams.engine.times import from_micros
+from streams.history.correction.correction_plan import StoredChange
+from streams.kafka.corrections_topic import CorrectionState
+
+MOST, LONGEST = 3, 60
+"""Events that are named of a change, and characters of each name."""
+
+
+def changes_text(change: StoredChange) -> str:
+    """What a correction changes: `takes out place-1@order-0:3`."""
+    parts = [
+        (word, names)
+        for word, names in (
+            ("takes out", [*change.remove]), ("replaces", [*change.replace]), ("puts in", [it.id for it in change.insert])
+        )
+        if names
+    ]  # fmt: skip
+    return "; ".join(f"{word} {_named(names)}" for word, names in parts)
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
+    return ", ".join(shortened(name, LONGEST) for name in names[:MOST]) + more
+
+
+def correction_document(it: CorrectionState) -> dict[str, Any]:
+    """For `--json`, and over HTTP."""
+    return {
+        "correction": it.correction, "number": it.number, "by": it.by, "why": it.why, "state": it.state,
+        "begun": from_micros(it.begun), "rows": it.steps, "calls": it.calls,
+        "remove": [*it.change.remove], "replace": [*it.change.replace], "insert": [each.id for each in it.change.insert],
+    }  # fmt: skip

@@ -1,0 +1,56 @@
+"""Calls that corrections have made wrong, each a record of its own in the topic of corrections: so any number of them can be kept.
+
+Key: `APPLICATION#REFERENCE` of the request. Value: JSON, a `CorrectionCall`; the last one counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from streams.engine.readable import harmless
+from streams.errors import UNREADABLE_JSON
+from streams.history.correction.correction_calls import CorrectionCall
+from streams.kafka.clients import Clients
+from streams.kafka.corrections_topic import CALLS, corrections_records, write_records
+
+log = logging.getLogger("retold.corrections")
+
+
+def read_calls(clients: Clients, prefix: str, application: str) -> dict[str, CorrectionCall]:
+    """All that are kept, by the reference of the request, in the order of their decisions. Raises BrokerError."""
+    found: dict[str, CorrectionCall] = {}
+    begin = application.encode() + CALLS
+    for message in corrections_records(clients, prefix):
+        key, value = message.key() or b"", message.value()
+        if key.startswith(begin):
+            reference = key.removeprefix(begin).decode(errors="replace")
+            found.pop(reference, None)
+            if value is not None and (call := _read(value)) is not None:
+                found[reference] = call
+    return found
+
+
+def _read(value: bytes) -> CorrectionCall | None:
+    """It is shown to people, so what drives a terminal is spelt."""
+    try:
+        call = msgspec.json.decode(value, type=CorrectionCall)
+    except UNREADABLE_JSON as error:
+        log.warning("what the topic of corrections holds is no call: %s", harmless(str(error)))
+        return None
+    return msgspec.structs.replace(call, by=harmless(call.by), why=harmless(call.why))
+
+
+def write_calls(
+    clients: Clients, prefix: str, changed: Iterable[CorrectionCall], over: Iterable[CorrectionCall] = ()
+) -> None:
+    """Returns when the broker has them. Raises BrokerError."""
+    records: list[tuple[bytes, bytes | None]] = [(_key(it), msgspec.json.encode(it)) for it in changed]
+    if records := [*records, *((_key(it), None) for it in over)]:
+        write_records(clients, prefix, records)
+
+
+def _key(call: CorrectionCall) -> bytes:
+    return call.application.encode() + CALLS + call.reference.encode()

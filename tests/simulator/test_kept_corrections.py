@@ -1,0 +1,109 @@
+"""Plans that are kept in Kafka, corrections that are withdrawn, and calls that they have made wrong, in a Kafka in memory."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from streams.errors import StalePlan
+from streams.history.correction.correction_calls import CorrectionCall
+from streams.history.correction.correction_plan import CorrectionPlan
+from streams.kafka.correction_calls_topic import read_calls, write_calls
+from streams.kafka.correction_claim import CorrectionClaim
+from streams.kafka.correction_coordinator import CorrectionCoordinator
+from streams.kafka.corrections_topic import APPLYING, PLANNED, find_correction, read_claims, read_corrections
+from streams.testing import World
+from streams.testing.codecs import codec_for
+from tests.applications import bank
+from tests.applications.bank.events import AccountOpen
+from tests.simulator.broker import MemoryBroker
+from tests.simulator.clients import clients
+from tests.simulator.time import VirtualClock
+
+
+@pytest.fixture
+def kafka() -> MemoryBroker:
+    it = MemoryBroker(VirtualClock())
+    it.create(["retold-corrections"], 1)
+    return it
+
+
+def a_plan(key: str = "a") -> CorrectionPlan:
+    world = World(bank.app())
+    world.when(AccountOpen(account=key, balance=1), id=f"open-{key}")
+    return world.history().correct(remove=[f"open-{key}"], by="ann", why="a test")
+
+
+def coordinator(kafka: MemoryBroker) -> CorrectionCoordinator:
+    app = bank.app()
+    return CorrectionCoordinator(
+        clients(kafka), "", app, codec_for(app), lambda: nullcontext(None), name="m1-1", largest=1_000_000  # type: ignore[arg-type,return-value]  # no log is read
+    )  # fmt: skip
+
+
+def test_a_plan_that_is_kept_is_found_by_its_id_and_counts_among_no_corrections(kafka: MemoryBroker) -> None:
+    """By the beginning of it, too; one that is applied meanwhile is not planned again."""
+    plan = a_plan()
+    for _ in range(2):
+        coordinator(kafka).keep(plan)
+    found = read_claims(clients(kafka), "", "bank")
+    assert [(it.correction, it.state, it.change) for it in found.states] == [(plan.correction, PLANNED, plan.change)]
+    assert (found.claims, read_corrections(clients(kafka), "", "bank")) == ({}, [])
+    assert find_correction(found, plan.correction[:8]).digest == plan.digest
+    with pytest.raises(StalePlan, match="no correction has an id that begins with nobody"):
+        find_correction(found, "nobody")
+    with pytest.raises(StalePlan, match="no correction"):
+        find_correction(found, "")
+
+
+def test_an_id_of_several_is_refused(kafka: MemoryBroker) -> None:
+    """Nothing is guessed."""
+    plans = [a_plan(name) for name in "abcdefghijklmnopqrst"]
+    for plan in plans:
+        coordinator(kafka).keep(plan)
+    first = [plan.correction[0] for plan in plans]
+    common = next(it for it in first if first.count(it) > 1)
+    with pytest.raises(StalePlan, match=f"{first.count(common)} corrections have an id"):
+        find_correction(read_claims(clients(kafka), "", "bank"), common)
+
+
+def test_what_has_sent_no_step_is_withdrawn(kafka: MemoryBroker) -> None:
+    """Planned, or begun and stopped before anything was sent: then nothing of it is left."""
+    plan = a_plan()
+    coordinator(kafka).keep(plan)
+    assert coordinator(kafka).withdraw(plan.correction[:8]).why == "a test"
+    assert read_claims(clients(kafka), "", "bank")[:2] == ([], {})
+    coordinator(kafka).keep(plan)
+    claim, kept = CorrectionClaim(clients(kafka), "", "m2-1"), read_claims(clients(kafka), "", "bank").states[0]
+    claim.take(kept, kept, [])
+    with pytest.raises(StalePlan, match="is being applied by m2-1"):
+        coordinator(kafka).withdraw(plan.correction)
+    claim.end(APPLYING, 0)
+    coordinator(kafka).withdraw(plan.correction)
+    assert read_claims(clients(kafka), "", "bank").states == []
+
+
+def test_what_may_have_sent_a_step_is_not_withdrawn(kafka: MemoryBroker) -> None:
+    """A step that lies in an inbox would set a row that no correction explains."""
+    plan = a_plan()
+    coordinator(kafka).keep(plan)
+    claim, kept = CorrectionClaim(clients(kafka), "", "m2-1"), read_claims(clients(kafka), "", "bank").states[0]
+    claim.take(kept, kept, [])
+    claim.send()
+    claim.end(APPLYING, 0)
+    with pytest.raises(StalePlan, match=r"stays in the log\. Apply it to its end, then correct it"):
+        coordinator(kafka).withdraw(plan.correction)
+    assert [it.state for it in read_corrections(clients(kafka), "", "bank")] == [APPLYING]
+
+
+def test_calls_are_kept_one_by_one_beside_corrections(kafka: MemoryBroker) -> None:
+    """The last of each counts, those of another application and those that are over do not, and none is a correction."""
+    calls = [CorrectionCall("bank", "c1", f"r{number}", "would not call", "a.b", "k", "e", "open") for number in range(3)]
+    other = CorrectionCall("bank2", "c1", "r0", "would not call", "a.b", "k", "e", "open")
+    write_calls(clients(kafka), "", [*calls, other])
+    write_calls(clients(kafka), "", [CorrectionCall("bank", "c1", "r1", "would not call", "a.b", "k", "e", "undone")], [calls[0]])
+    kafka.append(("retold-corrections", 0), b"bank#r2", b"{}", [], None)
+    found = read_calls(clients(kafka), "", "bank")
+    assert {name: it.state for name, it in found.items()} == {"r1": "undone"}
+    assert read_claims(clients(kafka), "", "bank").states == []

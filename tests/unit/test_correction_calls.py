@@ -1,0 +1,158 @@
+"""Calls of gateways that a correction has made wrong: each is taken back once, left to a person, or passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from streams import Event, Gateway
+from streams.errors import DefinitionError, InvalidChange
+from streams.testing import World
+from tests.applications import shop
+from tests.applications.shop.events import (
+    Line,
+    OrderPlace,
+    PaymentCharge,
+    PaymentCharged,
+    PaymentDeclined,
+    PaymentRefund,
+    PaymentRefunded,
+    StockReceive,
+)
+
+Undoing = Callable[[Event[PaymentCharge], Any], Any]
+
+
+class Declining(shop.CardApi):
+    async def charge(self, event: Event[PaymentCharge]) -> PaymentDeclined:
+        return PaymentDeclined(order=event.key, why="no money")
+
+
+def a_shop(cards: shop.CardApi | None = None, undone_by: Undoing | None = shop.refund) -> World:
+    """Two orders, both charged."""
+    app = shop.app(cards)
+    charge, refund = app.gateways
+    charge = Gateway(charge.data, charge.call, answers=charge.answers, undo=PaymentRefund, undone_by=undone_by)
+    world = World(replace(app, gateways=[charge, refund]))
+    world.when(StockReceive(sku="x", quantity=9, price=3), id="receive")
+    for number in range(2):
+        world.when(OrderPlace(order=f"o{number}", customer="c", lines=(Line(sku="x", quantity=1),)), id=f"place-{number}")
+    world.settle()
+    return world
+
+
+def take_out(world: World, name: str = "place-0", calls: str = "ask") -> int:
+    return world.apply(world.history().correct(remove=[name], by="ann", why="a test"), calls)
+
+
+def refunds(world: World) -> list[PaymentRefund]:
+    return [it.event.data for it in world.log("payment") if isinstance(it.event.data, PaymentRefund)]
+
+
+def test_a_call_that_should_not_have_been_is_taken_back_once() -> None:
+    """By what its gateway makes of request and answer; applied again, with whatever is asked for, nothing is published."""
+    world = a_shop()
+    plan = world.history().correct(remove=["place-0"], by="ann", why="a test")
+    world.apply(plan, calls="undo")
+    [refund] = refunds(world)
+    assert refund.order == "o0"
+    assert any(isinstance(it.event.data, PaymentRefunded) for it in world.log("payment"))
+    assert world.open_calls() == []
+    for calls in ("undo", "ask", "skip"):
+        world.apply(plan, calls=calls)
+    assert refunds(world) == [refund]
+
+
+def test_a_call_is_left_to_a_person_unless_something_else_is_asked_for() -> None:
+    """It is listed, and may be taken back afterwards."""
+    world = a_shop()
+    take_out(world)
+    [call] = world.open_calls()
+    assert (call.kind, call.type, call.key, call.undo) == ("would not call", "payment.charge", "o0", "payment.refund")
+    assert refunds(world) == []
+    take_out(world, "place-1", calls="undo")
+    assert [it.order for it in refunds(world)] == ["o0", "o1"]
+    assert world.open_calls() == []
+
+
+def test_a_call_that_is_passed_over_is_not_open() -> None:
+    """And not taken back by a later correction either."""
+    world = a_shop()
+    take_out(world, calls="skip")
+    take_out(world, "place-1", calls="undo")
+    assert [it.order for it in refunds(world)] == ["o1"]
+    assert world.open_calls() == []
+
+
+def test_a_call_that_is_right_again_is_not_open() -> None:
+    """What was taken out is put in again before anybody saw to it."""
+    world = a_shop()
+    placed = world.history().event("place-0").event
+    take_out(world)
+    world.apply(world.history().correct(insert=[(placed.data, placed.time, "place-0")], by="ann", why="it was none"), "undo")
+    assert (world.open_calls(), refunds(world)) == ([], [])
+
+
+def test_a_call_that_was_taken_back_and_is_right_again_is_to_be_made_again() -> None:
+    """Nobody is called: a person sees that it was taken back, by which event."""
+    world = a_shop()
+    placed = world.history().event("place-0").event
+    take_out(world, calls="undo")
+    plan = world.history().correct(insert=[(placed.data, placed.time, "place-0")], by="ann", why="it was none")
+    for _ in range(2):
+        world.apply(plan, "undo")
+        [call] = world.open_calls()
+        assert (call.kind, call.key) == ("would call", "o0")
+        assert "is to be made once more" in call.why
+    assert len(refunds(world)) == 1
+
+
+def test_what_was_not_asked_is_left_to_a_person() -> None:
+    """Also where calls are to be undone."""
+    world = a_shop()
+    order = OrderPlace(order="o9", customer="c", lines=(Line(sku="x", quantity=1),))
+    world.apply(world.history().correct(insert=[(order, world.now, "place-9")], by="ann", why="forgotten"), "undo")
+    [call] = world.open_calls()
+    assert (call.kind, call.type, call.key) == ("would call", "payment.charge", "o9")
+
+
+def test_a_no_is_not_taken_back() -> None:
+    """Its gateway says that there is nothing to take back."""
+    world = a_shop(Declining())
+    take_out(world, calls="undo")
+    assert (world.open_calls(), refunds(world)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("undone_by", "why"),
+    [
+        (None, "has no `undone_by`"),
+        (lambda request, answer: 1 / 0, "raised ZeroDivisionError"),
+        (lambda request, answer: PaymentCharged(order=request.key, receipt="r"), "gave PaymentCharged; PaymentRefund was expected"),
+    ],
+)
+def test_a_call_that_cannot_be_taken_back_is_left_to_a_person(undone_by: Undoing | None, why: str) -> None:
+    """With the reason; all the rest is corrected."""
+    world = a_shop(undone_by=undone_by)
+    take_out(world, calls="undo")
+    [call] = world.open_calls()
+    assert why in call.why
+    assert "o0" not in world.table(shop.order)
+    assert refunds(world) == []
+
+
+def test_another_word_is_refused_before_anything_happens() -> None:
+    """With the words that there are."""
+    world = a_shop()
+    with pytest.raises(InvalidChange, match="ask, undo or skip was expected"):
+        take_out(world, calls="call")
+    assert "o0" in world.table(shop.order)
+
+
+def test_a_gateway_that_makes_no_named_event_is_refused() -> None:
+    """What undoes must have a class, which `retold check` looks for."""
+    with pytest.raises(DefinitionError, match="and no `undo`"):
+        Gateway(PaymentCharge, shop.CardApi().charge, answers=[PaymentCharged], undone_by=shop.refund)
