@@ -20,12 +20,13 @@ def cut_until(frontier: int | None, asked: Cut) -> Cut:
     Raises NotKnownYet for what is behind the frontier: it could still change.
     """
     if frontier is None:
-        raise NotKnownYet("nothing is known for ever yet: what was recorded may still be joined by more")
+        raise NotKnownYet("nothing is known for ever yet: what was recorded may still be joined by more. Ask again in a moment")
     known = frontier if asked.known is None else asked.known
     if known > frontier:
         raise NotKnownYet(
             f"what was known at {moment_text(known)} is not known yet: what is known for ever here goes to "
-            f"{moment_text(frontier)}, and what was recorded later may still be joined by more"
+            f"{moment_text(frontier)}, and what was recorded later may still be joined by more. Ask for that time, or again "
+            "a little later"
         )
     return Cut(asked.as_of, known)
 

@@ -18,6 +18,7 @@ from streams.cli.process.named_files import refuse_present, write_named
 from streams.cli.process.opened_past import open_past
 from streams.config import load
 from streams.engine.readable import named, one_line
+from streams.history.branch.shrinking import past_to_shrink
 from streams.history.branch.smallest import INTERRUPTED, WHOLE
 from streams.history.recorded_event import Place
 from streams.history.story.named_event import nothing_happened
@@ -52,12 +53,13 @@ def shrink(
     refuse_present(output, "--output")
     with open_past(history, with_unhandled=False) as opened:  # a test is written with the application's own classes
         space = namespace_named(opened.app, namespace)
-        condition_about(space, condition)  # what is none is refused before anything is searched
+        predicate = condition_about(space, condition)  # what is none is refused before anything is searched
         place = space.name, key
         if not opened.past.key_events(place):
             raise nothing_happened(opened.past, place)
+        past = past_to_shrink(opened.corrected, opened.handlers, place, predicate)
         with bar("shrinking", None, "events left") as left:
-            found = search(opened.past, opened.handlers, place, condition, limit, left)
+            found = search(past, opened.handlers, place, condition, limit, left)
     _tell(found)
     if found.scenario is None:
         raise typer.Exit(NO)

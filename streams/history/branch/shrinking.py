@@ -16,8 +16,9 @@ from streams.history.branch.branch_calls import Answers
 from streams.history.branch.change import Change
 from streams.history.branch.smallest import Search
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.past import MemoryPast, Past
-from streams.history.recorded_event import ANSWER, ROOT, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import ANSWER, ROOT, STEP, OrderKey, Place, RecordedEvent
 from streams.history.when.condition import Condition
 from streams.history.when.when import Turns, events_told
 
@@ -68,17 +69,41 @@ def shrink(
     `all_before`: by branches of all that was before it. That takes longer, and knows more: where other things happen in a branch
     than in the past, rows matter that did not then, such as an account whose being there kept money from coming back.
 
-    Raises NoSuchEvent if the condition never held, and HistoryError if it holds of a row that is not there.
+    Raises NoSuchEvent if the condition never held, and HistoryError if it holds of a row that is not there, or if a correction has
+    led to it.
     """
     shown = first_shown(past, handlers, place, condition)
     if shown is None:
         raise NoSuchEvent(f"{condition.text} never held of {place[0]} {named(place[1])!r}, so there is nothing to shrink")
     part = up_to(past, shown.order) if all_before else led_to(past, place, shown.order)
+    if not all_before:
+        _refuse_steps(part, condition, place)
     smaller = _Smaller(part, handlers, place, condition)
     search = Search(smaller.roots, smaller.shows_without, limits.in_time, limits.tell, limits.tries)
     search.run()
     candidates = [it for it in part if it.kind == ROOT]
     return Shrunk(search.left, shown, candidates, search.tries, search.ended, smaller.answers)
+
+
+def _refuse_steps(part: Sequence[RecordedEvent], condition: Condition, place: Place) -> None:
+    """Raises HistoryError if a step of a correction is among these: it set a row, and no published event did."""
+    for it in part:
+        if it.kind == STEP:
+            raise HistoryError(
+                f"{place[0]} {named(place[1])!r} came to `{condition.text}` after {it.name}, a step of the correction "
+                f"{it.event.data.correction} by {named(it.event.data.who)}, had set a row, so no published events alone show it. "
+                f"`retold story {place[0]}/{named(place[1])}` tells what was corrected, and why"
+            )
+
+
+def past_to_shrink(log: CorrectedLog, handlers: ApplicationHandlers, place: Place, condition: Condition) -> Past:
+    """The log, unless corrections have set rows before the condition held first: then the past as they make it."""
+    if not log.corrections:
+        return log.log
+    shown = first_shown(log.log, handlers, place, condition)
+    if shown is not None and not any(it.order <= shown.order for it in log.log.steps()):
+        return log.log
+    return log.past(handlers)
 
 
 def first_shown(
