@@ -34,7 +34,7 @@ from streams.history.history_contents import HistoryContents, HistorySource
 from streams.history.past import Past
 from streams.history.past_times import cut_until
 from streams.history.stored.past_file import open_export
-from streams.history.stored.stored_corrections import kept_corrections
+from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.history.stored.told_connection import ToldConnection
@@ -80,7 +80,7 @@ class History(HistoryContents):
         log, waiting, handlers = StoredPast(db, codec), StoredWaiting(db, codec), ApplicationHandlers(app, codec)
         so_far = _corrected(db, log, codec)
         source = HistorySource(in_file(log, waiting, app), opened.frontier, db.close, so_far)
-        return cls(log if so_far is None else so_far.past(handlers), handlers, source, waiting)
+        return cls(counted(log, handlers, kept_corrections(db), codec), handlers, source, waiting)
 
     def close(self) -> None:
         """Let the file go; of all histories that were made of this one, too."""

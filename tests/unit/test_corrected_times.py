@@ -11,10 +11,12 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.times import from_micros, to_micros
+from streams.errors import HistoryError
 from streams.history.branch.branch import what_if
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
@@ -24,6 +26,7 @@ from streams.history.history import History
 from streams.history.past import MemoryPast, Past
 from streams.history.past_tables import PastTables
 from streams.history.recorded_event import ROOT, OrderKey
+from streams.history.stored.stored_corrections import counted, counted_at
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
@@ -145,6 +148,29 @@ def kept(here: Corrected, known_from: list[int]) -> list[KnownCorrection]:
         KnownCorrection(f"c{number}", "ann", "a test", at, stored_change(here.handlers.codec, it))
         for number, (it, at) in enumerate(zip(here.changes, known_from, strict=True))
     ]
+
+
+def test_where_an_event_is_gone_that_was_corrected_the_log_is_told_from_the_last_step_on(tmp_path: Path) -> None:
+    """Before that it is refused, and no other row is told instead. A branch goes by the log."""
+    _, here, known_from = corrected_and_gone_on("bank", 7)
+    corrections = kept(here, known_from)
+    [named, *_] = [*here.changes[0].remove, *here.changes[0].replace, *here.changes[0].places]
+    gone = here.log.find_all(named.partition("@")[0]) or [it for it in here.log.events() if it.kind == ROOT]
+    with closing(stored(here.there, tmp_path)) as store:
+        store.write(lambda db: put_high_water(db, END))
+        for it in gone:
+            at = it.order[1:4]
+            store.write(lambda db, at=at: db.execute("delete from record where ns = ? and part = ? and seq = ?", at))
+            erased = (*at, it.key, it.order.recorded, it.high)
+            store.write(lambda db, erased=erased: db.execute("insert into erased values(?, ?, ?, ?, ?, ?)", erased))
+        past = StoredPast(store._db, here.there.codec)
+        last = max(it.high or 0 for it in here.log.steps())
+        for as_of in (last, None):
+            assert counted_at(past, Cut(as_of, END), here.handlers, corrections, here.there.codec) is None
+        with pytest.raises(HistoryError, match=r"cannot be told with the corrections that were known: .* Ask for .* or later"):
+            counted_at(past, Cut(min(known_from) - 1, END), here.handlers, corrections, here.there.codec)
+        assert counted_at(past, Cut(1, min(known_from) - 1), here.handlers, corrections, here.there.codec) is None
+        assert counted(past, here.handlers, corrections, here.there.codec) is past
 
 
 def test_a_correction_was_not_known_before_what_it_was_planned_on() -> None:

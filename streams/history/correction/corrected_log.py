@@ -7,8 +7,9 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from streams.engine.readable import named
 from streams.engine.records import Codec
-from streams.errors import HistoryError
+from streams.errors import HistoryError, StreamsError
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -48,9 +49,13 @@ class CorrectedLog(NamedTuple):
 
     @classmethod
     def of(cls, log: Past, corrections: Iterable[KnownCorrection], codec: Codec) -> Self:
-        """Raises UnsupportedSchema for a correction with an event that is not known here."""
+        """Raises HistoryError for a correction with an event that does not read here."""
         found = list(corrections)
-        return cls(log, [it.change.read(codec) for it in found], [it.known_from for it in found], found)
+        try:
+            changes = [it.change.read(codec) for it in found]
+        except StreamsError as error:
+            raise HistoryError(f"an event of a correction does not read here: {error}") from error
+        return cls(log, changes, [it.known_from for it in found], found)
 
     def known_at(self, known: int) -> CorrectedLog:
         """The same as it was known at a time (µs)."""
@@ -74,8 +79,16 @@ class CorrectedLog(NamedTuple):
         return CorrectedPast(self.log, handlers, merged(self.log, self.changes))
 
     def timed(self, handlers: ApplicationHandlers) -> TimedBranch | None:
-        """The same with its high-water times, to be cut by a time; None: the log counts, where steps are what they have set."""
-        return TimedBranch(self.corrected(handlers).past) if self.changes else None
+        """The same with its high-water times, to be cut by a time; None: the log counts, where steps are what they have set.
+
+        Raises HistoryError also if a handler raises: what it would make of its row is not known.
+        """
+        if not self.changes:
+            return None
+        corrected = self.corrected(handlers)
+        for it in corrected.difference.raised:
+            raise HistoryError(f"the handler of {it.event.event_type} of {named(it.event.key)!r} raises {it.error} there")
+        return TimedBranch(corrected.past)
 
     def cut(self, cut: Cut, handlers: ApplicationHandlers) -> CutPast:
         """The history that counts as of a time, as it was known at another one. Raises HistoryError where it cannot be told."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import msgspec
 
 from streams.engine.records import Codec
-from streams.errors import HistoryError
+from streams.errors import BeforeHistory, HistoryError, UnsupportedSchema
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
-from streams.history.cut_past import Cut
+from streams.history.cut_past import Cut, moment_text
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast
 
@@ -45,8 +45,16 @@ def kept_corrections(db: sqlite3.Connection) -> Sequence[KnownCorrection]:
 def counted(
     past: StoredPast, handlers: ApplicationHandlers, corrections: Sequence[KnownCorrection], codec: Codec
 ) -> Past:
-    """The past as all corrections make it; without any, as it is recorded. Raises HistoryError where it cannot be told."""
-    return CorrectedLog.of(past, corrections, codec).past(handlers) if corrections else past
+    """The past as all corrections make it; without any, as it is recorded.
+
+    So it is, too, if it cannot be told what they make of it, as where an event is gone that one names: then rows are what steps
+    have set, and a branch leaves them untold where it has them otherwise before that.
+    """
+    try:
+        return CorrectedLog.of(past, corrections, codec).past(handlers) if corrections else past
+    except HistoryError as error:
+        _raise_if_unread(error)
+        return past
 
 
 def counted_at(
@@ -54,8 +62,27 @@ def counted_at(
 ) -> TimedBranch | None:
     """The past as the corrections make it that were known at the time of a cut; None: as it is recorded.
 
-    Raises HistoryError where it cannot be told.
+    Raises HistoryError if it cannot be told what they make of it, as where an event is gone that one names, and the cut's time is
+    before that of the last step: from then on rows are what the log has.
     """
     if cut.known is None or not any(it.known_from <= cut.known for it in corrections):
         return None
-    return CorrectedLog.of(past, corrections, codec).known_at(cut.known).timed(handlers)
+    so_far = CorrectedLog.of(past, corrections, codec).known_at(cut.known)
+    try:
+        return so_far.timed(handlers)
+    except HistoryError as error:
+        _raise_if_unread(error)
+        last = max([*so_far.known_from, *(it.high or it.order.recorded for it in so_far.log.steps())])
+        if cut.as_of is None or cut.as_of >= last:
+            return None
+        text = (
+            f"what had happened by {moment_text(cut.as_of)} cannot be told with the corrections that were known: {error}. Ask for "
+            f"{moment_text(last)} or later, when they had set the rows, or as it was known before them"
+        )
+        raise (BeforeHistory(text) if isinstance(error, BeforeHistory) else HistoryError(text)) from error
+
+
+def _raise_if_unread(error: HistoryError) -> None:
+    """What is written by a schema that is not known yet is asked for again, once it is."""
+    if isinstance(error.__cause__, UnsupportedSchema):
+        raise error
