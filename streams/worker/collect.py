@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.clock import Clock
 from streams.engine.records import InboxRecord
@@ -44,6 +44,14 @@ class Collector:
                 break
         metadata = consumer.consumer_group_metadata()
         return self._sorted(messages, metadata)
+
+    def has_more(self, consumer: Consumer, task: PartitionTask) -> bool:
+        """Whether something of a partition waits, by the end that the client heard of last; it asks nobody."""
+        try:
+            _, end = consumer.get_watermark_offsets(TopicPartition(self._tasks.inbox, task.partition), cached=True)
+        except KafkaException:  # it has heard of none yet
+            return False
+        return int(end) > task.handled_to
 
     def _sorted(self, messages: list[Message], metadata: Any) -> PolledBatch:
         """The records by task, without those of partitions that were revoked while we polled, or that are blocked."""

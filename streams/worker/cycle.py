@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from confluent_kafka import Consumer
@@ -30,6 +31,7 @@ from streams.worker.collect import Collector
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.oversized_work import OversizedWork
 from streams.worker.pace import Pace
+from streams.worker.partition_turns import PartitionTurns
 from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
 from streams.worker.polled_batch import PolledBatch
@@ -94,6 +96,7 @@ class Cycle:
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
         self._oversized = OversizedWork(members.namespace, members.engine, members.clock)
+        self._turns = PartitionTurns(members.tasks, members.pace)
         self._planner = Planner(members.tasks, self._search, members.wall_clock)
         self._consumer: Consumer | None = None
         self._last = PolledBatch(None)
@@ -114,7 +117,8 @@ class Cycle:
         tasks.install()
         tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
         try:
-            self._last = self._collector.collect(consumer, self._poll_timeout())
+            alone = self._turns.next(partial(self._collector.has_more, consumer))
+            self._last = self._collector.collect(consumer, 0.0 if alone else self._poll_timeout())
         except BrokerError:
             members.topics.compare()  # which says more: of an inbox that was made again, the old offset cannot be read
             members.topics.check()
@@ -194,7 +198,7 @@ class Cycle:
         if not works:
             return changes  # while answers are near there are hundreds of such cycles a second: nothing needs to be watched
         began = self.members.clock.monotonic()
-        until = began + members.pace.seconds
+        until = began + members.pace.time
         members.attempts.begin({task.partition: task.image.inbox_next for task in works}, until)
         try:
             for task, work in works.items():

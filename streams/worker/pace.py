@@ -12,17 +12,26 @@ LINGER = 0.01
 
 @dataclass
 class Pace:
-    """`events` limits a batch, `seconds` the time to handle it. `mean_commit` and `mean_event` are running means, in s."""
+    """`events` limits a batch, `seconds` the time to handle it, or `slice` while others wait for their turn. In s.
+
+    `mean_commit` and `mean_event` are running means.
+    """
 
     events: int
     seconds: float
     mean_commit: float = 0.01
     mean_event: float = 50e-6
     cap: int = 0
+    slice: float | None = None
+
+    @property
+    def time(self) -> float:
+        """For the next batch."""
+        return self.seconds if self.slice is None else min(self.slice, self.seconds)
 
     def limit(self) -> int:
         """Events for the next batch; fewer during a poison search."""
-        limit = max(1, min(self.events, int(self.seconds / self.mean_event)))
+        limit = max(1, min(self.events, int(self.time / self.mean_event)))
         return min(limit, self.cap) if self.cap else limit
 
     def linger(self, waited: float) -> float:

@@ -93,7 +93,7 @@ class PartitionTask:
         """Ids of due events that are too large for a transaction."""
         self.clock: ClockReading | None = None
         """When a timer is due: until when timers fire once the inbox is handled to where it ended then."""
-        self._read = 0
+        self._read = self._gathered = 0
         self._command: OperatorCommand | None = None
         self._restored_calls: RestoredCalls | None = None
 
@@ -117,7 +117,7 @@ class PartitionTask:
         """Start handling records, from the image's position on."""
         self._become(TaskState.RUNNING, now, before=[TaskState.RESTORING])
         self.restore = None
-        self.rows = restored.image
+        self.rows, self._gathered = restored.image, restored.inbox_end
         if restored.image.calls:
             self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
 
@@ -167,6 +167,11 @@ class PartitionTask:
     def handled_to(self) -> int:
         """The inbox offset before which everything is handled."""
         return max(self.image.inbox_next, self._read)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has not handled yet what had gathered before it was restored."""
+        return self.state is TaskState.RUNNING and self.handled_to < self._gathered
 
     def hold_back(self, calls: Iterable[PendingCall]) -> bool:
         """Whether these calls must wait behind restored ones: a key's calls stay in order."""

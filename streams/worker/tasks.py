@@ -135,6 +135,10 @@ class Tasks:
                 self._close([task.partition])
                 self._open(task.partition)
 
+    def hold(self, tasks: Iterable[PartitionTask]) -> None:
+        """Read nothing of them, until `rewind`."""
+        self._consumer.pause([self._at(task.partition) for task in tasks])
+
     def block(self, task: PartitionTask, cause: BlockingRecord) -> None:
         """Pause the partition until `unblock`."""
         log.error("partition blocked", at=f"{self.inbox}-{task.partition}@{cause.offset}", reason=cause.reason)

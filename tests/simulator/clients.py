@@ -115,6 +115,11 @@ class MemoryConsumer:
             self._broker.clock.sleep(timeout)
         return found
 
+    def get_watermark_offsets(self, it: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached, "the broker is not asked"
+        partition = self._broker.partition((it.topic, it.partition))
+        return partition.low, partition.end
+
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         """The broker gives no answer while a transaction is open that sent an offset, so it takes all the time."""
         found = []
