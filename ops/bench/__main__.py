@@ -125,6 +125,11 @@ def arguments() -> argparse.Namespace:
     return found
 
 
+def results_of(quick: bool, names: Collection[str]) -> Path | None:
+    """Where the figures are kept; None for a run that is shorter, or has only some of them."""
+    return RESULTS if not quick and {*RACE, *WORKS} <= set(names) else None
+
+
 def main() -> int:
     """0; 1 if somebody has no figure; 130 after Ctrl-C."""
     asked = arguments()
@@ -146,7 +151,7 @@ def main() -> int:
     }  # fmt: skip
     report.show(found, console)
     go.say(f"done; load {os.getloadavg()[0]:.1f}")
-    if output := asked.output or (None if asked.quick or set(names) < {*RACE, *WORKS} else RESULTS):
+    if output := asked.output or results_of(asked.quick, names):
         output.write_text(json.dumps(found, indent=1) + "\n")
     if asked.json:
         print(json.dumps(found))

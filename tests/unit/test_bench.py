@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ops.bench.__main__ import RESULTS, results_of
 from ops.bench.attempts import attempt
 from ops.bench.bars import Bar
 from ops.bench.figures import CPU, EVENTS, BenchFigures
@@ -54,6 +55,13 @@ def test_a_full_run_says_that_it_takes_half_an_hour_at_most() -> None:
     assert FULL.window >= 15
     assert FULL.seconds([*RACE, *WORKS]) <= 30 * 60
     assert FULL.events("quix", 10_000) / 10_000 * (1 - WARM_UP) >= FULL.window
+
+
+def test_only_a_full_run_replaces_the_figures_that_are_kept() -> None:
+    """One of something else, as of a restore alone, wrote a file without the figures of all others."""
+    assert results_of(False, [*RACE, *WORKS]) == RESULTS
+    assert results_of(False, [*RACE, *WORKS, "restore"]) == RESULTS
+    assert [results_of(True, [*RACE, *WORKS]), results_of(False, ["restore"]), results_of(False, ["us", "fold"])] == [None] * 3
 
 
 def test_a_bar_is_met_from_one_side() -> None:
