@@ -69,7 +69,7 @@ def raw(_: Say) -> Contestant:
 
 def faust(say: Say) -> Contestant:
     python = python_of("faust", say)
-    command = (str(python), str(PROGRAMS / "stock_faust.py"), "--loop", "uvloop", "worker", "-l", "warn")
+    command = (str(python), str(PROGRAMS / "stock_faust.py"), "--loop", "uvloop", "worker", "-l", "warn", "--without-web")
     return Contestant("faust", command, lambda prefix, _: f"{prefix}faust-users-changelog", _faust_row)
 
 

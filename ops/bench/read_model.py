@@ -68,7 +68,7 @@ def measure(address: str, folder: Path, rows: int, records: int, reads: int, say
     with _following(config, address) as following:
         seconds = following.wait()
         found.add("rows/s", rows / seconds, say)
-        found.add("follower, rows, MB", _resident(following.process.pid), say)
+        found.add("follower, rows, MB", memory_of(following.process.pid), say)
     began = time.monotonic()
     with _following(config, address) as following:
         following.wait_for_answers()
@@ -230,9 +230,9 @@ def _read(
         for name, of in (("point read", times), ("list of 50", pages)):
             found.add(f"{name}, p50, ms", of[len(of) // 2] * 1000, say)
             found.add(f"{name}, p99, ms", of[len(of) * 99 // 100] * 1000, say)
-        found.add("server, MB", _resident(server.pid), say)
+        found.add("server, MB", memory_of(server.pid), say)
         for child in _children(server.pid):
-            found.add("follower, reading, MB", _resident(child), say)
+            found.add("follower, reading, MB", memory_of(child), say)
 
 
 def _until_ready(client: http.client.HTTPConnection, words: Path) -> None:
@@ -268,7 +268,7 @@ def _write_steadily(writer: RowProducer, rows: int, stop: threading.Event) -> No
         version += 1
 
 
-def _resident(pid: int) -> float:
+def memory_of(pid: int) -> float:
     """MB of memory that a process has now."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

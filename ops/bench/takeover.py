@@ -1,11 +1,14 @@
 """How long partitions pause when a worker is killed or replaced, with copies kept by the others and without.
 
-`python -m ops.bench.takeover ADDRESS FOLDER ROWS STANDBYS killed|replaced` makes one run, and writes one JSON object.
+`python -m ops.bench.takeover ADDRESS FOLDER ROWS STANDBYS killed|replaced [WORKERS]` makes one run, and writes one JSON object:
+one of two workers is killed, or of so many; or one is replaced. With a contestant's name in place of STANDBYS and the rest, it is
+one of two processes of that contestant that is killed (`ops.bench.killed_contestant`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -18,8 +21,10 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 import processors
+from ops.bench import killed_contestant
 from ops.bench.child import last_words, running
-from ops.bench.read_model import PARTITIONS, settings_of
+from ops.bench.contestant import MAKERS
+from ops.bench.read_model import PARTITIONS, memory_of, settings_of
 from ops.bench.restore import write
 from processors.events import UserRename
 from streams.codec import codec_of
@@ -33,6 +38,7 @@ RATE = 1_000
 BEFORE, AFTER = 6.0, 30.0
 """s of events before a worker ends, and afterwards."""
 TIMEOUT = 300.0
+NAMES = ("first", "second", "third", "fourth")
 
 
 class Events:
@@ -93,6 +99,7 @@ class Workers:
     def __init__(self, config: Config, address: str, standbys: int) -> None:
         self._config, self._address, self._standbys = config, address, standbys
         self._clients, self._codec = Clients.of(config, address), codec_of(processors.app())
+        self._pids: list[int] = []
 
     def start(self, stack: ExitStack, name: str) -> Callable[[int], None]:
         """Returns what sends a signal to it."""
@@ -103,7 +110,13 @@ class Workers:
             "RETOLD_INSTANCE": name, "RETOLD_PARTITIONS": str(PARTITIONS),
         }  # fmt: skip
         command = [str(Path(sys.executable).with_name("retold")), "worker", "user"]
-        return stack.enter_context(running(command, told, words)).send_signal
+        process = stack.enter_context(running(command, told, words))
+        self._pids.append(process.pid)
+        return process.send_signal
+
+    def memory(self) -> list[int]:
+        """MB of each."""
+        return [round(memory_of(pid)) for pid in self._pids]
 
     def wait(self, what: Callable[[NamespaceStatus], bool], words: str) -> NamespaceStatus:
         deadline = time.monotonic() + TIMEOUT
@@ -125,7 +138,7 @@ class Workers:
         return not self._standbys or all(len(part.copies) >= count - 1 for part in found.partitions)
 
 
-def main(address: str, folder: str, rows: str, standbys: str, how: str) -> None:
+def main(address: str, folder: str, rows: str, standbys: str, how: str, most: str = "2") -> None:
     config = settings_of(Path(folder), f"benchtakeover{time.time_ns() // 1_000_000}-")
     config.state.mkdir(parents=True, exist_ok=True)
     clients = Clients.of(config, address)
@@ -133,10 +146,9 @@ def main(address: str, folder: str, rows: str, standbys: str, how: str) -> None:
     workers = Workers(config, address, int(standbys))
     with ExitStack() as stack:
         first = workers.start(stack, "first")
-        count = 1
-        if how == "killed":
-            workers.start(stack, "second")
-            count = 2
+        count = int(most) if how == "killed" else 1
+        for number in range(1, count):
+            workers.start(stack, NAMES[number])
         before = workers.wait(lambda it: workers.ready(it, count), "the workers are not ready")
         with Events(clients, config.prefix, int(rows)) as events:
             time.sleep(BEFORE)
@@ -145,6 +157,7 @@ def main(address: str, folder: str, rows: str, standbys: str, how: str) -> None:
                 workers.start(stack, "second")
                 workers.wait(lambda it: workers.ready(it, 2), "the new worker is not ready")
                 time.sleep(2.0)
+            memory = workers.memory()
             ended = time.monotonic()
             first(signal.SIGKILL if how == "killed" else signal.SIGTERM)
             time.sleep(AFTER)
@@ -154,6 +167,7 @@ def main(address: str, folder: str, rows: str, standbys: str, how: str) -> None:
         "how": how, "rows": int(rows), "standbys": int(standbys), "events": events.published, "handled": events.handled,
         "moved": {at: _longest(events, at, since) for at in sorted(mine)},
         "stayed": {at: _longest(events, at, since) for at in range(PARTITIONS) if at not in mine},
+        "MB of each worker": memory, "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     print(json.dumps(found))
 
@@ -165,4 +179,7 @@ def _longest(events: Events, partition: int, since: float) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[4] in MAKERS:
+        print(json.dumps(killed_contestant.run(*sys.argv[1:])))
+    else:
+        main(*sys.argv[1:])

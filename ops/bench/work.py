@@ -97,6 +97,12 @@ def decode_body(body: bytes) -> Row:
     return row
 
 
+def decode(value: bytes) -> dict[str, Any]:
+    """The event in a framed Avro record."""
+    event: dict[str, Any] = schemaless_reader(io.BytesIO(value[len(FRAME) :]), EVENT_SCHEMA)
+    return event
+
+
 def records(count: int, expected: Expected) -> Iterator[Record]:
     """`count` events over keys drawn evenly, the same ones each time. Notes in `expected` what they lead to."""
     draw = random.Random(SEED)  # noqa: S311 (repeatable, and nothing secret)

@@ -182,6 +182,31 @@ def test_a_worker_joins_at_once_where_a_partition_has_no_owner(tmp_path: Path) -
     assert Worker(there, 1).cycle.tasks.joined
 
 
+def test_of_three_workers_each_has_what_the_other_two_own(tmp_path: Path) -> None:
+    """Whichever of the two that are left gets a partition has a copy of it, up to date; and then copies what the other got."""
+    there = CopiedSite(tmp_path)
+    _, second, third = workers = [Worker(there, number) for number in range(3)]
+    there.hear(range(60))
+    go_on(there, *workers)
+    copied(there, *workers)
+    assert [len(copies(it)) + len(it.partitions()) for it in workers] == [PARTITIONS] * 3
+    there.read.clear()
+    there.expire(0)
+    for _ in range(ENOUGH):
+        if len(second.partitions() | third.partitions()) == PARTITIONS:
+            break
+        second.step()
+        third.step()
+    there.hear(range(60, 120))
+    go_on(there, second, third)
+    assert second.partitions().isdisjoint(third.partitions())
+    assert there.read["retold"] == 0
+    copied(there, second, third)
+    there.expire(0)
+    restored(third)
+    check(there, third, 10)
+
+
 def test_without_the_setting_no_copies_are_kept(tmp_path: Path) -> None:
     """They take as much memory as the rows of the other workers."""
     there = CopiedSite(tmp_path, standbys="0")

@@ -12,6 +12,8 @@ from quixstreams import Application, State
 
 SCHEMA = parse_schema(json.loads(Path(os.environ["BENCH_SCHEMA"]).read_text()))
 
+SESSION = {"session.timeout.ms": int(os.environ["BENCH_SESSION"]) * 1000} if "BENCH_SESSION" in os.environ else {}
+
 
 def fold(value: bytes, state: State) -> None:
     body = io.BytesIO(value)
@@ -29,6 +31,7 @@ def main() -> None:
         processing_guarantee="exactly-once",
         commit_interval=1.0,
         state_dir=os.environ["BENCH_STATE"],
+        consumer_extra_config=SESSION,
     )
     frame = app.dataframe(app.topic(os.environ["BENCH_INBOX"], key_deserializer="bytes", value_deserializer="bytes"))
     frame = frame.update(fold, stateful=True)

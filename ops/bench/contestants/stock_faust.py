@@ -12,6 +12,11 @@ import faust
 from fastavro import parse_schema, schemaless_reader
 
 SCHEMA = parse_schema(json.loads(Path(os.environ["BENCH_SCHEMA"]).read_text()))
+SESSION = (
+    {"broker_session_timeout": int(os.environ["BENCH_SESSION"]), "broker_heartbeat_interval": 2}
+    if "BENCH_SESSION" in os.environ
+    else {}
+)
 
 app = faust.App(
     os.environ["BENCH_NAME"],
@@ -23,6 +28,7 @@ app = faust.App(
     topic_replication_factor=1,
     consumer_auto_offset_reset="earliest",
     web_enabled=False,
+    **SESSION,
 )
 AS_BYTES = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 inbox = app.topic(os.environ["BENCH_INBOX"], **AS_BYTES)
