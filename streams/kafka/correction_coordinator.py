@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from itertools import takewhile
 
 from msgspec.structs import replace
 
 from streams.app import App
-from streams.engine.records import Codec
+from streams.engine.identity import answer_id
+from streams.engine.readable import named
+from streams.engine.records import QUARANTINED, Codec
 from streams.engine.step import CorrectionStep
-from streams.errors import BrokerError, StalePlan
+from streams.errors import BrokerError, HistoryError, StalePlan
+from streams.event import reference_of
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast, Signature
@@ -33,9 +36,12 @@ from streams.kafka.corrections_topic import (
     take_back,
     write_correction,
 )
-from streams.kafka.step_writer import StepWriter
+from streams.kafka.parked import read_parked
+from streams.kafka.step_writer import STILL, StepWriter
 from streams.kafka.undo_publisher import UndoPublisher
 
+BETWEEN_LOOKS = 1.0
+"""s between two looks whether what is in flight has been handled."""
 RecordedLog = Callable[[], AbstractContextManager[Past]]
 """Opens the log as it is now, up to what is committed. Raises StreamsError if not all of it can be read."""
 
@@ -127,9 +133,37 @@ class CorrectionCoordinator:
                 self._claim.stay()  # deciding on it may take long
                 return found
 
-            taken = reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest)
+            waits_since: list[float] = []
+
+            def await_handled(past: Past, otherwise: Set[str]) -> bool:
+                self._claim.look()
+                writer.pass_all(self._claim.stay)
+                if not (why := self._unsettled(past, otherwise)):
+                    return True
+                clock = self._clients.clock
+                waits_since.append(clock.monotonic())
+                if clock.monotonic() - waits_since[0] > STILL:
+                    raise HistoryError(f"{why}. All that was set before stands: apply the correction again when it is handled")
+                clock.sleep(BETWEEN_LOOKS)
+                return False
+
+            taken = reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest, await_handled)
             self._settle_calls(state, changes, log())
             return taken
+
+    def _unsettled(self, past: Past, otherwise: Set[str]) -> str:
+        """What an event led to that is otherwise in the corrected past, and that is to be handled later; empty: nothing is."""
+        for reference in sorted(otherwise):
+            for it in past.find_all(reference):
+                handler = self._handlers.handler_of(it.namespace, it.event)
+                if it.accepted and handler is not None and handler.function is None and past.find(answer_id(reference)) is None:
+                    return f"{it.event_type} of {named(it.key)} is otherwise in the corrected past, and was not answered yet"
+        for entry in read_parked(self._clients, self._prefix, [space.name for space in self._app.namespaces]):
+            envelope = self._handlers.wire.envelopes.read(entry.headers)
+            cause = "" if envelope.cause is None else reference_of(envelope.cause_source, envelope.cause)
+            if entry.header.status != QUARANTINED and cause in otherwise:
+                return f"{entry.inbox_offset} is parked, and follows from an event that is otherwise in the corrected past"
+        return ""
 
     def _settle_calls(self, state: CorrectionState, changes: Sequence[Change], log: Past) -> None:
         """What is published is in its inbox before that is kept: whoever is stopped in between publishes it again, by its id."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from streams.engine.control import ClockCommand, encode
 from streams.engine.marker import Marker
 from streams.engine.step import CorrectionStep, encode_step
 from streams.errors import BrokerError, OutcomeTimeout
@@ -27,7 +28,7 @@ class StepWriter:
         self._clients, self._spaces = clients, {name: topic_names(prefix, name) for name in namespaces}
         admin = clients.admin()
         tables = describe(admin, [space.table for space in self._spaces.values()])
-        there = [(name, number) for name, info in tables.items() for number in range(info.partitions)]
+        self._tables = there = [(name, number) for name, info in tables.items() for number in range(info.partitions)]
         self._inboxes = {space.table: space.inbox for space in self._spaces.values()}
         self._handled: dict[TopicAndPartition, int] = {}
         self._sent: dict[TopicAndPartition, int] = {}
@@ -54,10 +55,26 @@ class StepWriter:
                     break
                 except BufferError:
                     self._producer.poll(0.1)
+        self._flush()
+        self._wait(waiting)
+
+    def pass_all(self, waiting: Callable[[], None] = lambda: None) -> None:
+        """Returns when each partition has handled all that is in its inbox by now. Raises as `send`.
+
+        Each is sent the end of an import that there never was, which does nothing, and is handled in its turn.
+        """
+        self._sent.clear()
+        self._failed.clear()
+        nothing = encode(ClockCommand("clock", "nothing", None))
+        for table, partition in self._tables:
+            self._producer.produce(self._inboxes[table], nothing, b"", partition)
+        self._flush()
+        self._wait(waiting)
+
+    def _flush(self) -> None:
         if self._producer.flush(CONFIRMED) or self._failed:
             why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
             raise BrokerError(f"a step of a correction did not reach its inbox: {why}. Apply the correction again")
-        self._wait(waiting)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

@@ -23,13 +23,14 @@ LATE_RECORD = "record behind its end"
 LATE_COMMIT = "pause before a commit"
 DEPLOY = "deploy"
 OPERATOR = "operator"
+CORRECTION = "correction"
 
 KINDS = (
     CRASH, PAUSE, AWAY, LATE_END, LOST_ANSWER, LOST_END, UNDELIVERED, OFFSETS_REFUSED, EXPIRE, CLOCK, COMPACT, RESTART, SILENCE,
     LATE_RECORD, LATE_COMMIT,
 )  # fmt: skip
-ACTIONS = (DEPLOY, OPERATOR)
-"""What people do meanwhile, which is no fault: another version is started, parked events are looked after."""
+ACTIONS = (DEPLOY, OPERATOR, CORRECTION)
+"""What people do meanwhile, which is no fault: deploy another version, look after parked events, correct the past."""
 APPLIES = {
     LATE_END: {"commit", "abort"}, LOST_ANSWER: {"commit", "abort"}, LOST_END: {"commit", "abort"}, UNDELIVERED: {"produce"},
     LATE_RECORD: {"produce"}, OFFSETS_REFUSED: {"offsets"}, SILENCE: {"ask"},

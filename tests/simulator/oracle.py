@@ -14,12 +14,24 @@ from streams import App
 from streams.codec import AvroCodec
 from streams.engine import marker
 from streams.engine.envelope import log_header
-from streams.engine.records import BY_OPERATOR, QUARANTINED, QueuePosition
+from streams.engine.event_handlers import Limits
+from streams.engine.records import BY_OPERATOR, CORRECTED, QUARANTINED, QueuePosition
+from streams.engine.times import from_micros
+from streams.engine.wire_format import WireFormat
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_past import CorrectedPast
+from streams.history.correction.merged_change import merged
+from streams.history.past import MemoryPast, Past, cause_of
+from streams.history.recorded_event import read_recorded
 from streams.history.verification.verification_records import StoredRecord
+from streams.kafka.corrections_topic import APPLIED, read_corrections
 from streams.kafka.topics import topic_names
 from tests.simulator.broker import OPEN, Entry, MemoryBroker
+from tests.simulator.clients import clients
+from tests.simulator.coordinators import Correction
 from tests.simulator.operators import Operators, aside_of
 from tests.simulator.random_publisher import Published, RandomPublisher
+from tests.support.replayed import Rows, replayed
 from tests.support.stored_topics import SUFFIXES, StoredTopics, Where
 
 Place = tuple[str, int]
@@ -69,6 +81,46 @@ class Oracle:
         if report.findings:
             raise Unsettled("; ".join(f"{it.where} {it.kind.name}: {it.expected}, {it.found}" for it in report.findings[:5]))
 
+    def check_corrected(self, corrections: Sequence[Correction]) -> None:
+        """Each row is what a plain model makes of the corrected log, and nothing is left to be set. Raises Unsettled."""
+        plans = [it.plan for it in corrections if it.plan is not None]
+        states = read_corrections(clients(self._broker), "", self._app.name)
+        if (told := {it.correction: it.state for it in states}) != {it.correction: APPLIED for it in plans}:
+            raise Unsettled(f"of the corrections {[it.correction for it in plans]} the topic tells {told}")
+        if not states:
+            return
+        handlers = ApplicationHandlers(self._app, self._codec)
+        log = self._past()
+        corrected = CorrectedPast(log, handlers, merged(log, [it.change.read(self._codec) for it in states]))
+        if left := [*corrected.different_rows()]:
+            raise Unsettled(f"{len(left)} rows are not what the corrected past makes of them, first {left[0]}")
+        if not _is_causal(log):
+            return
+        wanted = replayed(corrected.past.events(), handlers)
+        if wanted != (live := self._rows()):
+            places = [it for it in wanted.keys() | live.keys() if wanted.get(it) != live.get(it)]
+            raise Unsettled(f"{places[0]} is {live.get(places[0])}, and a replay gives {wanted.get(places[0])}")
+
+    def _past(self) -> MemoryPast:
+        wire = WireFormat(self._codec, Limits())
+        return MemoryPast(
+            read_recorded(wire, namespace, at, it.value or b"", it.headers)
+            for namespace, at in self.places
+            for _, it in self._broker.partition((topic_names("", namespace).log, at)).committed()
+        )
+
+    def _rows(self) -> Rows:
+        """Of the tables, as they are stored."""
+        types, found = {space.name: space.row_type for space in self._app.namespaces}, Rows()
+        for namespace, at in self.places:
+            for _, it in self._broker.partition((topic_names("", namespace).table, at)).committed():
+                place = namespace, (it.key or b"").decode()
+                if it.key != marker.KEY:
+                    found.pop(place, None)
+                    if it.value:
+                        found[place] = self._codec.decode_row(types[namespace], it.value)
+        return found
+
     @staticmethod
     def _check_published(name: str, log: Sequence[_Logged], published: Sequence[Published]) -> None:
         """Each event that was published is in its log once, those of a key are in their order, and nothing is forged."""
@@ -91,8 +143,9 @@ class Oracle:
         index = {(it.key, it.event_id): number for number, it in enumerate(log)}
         for number, it in enumerate(log):
             scheduled = index.get((it.key, it.cause)) if it.fired else None
-            for other in log[scheduled + 1 : number] if scheduled is not None else ():
-                if other.key == it.key and other.time > it.time:
+            between = [other for other in log[scheduled + 1 : number] if other.key == it.key] if scheduled is not None else []
+            for other in between if not any(other.is_step for other in between) else ():  # a step may have put the timer back
+                if other.time > it.time:
                     raise Unsettled(f"{other} of {name} was handled before {it}, which was due")
 
     @staticmethod
@@ -134,6 +187,11 @@ class Oracle:
             yield StoredRecord(offset, it.key, it.value, list(it.headers))
 
 
+def _is_causal(log: Past) -> bool:
+    """Whether each event stands behind its cause: a clock that was set back by more than an hour may put it before (rule 18)."""
+    return all(it.cause is None or (cause := cause_of(log, it)) is None or cause.order < it.order for it in log.events())
+
+
 class _Logged(NamedTuple):
     """A log record. `own_id` is its header's, `event_id` the event's. `fired`: it is a timer of its own key; `by` rejected it."""
 
@@ -146,13 +204,16 @@ class _Logged(NamedTuple):
     offset: int
     by: str | None
     is_forged: bool
+    is_step: bool
 
     @classmethod
     def of(cls, it: Entry) -> Self:
         headers = dict(it.headers)
         said, own_id = log_header(it.headers), headers.get("ce_id", b"").decode()
+        time = datetime.fromisoformat(headers["ce_time"].decode()) if "ce_time" in headers else from_micros(said.time or 0)
         return cls(
             (it.key or b"").rpartition(b"@")[0].decode(), own_id, said.id or own_id,
-            headers.get("ce_causationid", b"").decode(), datetime.fromisoformat(headers["ce_time"].decode()), bool(said.timer),
-            said.offset, said.by, sum(name.startswith("retold") for name, _ in it.headers) != 1 or "forged" in (said.reason or ""),
+            headers.get("ce_causationid", b"").decode(), time, bool(said.timer), said.offset, said.by,
+            sum(name.startswith("retold") for name, _ in it.headers) != 1 or "forged" in (said.reason or ""),
+            said.outcome == CORRECTED,
         )  # fmt: skip

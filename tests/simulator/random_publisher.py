@@ -50,7 +50,7 @@ class RandomPublisher:
 
     def __init__(self, kind: str, broker: MemoryBroker, codec: AvroCodec, dice: random.Random) -> None:
         self._broker, self._codec, self._dice = broker, codec, dice
-        self._make = {"bank": self._bank, "timed": self._alarm, "shop": self._order}[kind]
+        self.make = {"bank": self._bank, "timed": self._alarm, "shop": self._order}[kind]
         self._old = dice.random() < 0.5
         self._sent: list[tuple[EventData, Headers]] = []
         self._misplaced: set[int] = set()
@@ -92,7 +92,7 @@ class RandomPublisher:
 
     def _next(self, source: str) -> tuple[EventData, Headers]:
         number = len(self.published)
-        data = self._make(number)
+        data = self.make(number)
         late = timedelta(seconds=self._dice.choice([0, 0, 0, 30, 300]))
         time = from_micros(self._broker.clock.now()) - late
         if self._old:

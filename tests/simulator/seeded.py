@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from streams.errors import BrokerError
@@ -17,11 +18,13 @@ from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts
 from tests.simulator import faults
 from tests.simulator.broker import MemoryBroker
+from tests.simulator.coordinators import Coordinators
 from tests.simulator.deployments import codecs, versions
 from tests.simulator.faults import Fault
 from tests.simulator.gateways import LoopFlag, Services, VirtualLoop
 from tests.simulator.operators import Operators
 from tests.simulator.oracle import Oracle, Place, Unsettled
+from tests.simulator.random_change import a_change
 from tests.simulator.random_publisher import RandomPublisher
 from tests.simulator.time import Process, VirtualClock
 from tests.simulator.unruly import Crash, Trouble, unruly_clients
@@ -34,6 +37,8 @@ EVENTS, REQUESTS = 300, 2500
 """How many events are published, and among how many requests the faults are."""
 SESSION = 6.0
 STEPS_TO_SETTLE = 6000
+CORRECTED = 3
+"""Every so many seeds the past is corrected."""
 LATER = timedelta(hours=48)
 """In which every timer comes due."""
 
@@ -43,7 +48,7 @@ class SeededWorker(SteppedWorker):
 
     def __init__(self, run: SeededRun, namespace: str, slot: int) -> None:
         self.name, self.namespace = f"{namespace}.{slot}", namespace
-        clock = run.broker.clock
+        self._clock = clock = run.trouble.clock_of(self.name)
         self._loop = loop = VirtualLoop(clock)
         self.end = loop.end
         run.loops.append(loop)
@@ -53,6 +58,13 @@ class SeededWorker(SteppedWorker):
         publish_schemas(clients, "", codec)
         parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop)
         super().__init__(parts, process, namespace, slot)
+
+    def timers_due(self) -> Iterator[Place]:
+        """Where it has timers whose time has come."""
+        now = self._clock.now()
+        for task in self.cycle.tasks.running():
+            if any(timer.at <= now for timer in task.image.due.values()):
+                yield self.namespace, task.partition
 
     def step(self) -> None:
         self._loop.step()
@@ -80,11 +92,14 @@ class SeededRun:
         self.broker = MemoryBroker(VirtualClock())
         for space in app.namespaces:
             self.broker.create(topic_names("", space.name)[1:], PARTITIONS)
-        self.broker.create(["retold-schemas"], 1)
+        self.broker.create(["retold-schemas", "retold-corrections"], 1)
         self.plan = self._decided() if plan is None else list(plan)
         self.trouble = Trouble(self.broker, self.plan, self._act)
         self.publisher = RandomPublisher(self.kind, self.broker, self.codecs[0], self.dice)
         self.operators = Operators(app, self.broker, self.codecs[-1], self.dice)
+        self.coordinators = Coordinators(
+            app, self.codecs[-1], PARTITIONS, self.trouble, self.dice, partial(a_change, self.dice, self.publisher.make)
+        )
         self._oracle = Oracle(app, self.codecs[-1], self.broker, PARTITIONS)
         self.versions: dict[str, int] = {}
         """By worker, which of the applications it runs."""
@@ -104,6 +119,7 @@ class SeededRun:
         try:
             self._run()
         finally:
+            self.coordinators.end()
             for loop in self.loops:
                 loop.end()
 
@@ -119,12 +135,13 @@ class SeededRun:
         self._settle("after the last fault")
         self.broker.clock.step(LATER.total_seconds())
         self._settle("after the last timer is due")
+        self._oracle.check_corrected(self.coordinators.corrections)
         if self.services.contradictions:
             raise Unsettled(f"gateways were called with other data under one key: {self.services.contradictions[:3]}")
         self._oracle.check(self.publisher, self.operators)
 
     def _names(self) -> list[str]:
-        return sorted({*self._workers, *self._away})
+        return [*sorted({*self._workers, *self._away}), *self.coordinators.names()]
 
     def _one_step(self, name: str) -> None:
         clock = self.broker.clock
@@ -139,6 +156,10 @@ class SeededRun:
                 self._away[name] = clock.monotonic() + 1
             elif name in self._workers:
                 self._workers[name].step()
+            elif name in self.coordinators.at_work:
+                self.coordinators.step(name)
+            elif name not in self._away:  # a coordinator that has ended in the meantime
+                pass
             elif self._away[name] <= clock.monotonic():
                 self._start(name)
             else:
@@ -166,22 +187,30 @@ class SeededRun:
         self._away[name] = now + self.dice.choice([0.1, 1.0, 8.0])
 
     def _act(self, owner: str, fault: Fault) -> None:
-        worker = self._workers.get(owner)
+        if fault.kind == faults.COMPACT:
+            self._compact()
+        elif fault.kind == faults.OPERATOR:
+            self.trouble.tell(f"an operator says: {self.operators.act()}")
+        elif fault.kind == faults.CORRECTION:
+            self.trouble.tell(self.coordinators.begin())
+        elif (worker := self._workers.get(owner)) is not None:
+            self._act_on_worker(worker, fault)
+        elif owner in self.coordinators.at_work:
+            self.coordinators.act(owner, fault)
+
+    def _act_on_worker(self, worker: SeededWorker, fault: Fault) -> None:
+        owner = worker.name
         match fault.kind:
             case faults.RESTART:
                 self._to_stop.add(owner)
-            case faults.EXPIRE if worker is not None:
+            case faults.EXPIRE:
                 self._expire(worker.namespace, worker.cycle._consumer)
-            case faults.COMPACT:
-                self._compact()
             case faults.DEPLOY:
                 self.versions[owner] = (self.versions[owner] + 1 + int(fault.amount * 2)) % len(self.apps)
                 self._to_stop.add(owner)
-            case faults.OPERATOR:
-                self.trouble.tell(f"an operator says: {self.operators.act()}")
-            case faults.PAUSE if worker is not None:
+            case faults.PAUSE:
                 self._pause(worker, 20 * fault.amount**2)
-            case faults.LATE_COMMIT if worker is not None:  # beyond its session, and mostly within its transaction's time-out
+            case faults.LATE_COMMIT:  # beyond its session, and mostly within its transaction's time-out
                 self._pause(worker, SESSION + 5 * fault.amount)
 
     def _decided(self) -> list[Fault]:
@@ -190,6 +219,8 @@ class SeededRun:
         found = faults.chosen(dice, dice.randint(5, 14), REQUESTS)
         for kind, most in ((faults.DEPLOY, 3), (faults.OPERATOR, 8)):
             found += faults.chosen(dice, dice.randint(0, most), REQUESTS, [kind])
+        if self.seed % CORRECTED == 0:
+            found += faults.chosen(dice, dice.randint(1, 3), REQUESTS, [faults.CORRECTION])
         return sorted(found, key=lambda it: it.at)
 
     def _deploy_last(self) -> None:
@@ -232,20 +263,12 @@ class SeededRun:
         for number in range(STEPS_TO_SETTLE):
             for name in self._names():
                 self._one_step(name)
-            nothing = not self._away and not self._left_over()
+            nothing = not self._away and not self.coordinators.is_busy() and not self._left_over()
             if (nothing or number % 100 == 50) and not self.operators.let_go() and nothing:
                 return
             if self.broker.clock.monotonic() > until:
                 break
-        raise Unsettled(f"{when} it does not come to its end: {self._left_over() or self._away}")
+        raise Unsettled(f"{when} it does not come to its end: {self._left_over() or self._away or self.coordinators.left_over()}")
 
     def _left_over(self) -> str:
-        return self._oracle.left_over({*self._timers_due()})
-
-    def _timers_due(self) -> Iterator[Place]:
-        """Where workers have timers whose time has come."""
-        now = self.broker.clock.now()
-        for worker in self._workers.values():
-            for task in worker.cycle.tasks.running():
-                if any(timer.at <= now for timer in task.image.due.values()):
-                    yield worker.namespace, task.partition
+        return self._oracle.left_over({place for worker in self._workers.values() for place in worker.timers_due()})

@@ -37,7 +37,7 @@ def test_faults_are_those_that_are_given(tmp_path: Path) -> None:
 
 
 def test_people_act_while_things_fail(tmp_path: Path) -> None:
-    """Versions are deployed and taken back, what is parked is retried and rejected, and publishers say what is refused."""
+    """Versions are deployed and taken back, parked events are retried and rejected, publishers refused, the past corrected."""
     runs = [SeededRun(seed, tmp_path / str(seed)) for seed in range(20, 24)]
     for run in runs:
         run.run()
@@ -47,4 +47,4 @@ def test_people_act_while_things_fail(tmp_path: Path) -> None:
     assert any(run.operators.rejected for run in runs)
 
 
-PEOPLE = ("action deploy", "action operator", "operator says: retry", "reject ")
+PEOPLE = ("action deploy", "action operator", "operator says: retry", "reject ", "action correction", "has ended: applied")

@@ -33,6 +33,7 @@ from tests.simulator.clients import MemoryAdmin, MemoryConsumer
 from tests.simulator.faults import Fault
 from tests.simulator.memory_message import MemoryMessage
 from tests.simulator.memory_producer import MemoryProducer
+from tests.simulator.time import SkewedClock
 
 Record = tuple[bytes | None, bytes | None, Any]
 """Its key, value and headers."""
@@ -59,11 +60,14 @@ class Trouble:
     def __init__(self, broker: MemoryBroker, plan: Sequence[Fault], act: Callable[[str, Fault], None]) -> None:
         self.broker, self._act = broker, act
         self.left = list(plan)
+        self._clocks: dict[str, SkewedClock] = {}
         self.requests = 0
         self.away_until = 0.0
         self.late: list[tuple[float, UnrulyProducer, Transaction, str]] = []
         self.late_records: list[tuple[float, UnrulyProducer, TopicAndPartition, Record]] = []
         self.trace: list[str] = []
+        self.turns: dict[str, Callable[[], None]] = {}
+        """Of owners that wait for their turn before each request."""
         self.busy = False
         """Whether others act in a pause of one: a second pause waits."""
 
@@ -71,11 +75,17 @@ class Trouble:
     def happened(self) -> int:
         return sum(line.startswith("fault ") for line in self.trace)
 
+    def clock_of(self, owner: str) -> SkewedClock:
+        """Of the machine that it runs on."""
+        return self._clocks.setdefault(owner, SkewedClock(self.broker.clock))
+
     def tell(self, line: str) -> None:
         self.trace.append(line)
 
     def meet(self, owner: str, request: str) -> Fault | None:
         """The fault of this request that its client has to show; others are done here. Raises Crash, or that the broker is away."""
+        if (wait_for_turn := self.turns.get(owner)) is not None:
+            wait_for_turn()
         self.requests += 1
         clock = self.broker.clock
         clock.sleep(CLOSER)
@@ -106,7 +116,10 @@ class Trouble:
         for record in [it for it in self.late_records if it[0] <= now]:
             self.late_records.remove(record)
             _, producer, topic_partition, (key, value, headers) = record
-            if producer.is_current() and (producer.transaction is None or producer.transaction.state != OPEN):
+            if not producer.is_transactional:
+                self.tell(f"a record is appended to {topic_partition} that was taken for lost")
+                self.broker.append(topic_partition, key, value, headers, None)
+            elif producer.is_current() and (producer.transaction is None or producer.transaction.state != OPEN):
                 self.tell(f"a record is appended to {topic_partition} behind the end of its transaction")
                 self.broker.append(topic_partition, key, value, headers, Transaction(producer, now))
         for name, producer in [*self.broker.producers.items()]:
@@ -123,7 +136,7 @@ class Trouble:
             case faults.AWAY:
                 self.away_until = self.broker.clock.monotonic() + 30 * fault.amount**2
             case faults.CLOCK:
-                self.broker.clock.step(round((fault.amount - 0.5) * 4 * 3600))
+                self.clock_of(owner).step(round((fault.amount - 0.5) * 4 * 3600))
             case kind if kind in BEYOND_ONE_CLIENT:
                 self._act(owner, fault)
                 return None
@@ -137,7 +150,7 @@ def unruly_clients(trouble: Trouble, owner: str) -> Clients:
         Producer: lambda options: UnrulyProducer(trouble, owner, options),
         AdminClient: lambda options: UnrulyAdmin(trouble, owner, options),
     }
-    return Clients("memory:0", clock=trouble.broker.clock, make=lambda kind, options: kinds[kind](options))
+    return Clients("memory:0", clock=trouble.clock_of(owner), make=lambda kind, options: kinds[kind](options))
 
 
 class UnrulyConsumer(MemoryConsumer):
@@ -184,17 +197,18 @@ class UnrulyProducer(MemoryProducer):
         self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **more: Any
     ) -> None:
         fault = self._trouble.meet(self._owner, "produce")
-        if self._id is None:
-            return super().produce(topic, value, key, partition, headers, **more)
-        if fault is not None and fault.kind == faults.LATE_RECORD and partition >= 0:
+        if fault is not None and fault.kind == faults.LATE_RECORD:
             self._fail(KafkaError._MSG_TIMED_OUT)
             comes = self._broker.clock.monotonic() + 2 * fault.amount**2
-            self._trouble.late_records.append((comes, self, (topic, partition), (key, value, headers)))
+            self._trouble.late_records.append((comes, self, self._place(topic, key, partition), (key, value, headers)))
             return None
         if fault is not None and fault.kind in (faults.UNDELIVERED, faults.AWAY):
             self._fail(KafkaError._MSG_TIMED_OUT)
             if fault.kind == faults.AWAY or fault.amount < 0.5:
                 return None  # else it was written, and nobody knows
+            if self._id is None:
+                self._broker.append(self._place(topic, key, partition), key, value, headers, None)
+                return None
         if self.transaction is not None and self.transaction.state != OPEN:
             self._fail(KafkaError.INVALID_TXN_STATE)  # a late copy has ended it
             return None

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from streams.data import EventData
-from streams.engine.identity import answer_id, emitted_id
 from streams.history.branch import branch_past
 from streams.history.branch.branch import what_if
 from streams.history.branch.branch_aside import BranchAside
@@ -30,20 +28,18 @@ from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past import Past
-from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, OrderKey, Place, RecordedEvent
-from streams.outcome import Rejected, Scheduled
+from streams.history.recorded_event import ROOT, OrderKey, RecordedEvent
 from tests.applications.bank.events import TransferStart
 from tests.applications.permits.events import PermitStep
 from tests.applications.shop.events import Line, OrderPlace
 from tests.applications.timed.events import AlarmTouch
 from tests.support.pasts import ALL_KINDS, START, answered, live_rows, made, past_of
+from tests.support.replayed import Rows, replayed
 
 CASES = int(os.environ.get("BRANCH_CASES", "40"))
 many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
 few = settings(many, max_examples=max(1, CASES // 2))
 cases = (st.sampled_from(ALL_KINDS), st.integers(0, 10**6))
-Rows = dict[Place, Any]
-Said = tuple[bytes, datetime]
 
 
 def a_past(kind: str, seed: int) -> tuple[random.Random, Past, ApplicationHandlers, Rows]:
@@ -95,41 +91,6 @@ def other_data(data: EventData) -> EventData:
         return PermitStep(permit=data.permit, step="T10", by="98")
     assert isinstance(data, AlarmTouch)
     return AlarmTouch(name=data.name, number=data.number, after=data.after + 1, other=data.other)
-
-
-def replayed(events: Iterable[RecordedEvent], handlers: ApplicationHandlers) -> Rows:
-    """The oracle: a plain model that is fed a log in its order. Each event must have been said by its cause before it came."""
-    rows, said, asked, seen = Rows(), defaultdict[str, set[Said]](set), set[str](), set[OrderKey]()
-    for it in events:
-        assert it.order not in seen
-        seen.add(it.order)
-        if it.kind in (EMITTED, TIMER):
-            assert (it.value, it.event.time) in said[it.reference]
-        elif it.kind == ANSWER:
-            assert it.cause in asked
-            assert it.reference == answer_id(it.cause or "")
-        if not it.accepted and it.by != HANDLER:
-            continue
-        space = handlers.spaces[it.namespace]
-        handler = space.by_event[type(it.event.data)]
-        if handler.function is None:
-            asked.add(it.reference)
-            continue
-        rejected = None
-        try:
-            outcome = space.decide(handler, rows.get(it.place), it.event)
-            row, emit = outcome.row, outcome.emit
-            rows[it.place] = None if row is None else handlers.codec.freeze(row)
-        except Rejected as no:
-            emit, rejected = no.emit, str(no.reason)
-        assert it.reason == rejected
-        ordinals = Counter[tuple[str, str]]()
-        for emission in emit:
-            data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, it.event.time)
-            name = data.event_type, data.key
-            said[emitted_id(it.reference, *name, ordinals[name])].add((handlers.codec.encode(data), at))
-            ordinals[name] += 1
-    return {place: row for place, row in rows.items() if row is not None}
 
 
 @many

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
+from functools import cached_property
 from typing import NamedTuple
 
 from streams.data import namespace_of
@@ -74,6 +75,12 @@ class CorrectedPast:
     def reached(self) -> Collection[Place]:
         """The rows that differ somewhere, or might."""
         return self._reached.keys()
+
+    @cached_property
+    def otherwise(self) -> Set[str]:
+        """References of recorded events that are not in the corrected past, or otherwise there."""
+        gone, changed = self.difference.missing, self.difference.changed
+        return {it.reference for it in gone} | {it.recorded.reference for it in changed}
 
     def different_rows(self) -> Iterator[DifferentRow]:
         """In causal order: by where each was reached. Raises HistoryError if one cannot be told, or a handler raises."""

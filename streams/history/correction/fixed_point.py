@@ -1,12 +1,13 @@
 """Bringing the present to what the corrected past makes of it: step by step, until nothing differs.
 
 Each round looks at the log as it is by then. So a row that has moved is planned again by itself, events that were in flight are met
-in a later round, whoever was stopped goes on where it stood, and once nothing differs nothing is written.
+in a later round, whoever was stopped goes on where it stood, and once nothing differs nothing is written. It has not ended while
+something is in flight that an event led to which is not in the corrected past, or is otherwise there: it will be handled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from itertools import islice
 
 from streams.engine.event_handlers import Limits
@@ -24,6 +25,9 @@ ROUNDS_IN_VAIN = 100
 STEPS_OF_A_ROUND = 1_000
 LARGEST = Limits().event_bytes
 """Bytes of a step, which is an event to its worker."""
+AwaitHandled = Callable[[Past, Set[str]], bool]
+"""Is given the log and the references of events that are otherwise in the corrected past, or not in it. Returns when what was in
+flight then has been handled; False: some of what they led to is not, and may be soon. Raises HistoryError if it is not for long."""
 
 
 def next_steps(
@@ -33,20 +37,22 @@ def next_steps(
 
     Raises HistoryError if the past cannot be told, a handler raises in the corrected past, or a step holds over `largest` bytes.
     """
-    return [*islice(_steps(log, handlers, changes, by, largest), STEPS_OF_A_ROUND)]
+    return _round(CorrectedPast(log, handlers, merged(log, changes)), by, largest)
 
 
 def check_steps(
     log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
 ) -> int:
     """How many steps there are, in all rounds together; none of them is kept. Raises as `next_steps`, for any of them."""
-    return sum(1 for _ in _steps(log, handlers, changes, by, largest))
+    return sum(1 for _ in _steps(CorrectedPast(log, handlers, merged(log, changes)), by, largest))
 
 
-def _steps(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int
-) -> Iterator[CorrectionStep]:
-    for step in CorrectedPast(log, handlers, merged(log, changes)).steps(by):
+def _round(corrected: CorrectedPast, by: Signature, largest: int) -> list[CorrectionStep]:
+    return [*islice(_steps(corrected, by, largest), STEPS_OF_A_ROUND)]
+
+
+def _steps(corrected: CorrectedPast, by: Signature, largest: int) -> Iterator[CorrectionStep]:
+    for step in corrected.steps(by):
         if (size := len(encode_step(step))) > largest:
             raise InvalidChange(
                 f"the row {named(step.entity)} of {step.namespace} cannot be corrected: its step holds {size} bytes, and an event "
@@ -62,18 +68,28 @@ def reach_fixed_point(
     by: Signature,
     publish: Callable[[Sequence[CorrectionStep]], None],
     largest: int = LARGEST,
+    await_handled: AwaitHandled | None = None,
 ) -> int:
     """Publish steps until nothing differs; returns how many were accepted.
 
     `log` gives the recorded past as it is now, `publish` returns when the steps have been handled, `largest` is how many bytes
-    a step may hold.
+    a step may hold. Without `await_handled` nothing is in flight.
 
     Raises TooBusy if a row always moves before its step comes, and HistoryError for a step that was handled and not taken.
     """
     in_vain = taken = 0
     left: set[str] = set()
+    led_further: Set[str] | None = None
     past = log()
-    while steps := next_steps(past, handlers, changes, by, largest):
+    while True:
+        corrected = CorrectedPast(past, handlers, merged(past, changes))
+        steps = _round(corrected, by, largest)
+        if not steps:
+            if await_handled is None or not corrected.otherwise or led_further == corrected.otherwise:
+                return taken
+            led_further = corrected.otherwise if await_handled(past, corrected.otherwise) else None
+            past = log()
+            continue
         _refuse_untaken(steps, left)
         publish(steps)
         past = log()
@@ -88,7 +104,6 @@ def reach_fixed_point(
                 f"the step of the correction {by.correction} came to it. All that was set before stands: apply the "
                 "correction again when there is less to do"
             )
-    return taken
 
 
 def _refuse_untaken(steps: Sequence[CorrectionStep], left: Collection[str]) -> None:
