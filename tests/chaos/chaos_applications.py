@@ -9,13 +9,17 @@ from datetime import timedelta
 
 from msgspec.structs import asdict
 
+import processors
+from processors.events import UserRename, UserSignup
+from processors.mailers import Smtp, SmtpMailer
+from processors.settings import Settings
 from streams import App
 from streams.data import EventData
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmTouch
-from tests.chaos import deployments
+from tests.chaos import deployments, mail_company
 
 VERSIONS = deployments.__name__
 
@@ -24,7 +28,8 @@ VERSIONS = deployments.__name__
 class Application:
     """`versions` names what workers run, and `apps` are the same; `last` is the number of the version that runs at the end.
 
-    `make` gives the event of a number; `past` is how long ago the first one happened.
+    `make` gives the event of a number; `past` is how long ago the first one happened. What a gateway was asked is written down as
+    `said` of the request; `mails`: by a mail server.
     """
 
     name: str
@@ -33,6 +38,8 @@ class Application:
     make: Callable[[int, random.Random], EventData]
     last: int = 0
     past: timedelta = timedelta()
+    said: Callable[[EventData], str] = repr
+    mails: bool = False
 
     def app(self) -> App:
         """By which all is explained in the end."""
@@ -40,6 +47,12 @@ class Application:
 
 
 ACCOUNTS, ALARMS, SKUS = 200, 100, 40
+RENAMES = 6
+"""Events for each sign-up: a mail takes much longer than what else is handled."""
+
+
+def demo() -> App:
+    return processors.app(Settings(SmtpMailer(Smtp("127.0.0.1", 0)), reminders=True))
 
 
 def transfer(number: int, dice: random.Random) -> EventData:
@@ -69,6 +82,14 @@ def touch(_number: int, dice: random.Random) -> EventData:
     )  # fmt: skip
 
 
+def sign_up(number: int, dice: random.Random) -> EventData:
+    """Users sign up, some of them twice, and each gets a mail and a folder; mostly they change their names."""
+    user = f"u{number if number % RENAMES == 0 else dice.randrange(number + 1) // RENAMES * RENAMES}"
+    if number % RENAMES == 0 or dice.random() < 0.01:
+        return UserSignup(user=user, email=f"{user}@example.org")
+    return UserRename(user=user, name=f"name {number}")
+
+
 APPLICATIONS = {
     it.name: it
     for it in (
@@ -78,5 +99,6 @@ APPLICATIONS = {
         ),
         Application("timed", ("tests.applications.timed:app",), (timed.app,), touch, past=timedelta(hours=120)),
         Application("shop", ("tests.chaos.card_company:app",), (shop.app,), order),
+        Application("mail", ("processors:app",), (demo,), sign_up, said=mail_company.said, mails=True),
     )
 }  # fmt: skip

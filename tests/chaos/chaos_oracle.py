@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from streams.data import namespace_of
+from streams.data import EventData, namespace_of
 from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.records import ACCEPTED, QUARANTINED
@@ -62,9 +62,11 @@ class ChaosOracle:
     """`foreign` reads the topics of the application as somebody would who knows nothing of workers."""
 
     def __init__(
-        self, foreign: Foreign, published: Sequence[Published], confirmed: Mapping[int, tuple[int, int]], calls: Path
-    ) -> None:
-        self._foreign, self._published, self._confirmed, self._calls = foreign, published, confirmed, calls
+        self, foreign: Foreign, published: Sequence[Published], confirmed: Mapping[int, tuple[int, int]], calls: Path,
+        said: Callable[[EventData], str] = repr,
+    ) -> None:  # fmt: skip
+        """In `calls`, gateways were asked what is `said` of their requests."""
+        self._foreign, self._published, self._confirmed, self._calls, self._said = foreign, published, confirmed, calls, said
         self._spaces = [space.name for space in foreign.app.namespaces]
         self._findings = Findings()
 
@@ -137,7 +139,7 @@ class ChaosOracle:
                 said = dict(headers_of(message))
                 if said["ce_type"].decode() in requests and log_header(headers_of(message)).outcome == ACCEPTED:
                     data = self._foreign.codec.decode(message.value() or b"")
-                    asked[said["ce_id"].decode()] = repr(data)  # an emission's id is its reference
+                    asked[said["ce_id"].decode()] = self._said(data)  # an emission's id is its reference
         self._findings.lost += [f"the request {it} was never called" for it in asked.keys() - taken.keys()]
         self._findings.unequal += [f"{it} was called, and nobody asked for it" for it in taken.keys() - asked.keys()]
         self._findings.unequal += [

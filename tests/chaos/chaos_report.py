@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,13 @@ def by_kind(results: Sequence[SeedResult]) -> dict[str, dict[str, float]]:
         kind: {"count": len(found), "p50_s": _share(0.5, found), "p99_s": _share(0.99, found), "longest_s": round(max(found), 2)}
         for kind, found in sorted(waits.items())
     }
+
+
+def kind_lines(kinds: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """For a person to read, of what `by_kind` gives."""
+    yield f"{'waits in s':36} {'times':>6} {'p50':>8} {'p99':>8} {'longest':>8}"
+    for kind, it in kinds.items():
+        yield f"{kind:36} {it['count']:6.0f} {it['p50_s']:8.2f} {it['p99_s']:8.2f} {it['longest_s']:8.2f}"
 
 
 def _share(share: float, values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -16,15 +17,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from processors.settings import MAIL
 from streams.cli.process.exit_codes import BROKER, START_AGAIN
 from streams.localbroker import embedded
 from tests.chaos import card_company
 from tests.chaos.chaos_applications import Application
 from tests.chaos.chaos_server import Server
+from tests.chaos.mail_company import MailCompany
 from tests.chaos.member import TO_STOP, Member, ProcessEnd
 from tests.chaos.network import Link
 from tests.chaos.plan import DISK_FULL, Plan
 from tests.chaos.small_disk import SmallDisk, can_mount
+from tests.support.mail_server import mail_server
 from tests.support.processes import PROJECT, descendants, environment, stand_still
 
 PARTITIONS = 4
@@ -89,6 +93,8 @@ class Installation:
         wanted = any(it.kind == DISK_FULL for it in plan.faults)
         self.disk = SmallDisk(folder / "broker") if wanted and can_mount() else None
         """The broker's; None: it is that of this machine, and never full."""
+        self._mails = ""
+        """Where mails go, if any are sent."""
         self.workers: list[Member] = []
         self.servers: list[Server] = []
         self.expected_ends = set(EXPECTED_ENDS)
@@ -101,6 +107,9 @@ class Installation:
                 stack.enter_context(self.disk)
             stack.callback(self.broker.stop)
             self.broker.start()
+            if self._application.mails:
+                company = MailCompany(self.calls, random.Random(self._plan.seed))
+                self._mails = f"smtp://127.0.0.1:{stack.enter_context(mail_server(company)).port}"
             for number in range(self._plan.workers):
                 link = stack.enter_context(Link(self.broker.address))
                 self.workers.append(self._worker(number, link))
@@ -121,7 +130,6 @@ class Installation:
         state = self.folder / "state" if self._plan.one_name else folder / "state"
         env = self._env(link, state) | {
             "RETOLD_GATEWAY_TRIES": "3", "RETOLD_INSTANCE": "chaos" if self._plan.one_name else f"chaos{number}",
-            card_company.CALLS: str(self.calls),
         }  # fmt: skip
         versions = self._application.versions
         return Member("worker", f"worker {number}", env, folder, link, versions, number % len(versions))
@@ -129,12 +137,14 @@ class Installation:
     def _server(self, link: Link) -> Server:
         folder = self.folder / "server"
         folder.mkdir()
-        env = self._env(link, folder / "state") | {card_company.CALLS: str(self.calls)}
+        env = self._env(link, folder / "state")
         return Server(env, folder, link, self._application.versions, self._application.last)
 
-    @staticmethod
-    def _env(link: Link, state: Path) -> dict[str, str]:
-        ours = {"PYTHONPATH": str(PROJECT), "RETOLD_PARTITIONS": str(PARTITIONS), "RETOLD_LOG_LEVEL": "info"}
+    def _env(self, link: Link, state: Path) -> dict[str, str]:
+        ours = {
+            "PYTHONPATH": str(PROJECT), "RETOLD_PARTITIONS": str(PARTITIONS), "RETOLD_LOG_LEVEL": "info",
+            card_company.CALLS: str(self.calls), MAIL: self._mails,
+        }  # fmt: skip
         return environment(link.address, PREFIX, state) | ours
 
     def tick(self) -> None:

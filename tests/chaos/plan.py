@@ -31,6 +31,8 @@ ACCIDENTS = (OFFSETS_DELETED, PARTITIONS_ADDED, INBOX_MADE_AGAIN)
 EVERY = 2
 """Every so many runs there is one."""
 
+WORKERS, MORE_WORKERS, EVERY_FEW = 2, 3, 3
+"""Processes of workers, and how many there are every few runs."""
 DISK_FULL = "broker's disk full"
 SERVER_KILLED = "server killed"
 SERVER_STILL = "server stands still"
@@ -112,7 +114,7 @@ class Fault:
 class Size:
     """Of each run: events that are published, the s in which they are, and how many faults happen meanwhile."""
 
-    events: int = 10_000
+    events: int = 14_000
     seconds: float = 40.0
     faults: int = 12
 
@@ -149,9 +151,10 @@ def plan_of(seed: int, applications: Sequence[str], size: Size, kinds: Sequence[
     """The same seed with the same size gives the same plan."""
     dice = random.Random(seed)
     application, one_name = applications[seed % len(applications)], dice.random() < 0.5
-    faults = _faults(dice, 2, size, kinds)
+    workers = MORE_WORKERS if seed % EVERY_FEW == 0 else WORKERS
+    faults = _faults(dice, workers, size, kinds)
     accident = dice.choice(ACCIDENTS) if dice.randrange(EVERY) == 0 else ""
-    return Plan(seed, application, 2, one_name, size, faults, accident)
+    return Plan(seed, application, workers, one_name, size, faults, accident)
 
 
 def _faults(dice: random.Random, workers: int, size: Size, kinds: Sequence[str]) -> list[Fault]:

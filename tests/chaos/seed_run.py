@@ -80,7 +80,8 @@ class SeedRun:
             result.settled = settle(installation, looks, operator)
         if not accident.stops_workers:
             installation.stop_workers()
-        self._judge(result, ChaosOracle(foreign, publisher.published, publisher.confirmed, installation.calls).examine())
+        said = self._application.said
+        self._judge(result, ChaosOracle(foreign, publisher.published, publisher.confirmed, installation.calls, said).examine())
         if not self._application.past:  # timers that come due change rows meanwhile
             for server in installation.servers:
                 result.differences = list(server.differences(foreign, server.tick))

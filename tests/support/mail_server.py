@@ -69,9 +69,9 @@ class OnAnyPort(Controller):
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
+def mail_server(mails: MailServer | None = None) -> Iterator[MailServer]:
     """On a free port of loopback, in a thread; ended with the block."""
-    mails = MailServer()
+    mails = mails or MailServer()
     controller = OnAnyPort(mails, hostname="127.0.0.1", port=0)
     controller.start()
     try:
