@@ -188,7 +188,7 @@ def test_answers_to_publishing_are_as_described(
 def test_events_of_a_stream_are_as_described(http: httpx.Client, spec: dict[str, Any]) -> None:
     """Accepted and rejected ones."""
     stream = spec["paths"]["/live/{namespace}"]["get"]["responses"]["200"]["content"]["text/event-stream"]
-    described = stream["itemSchema"]["properties"]["data"]["contentSchema"]
+    described = stream["x-event-schema"]["properties"]["data"]["contentSchema"]
     found = watched(http, "/live/order/o1?_from=beginning", 2)
     assert {data["outcome"] for _, data in found} == {"accepted", "rejected"}
     assert [fits(data, described, spec) for _, data in found] == [True, True]

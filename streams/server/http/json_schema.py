@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from streams.data import Record
-from streams.schemas.avro import MISSING, RANGES, AvroType, RecordType, parse
+from streams.data import EventData, Record
+from streams.schemas.avro import KEY_BYTES, MISSING, RANGES, AvroType, RecordType, parse
 
 AT = "#/components/schemas/"
 Spec = dict[str, Any]
@@ -25,7 +25,10 @@ def components(types: Iterable[type[Record]]) -> dict[str, Spec]:
     """Schemas by the names of the Avro records, including nested ones."""
     found: dict[str, Spec] = {}
     for cls in types:
-        _add(parse(cls.schemas[-1], written=True), found)
+        record = parse(cls.schemas[-1], written=True)
+        _add(record, found)
+        if issubclass(cls, EventData):
+            found[record.name]["properties"][cls.key_field] |= {"minLength": 1, "maxLength": KEY_BYTES}
     return found
 
 

@@ -19,6 +19,10 @@ from streams.server.http.json_schema import AT, Spec, components, reference
 from streams.server.http.problems import MEDIA_TYPE
 from streams.server.http.requests import CLOUD_BATCH, CLOUD_EVENT, JSON, LINES, LONGEST_WAIT
 from streams.server.http.row_forms import FORMS
+from streams.server.http.spec_examples import add_examples
+
+VERSION = "3.1.1"
+DEPTH = shapes.whole(0, 1_000)
 
 
 def types_of(app: App) -> list[type[Record]]:
@@ -38,17 +42,22 @@ def publishing(data: type[EventData]) -> Spec:
     """For `POST /events/TYPE`."""
     ref = reference(data)
     wait = f"wait=5: answer with the outcome, if there is one in so many seconds ({LONGEST_WAIT:.0f} at most)."
-    texts = dict.fromkeys(("specversion", "id", "source", "type", "time", "subject", "datacontenttype"), shapes.TEXT)
+    texts = {
+        "specversion": {"type": "string", "enum": ["1.0"]}, "type": {"type": "string", "enum": [data.event_type]},
+        **dict.fromkeys(("id", "source", "subject"), shapes.SOME_TEXT), "time": shapes.TIME,
+        "datacontenttype": {"type": "string", "enum": [JSON]}, "traceparent": shapes.TRACE,
+    }  # fmt: skip
     cloud_event = {
         "type": "object",
         "required": ["specversion", "id", "source", "type", "data"],
-        "properties": {**texts, "expectedversion": shapes.NUMBER, "data": ref},
+        "properties": {**texts, "expectedversion": shapes.whole(0, 2**63 - 1), "data": ref},
+        "additionalProperties": False,
     }
     return {
         "parameters": [
-            _header("Idempotency-Key", "A request repeated with its key publishes nothing again."),
-            _header("If-Match", "The ETag of the row: the event is handled only if its row has this version."),
-            _header("If-None-Match", "*: the event is handled only if there is no row."),
+            _header("Idempotency-Key", "A request repeated with its key publishes nothing again.", shapes.IDEMPOTENCY_KEY),
+            _header("If-Match", "The ETag of the row: the event is handled only if it has this version.", shapes.ROW_VERSION),
+            _header("If-None-Match", "*: the event is handled only if there is no row.", shapes.one_of("*")),
             _header("Prefer", wait),
             _header("traceparent", "The trace that the event and what it leads to belong to, as in W3C's Trace Context."),
         ],
@@ -74,8 +83,8 @@ def publishing_many() -> Spec:
     event = {"type": "object", "description": "A CloudEvent, as for one event."}
     return {
         "parameters": [
-            _query("_bad", "skip: publish the lines that are right; else nothing is published if one is wrong."),
-            _header("Idempotency-Key", "A request repeated with its key publishes nothing again."),
+            _query("_bad", "skip: publish the lines that are right; else nothing if one is wrong.", shapes.one_of("skip")),
+            _header("Idempotency-Key", "A request repeated with its key publishes nothing again.", shapes.IDEMPOTENCY_KEY),
             _header("Prefer", f"wait=5: answer with the outcomes that there are in so many seconds ({LONGEST_WAIT:.0f} at most)."),
             _header("traceparent", "The trace that the events belong to, as in W3C's Trace Context."),
         ],
@@ -124,14 +133,14 @@ def becoming() -> Spec:
 
 def story_of_event() -> Spec:
     """For `GET /events/EVENT/story`."""
-    return _asking([_query("_depth", "Levels of consequences that are told: 10 if nothing is said.")], shapes.STORY)
+    return _asking([_query("_depth", "Levels of consequences that are told: 10 if nothing is said.", DEPTH)], shapes.STORY)
 
 
 def story_of_row(app: App) -> Spec:
     """For `GET /rows/NAMESPACE/KEY/story`."""
     parameters = [
-        _query("_depth", "Levels of consequences that are told: 1 if nothing is said."),
-        _query("_last", "Events of the row that are told: the last 20 if nothing is said, 200 at most."),
+        _query("_depth", "Levels of consequences that are told: 1 if nothing is said.", DEPTH),
+        _query("_last", "Events of the row that are told: the last 20 if nothing is said, 200 at most.", shapes.whole(1, 200)),
     ]
     return _asking(parameters, shapes.key_story(_any_of(row_types(app))))
 
@@ -139,20 +148,21 @@ def story_of_row(app: App) -> Spec:
 def asking_what_if() -> Spec:
     """For `POST /what-if`."""
     body = {"required": True, "content": {"application/json": {"schema": shapes.CHANGE}}}
-    line = {"application/x-ndjson": {"itemSchema": shapes.DIFFERENCE}}
+    line = {LINES: {"schema": shapes.TEXT, "x-line-schema": shapes.DIFFERENCE}}
     return {
         "requestBody": body,
-        "parameters": [_query("_min_position", "Answer once this position is reached, such as user-3:977.")],
+        "parameters": [_query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS)],
         "responses": {"200": {"description": "One difference a line, and a summary.", "content": line}},
     }
 
 
 def watching() -> Spec:
-    """For `GET /live/NAMESPACE`, and of a key, in the form that FastAPI has for streams."""
-    events = {"text/event-stream": {"itemSchema": {"type": "object", "properties": shapes.STREAM}}}
+    """For `GET /live/NAMESPACE`, and of a key. OpenAPI 3.1 has no word for what the events of a stream are, so it is ours."""
+    described = {"type": "object", "properties": shapes.STREAM}
+    events = {"text/event-stream": {"schema": shapes.TEXT, "x-event-schema": described}}
     return {
         "parameters": [
-            _query("_from", "beginning: from the first event on; now, if nothing is said."),
+            _query("_from", "beginning: from the first event on; now, if nothing is said.", shapes.one_of("now", "beginning")),
             _header("Last-Event-ID", "The id of the last event that was seen: the stream goes on after it."),
         ],
         "responses": {"200": {"description": "Events as they come.", "content": events}},
@@ -163,7 +173,7 @@ def _asking(parameters: list[Spec], body: Spec) -> Spec:
     return {
         "parameters": [
             *parameters,
-            _query("_min_position", "Answer once this position is reached, such as user-3:977."),
+            _query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS),
             _header("If-None-Match", "The ETag of an answer that is there: 304 if it is still the same."),
         ],
         "responses": {"200": _json("Found.", body), "304": {"description": "It is still the same."}},
@@ -214,19 +224,22 @@ def _with(name: str, operators: Iterable[str]) -> str:
 def _listing() -> list[Spec]:
     return [
         _query("_sort", "At most three fields with commas between them, and _key; with - before one, the largest come first."),
-        _query("_limit", f"Rows a page: {LIMIT} if nothing is said, {MOST} at most."),
-        _query("_next", "The `next` of the page before."),
+        _query("_limit", f"Rows a page: {LIMIT} if nothing is said, {MOST} at most.", shapes.whole(0, MOST)),
+        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
         _query("_select", "The fields of rows that are wanted, with commas between them; all if nothing is said."),
-        _query("_count", f"exact, or capped, which ends at {CAP}: how many rows there are on all pages (`count`, `more`)."),
+        _query(
+            "_count", f"exact, or capped, which ends at {CAP}: how many rows there are on all pages (`count`, `more`).",
+            shapes.one_of("exact", "capped"),
+        ),
         _query("_facet", f"At most {MOST_FACETS} fields: how often their {FACET_VALUES} commonest values are there (`facets`)."),
-        _query("_form", "json, ndjson or csv, whatever is accepted. The last two without _limit give all rows."),
+        _query("_form", "Whatever is accepted. ndjson and csv without _limit give all rows.", shapes.one_of(*FORMS)),
     ]
 
 
 def _times() -> list[Spec]:
     return [
-        _query("_as_of", "As it was then, by the times of events: a time with a zone, or the Retold-As-Of of an answer."),
-        _query("_known", "As it was known then, by the times of recording: a time with a zone."),
+        _query("_as_of", "As it was then, by the times of events: a time, or the Retold-As-Of of an answer.", shapes.TIMES),
+        _query("_known", "As it was known then, by the times of recording: a time with a zone.", shapes.TIME),
     ]
 
 
@@ -234,12 +247,12 @@ def _json(description: str, schema: Spec) -> Spec:
     return {"description": description, "content": {JSON: {"schema": schema}}}
 
 
-def _header(name: str, description: str) -> Spec:
-    return {"name": name, "in": "header", "description": description, "schema": shapes.TEXT}
+def _header(name: str, description: str, schema: Spec = shapes.TEXT) -> Spec:
+    return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
-def _query(name: str, description: str) -> Spec:
-    return {"name": name, "in": "query", "description": description, "schema": shapes.TEXT}
+def _query(name: str, description: str, schema: Spec = shapes.TEXT) -> Spec:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def install(api: FastAPI, app: App, *, token: bool) -> None:
@@ -247,14 +260,20 @@ def install(api: FastAPI, app: App, *, token: bool) -> None:
 
     def openapi() -> Spec:
         if api.openapi_schema is None:
-            spec = get_openapi(title=api.title, version=api.version, description=api.description, routes=api.routes)
+            spec = get_openapi(
+                title=api.title, version=api.version, description=api.description, routes=api.routes, openapi_version=VERSION
+            )
             parts = spec.setdefault("components", {}).setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
                 parts.pop(unused, None)
             parts |= {**components(types_of(app)), "Problem": shapes.PROBLEM}
-            for operations in spec["paths"].values():
+            for path, operations in spec["paths"].items():
                 for operation in operations.values():
                     _errors(operation["responses"])
+                    if path.startswith("/-/"):
+                        kind = "text/plain" if path == "/-/metrics" else JSON
+                        operation["responses"]["200"]["content"] = {kind: {"schema": {}}}
+            add_examples(spec, app)
             if token:
                 _secure(spec)
             api.openapi_schema = spec

@@ -10,6 +10,7 @@ from streams.server.http.json_schema import Spec
 NAMES: Spec = shapes.TEXTS
 COUNT = shapes.NUMBER
 UNKNOWN_COUNT = shapes.or_null(shapes.NUMBER)
+LIMITED = shapes.whole(1, 1_000)
 
 NAMESPACE = shapes.shape(
     name=shapes.TEXT, handles=NAMES, calls_for=NAMES, rows=UNKNOWN_COUNT, events=COUNT, lag=UNKNOWN_COUNT, blocked=UNKNOWN_COUNT,
@@ -58,10 +59,10 @@ def event_list() -> Spec:
         _query("type", "Events of this name, such as order.place."),
         _query("key", "Events of this key."),
         _query("id", "Events of this id."),
-        _query("outcome", "accepted, rejected, or corrected: a step of a correction."),
-        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most."),
-        _query("_next", "The `next` of the page before."),
-        _query("_min_position", "Answer once this position is reached, such as user-3:977."),
+        _query("outcome", "accepted, rejected, or corrected: a step of a correction.", shapes.LOGGED_OUTCOME),
+        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most.", LIMITED),
+        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
+        _query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS),
     ]
     events = {"type": "array", "items": LISTED}
     return found(shapes.true_at(events=events, next=shapes.or_null(shapes.TEXT)), *parameters)
@@ -76,7 +77,7 @@ ONE_ASIDE = shapes.shape(
     **dict.fromkeys(("type", "key", "detail"), shapes.or_null(shapes.TEXT)), since=shapes.TIME, bytes=COUNT,
     data={"type": ["object", "null"]}, behind=NAMES, behind_count=COUNT, answers=NAMES,
 )  # fmt: skip
-DECISION = shapes.shape("why", "type", "data", why=shapes.TEXT, type=shapes.TEXT, data={"type": "object"})
+DECISION = shapes.closed(shapes.shape("why", "type", "data", why=shapes.TEXT, type=shapes.TEXT, data={"type": "object"}))
 DECIDED = shapes.shape(
     **dict.fromkeys(("decision", "position", "key", "outcome", "url"), shapes.TEXT), reason=shapes.or_null(shapes.TEXT),
     behind=COUNT, still_parked=UNKNOWN_COUNT,
@@ -88,9 +89,9 @@ def aside_list() -> Spec:
     parameters = [
         _query("namespace", "Events of this namespace."),
         _query("key", "Events of this key."),
-        _query("status", "parked, unanswered or quarantined."),
-        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most."),
-        _query("_next", "The `next` of the page before."),
+        _query("status", "parked, unanswered or quarantined.", shapes.one_of("parked", "unanswered", "quarantined")),
+        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most.", LIMITED),
+        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
     ]
     counts = {"type": "object", "additionalProperties": COUNT}
     events = {"type": "array", "items": ASIDE}
@@ -134,22 +135,23 @@ def _waiting(**members: Spec) -> Spec:
     parameters = [
         _query("namespace", "Of keys of this namespace."),
         _query("key", "Of this key."),
-        _query("_limit", "How many: 50 if nothing is said, 1000 at most."),
-        _query("_next", "The `next` of the page before."),
+        _query("_limit", "How many: 50 if nothing is said, 1000 at most.", LIMITED),
+        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
     ]
     counts = {"type": "object", "additionalProperties": COUNT}
     return found(shapes.shape(**members, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
 
 
 def changing() -> Spec:
-    """For `GET /live`, in the form that FastAPI has for streams."""
+    """For `GET /live`."""
     data = {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.shape(positions=NAMES)}
-    stream = {"itemSchema": {"type": "object", "properties": {"retry": COUNT, "data": data}}}
+    described = {"type": "object", "properties": {"retry": COUNT, "data": data}}
+    stream = {"schema": shapes.TEXT, "x-event-schema": described}
     return {"responses": {"200": {"description": "An event for each change.", "content": {"text/event-stream": stream}}}}
 
 
-def _query(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": shapes.TEXT}
+def _query(name: str, description: str, schema: Spec = shapes.TEXT) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def found(body: Spec, *parameters: dict[str, Any]) -> Spec:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from streams.errors import BrokerError, InvalidEvent, InvalidQuery, StreamsError
 from streams.server.http.problem_types import BY_NAME
@@ -84,6 +85,14 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "this is a fault of the server's own; its log says more")
 
 
+def _methods_at(request: Request) -> list[str]:
+    """Of all routes of this path: the one that refused knows its own alone. The guard answers HEAD where there is GET."""
+    routers = [getattr(it, "original_router", request.app) for it in request.app.routes]  # FastAPI includes them whole
+    routes = [it for router in routers for it in router.routes if it.matches(request.scope)[0] is not Match.NONE]
+    found = {method for it in routes for method in getattr(it, "methods", None) or ()}
+    return sorted(found | ({"HEAD"} if "GET" in found and not is_stream(request.url.path) else set()))
+
+
 def install(app: FastAPI) -> None:
     """Answer errors of routes and of routing as problems; the guard answers unexpected ones."""
 
@@ -92,9 +101,7 @@ def install(app: FastAPI) -> None:
         if isinstance(error, HTTPException) and error.status_code == 404:
             problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
         elif isinstance(error, HTTPException) and error.status_code == 405:
-            allowed = problem.headers.get("Allow", "other methods")
-            if allowed == "GET" and not is_stream(request.url.path):
-                allowed = problem.headers["Allow"] = "GET, HEAD"  # by the guard
+            allowed = problem.headers["Allow"] = ", ".join(_methods_at(request)) or problem.headers.get("Allow", "another method")
             problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
         return problem.response(request.url.path)
 

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from streams.engine.attributes import TRACEPARENT
 from streams.server.http.json_schema import Spec
 
 TEXT: Spec = {"type": "string"}
 NUMBER: Spec = {"type": "integer"}
 TIME: Spec = {"type": "string", "format": "date-time"}
 TEXTS: Spec = {"type": "array", "items": TEXT}
+SOME_TEXT: Spec = {"type": "string", "minLength": 1}
+IDEMPOTENCY_KEY: Spec = {"type": "string", "minLength": 1, "maxLength": 256}
+ROW_VERSION: Spec = {"type": "string", "pattern": r'^"[0-9]{1,18}(\.[0-9]{1,10})?"$'}
+ONE_POSITION = "[a-z][a-z0-9_]{0,62}-[0-9]{1,6}:[0-9]{1,18}"
+POSITIONS: Spec = {"type": "string", "pattern": f"^{ONE_POSITION}(,{ONE_POSITION})*$"}
+DIGITS: Spec = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+PLACE: Spec = {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,9})?$"}
+TRACE: Spec = {"type": "string", "pattern": f"^{TRACEPARENT.pattern}$"}
+TIMES: Spec = {"anyOf": [TIME, {"type": "string", "pattern": "^[^/]+Z/[^/]+Z$"}]}
+"""A time, or the text of a Retold-As-Of."""
+
+
+def one_of(*values: str) -> Spec:
+    return {"type": "string", "enum": [*values]}
+
+
+def whole(least: int, most: int) -> Spec:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def closed(spec: Spec, **others: object) -> Spec:
+    """An object that is sent: of no members but these."""
+    return {**spec, "additionalProperties": False, **others}
 
 
 def or_null(spec: Spec) -> Spec:
@@ -120,16 +144,20 @@ STORY = true_at(causes=CAUSES, lost_cause=or_null(TEXT), event=STEP) | {
 }
 
 
-PLACED = shape("time", "id", "after", "source", type=TEXT, data={"type": "object"}, time=TIME, id=TEXT, after=TEXT, source=TEXT)
-CHANGE = shape(
+PLACED = closed(
+    shape("time", "id", "after", "source", type=TEXT, data={"type": "object"}, time=TIME, id=TEXT, after=TEXT, source=TEXT)
+)
+CHANGE = closed(shape(
     "insert", "remove", "replace", "answers", "views",
-    insert={"type": "array", "items": PLACED} | {"description": "Events to put in, each at a time or after another one."},
-    remove=TEXTS | {"description": "Published events to take out, by id or position (user-3:7)."},
-    replace={"type": "object", "additionalProperties": {"type": "object"}} | {"description": "Other data, by event."},
+    insert={"type": "array", "items": PLACED, "minItems": 1}
+    | {"description": "Events to put in, each at a time or after another one."},
+    remove=TEXTS | {"minItems": 1, "description": "Published events to take out, by id or position (user-3:7)."},
+    replace={"type": "object", "additionalProperties": {"type": "object"}, "minProperties": 1}
+    | {"description": "Other data, by event."},
     answers={"type": "object", "additionalProperties": shape("data", type=TEXT, data={"type": "object"})}
     | {"description": "What gateways would answer, by the type of the request."},
     views=TEXTS | {"description": "Views to ask before and after, by their paths: orders-of/c7."},
-)  # fmt: skip
+), anyOf=[{"required": [name]} for name in ("insert", "remove", "replace")])  # fmt: skip
 DIFFERENCE = shape(difference=TEXT) | {"description": "`difference` says of what kind it is; the last is the summary."}
 
 
