@@ -86,10 +86,15 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Of all routes of this path: the one that refused knows its own alone. The guard answers HEAD where there is GET."""
+    """Of all routes of this path: the one that refused knows its own alone. The guard answers HEAD where there is GET.
+
+    One of this very path hides those with names in theirs, and one that the OpenAPI does not tell of says only what is wrong.
+    """
     routers = [getattr(it, "original_router", request.app) for it in request.app.routes]  # FastAPI includes them whole
     routes = [it for router in routers for it in router.routes if it.matches(request.scope)[0] is not Match.NONE]
-    found = {method for it in routes for method in getattr(it, "methods", None) or ()}
+    told = [it for it in routes if getattr(it, "include_in_schema", False)]
+    exact = [it for it in told if "{" not in getattr(it, "path", "")]
+    found = {method for it in exact or told for method in getattr(it, "methods", None) or ()}
     return sorted(found | ({"HEAD"} if "GET" in found and not is_stream(request.url.path) else set()))
 
 
