@@ -31,6 +31,7 @@ COMMANDS = (
     TableEntry("new", "Make", "Create a new application that runs and passes its own test."),
     TableEntry("check", "Make", "Check that the application keeps the laws; needs no broker."),
     TableEntry("schemas", "Make", "Generate classes from schema files; release and list schemas."),
+    TableEntry("asyncapi", "Make", "Print the events of the application as AsyncAPI 3.0; needs no broker."),
     TableEntry("run", "Run", "Run a broker, a worker for all namespaces and a server on this machine."),
     TableEntry("worker", "Run", "Handle events from a running broker; checks the laws first."),
     TableEntry("server", "Run", "Serve HTTP: publish events, query rows, projections and views, follow event logs."),

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 
 from streams.server.http import (
+    asyncapi_document,
     branches,
     change_stream,
     decisions,
@@ -56,6 +57,7 @@ def http_app(parts: ServerParts) -> FastAPI:
     endpoints, permitted = write.endpoints_of(parts), [Depends(permitting(parts))]
     for router in (
         overview.routes(parts),  # GET /, /rows, /projections
+        asyncapi_document.routes(parts),  # GET /asyncapi.json
         write.routes(parts, endpoints),  # POST /events/TYPE
         event_batch.routes(parts, endpoints),  # POST /events
         branches.routes(parts),  # POST /what-if

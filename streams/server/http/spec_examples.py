@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streams.app import App
-from streams.data import EventData, Record
+from streams.data import EventData, namespace_of
 from streams.schemas.schema_ids import id_of
 from streams.server.http import shapes
 from streams.server.http.json_schema import AT, Spec, components, reference
@@ -124,7 +124,7 @@ def add_examples(spec: Spec, app: App) -> None:
     """To every operation: of what is in its path, of what it takes, and of what it answers."""
     paths = PathSamples(app)
     first = next(iter(app.event_types().values()))
-    samples = Samples(spec["components"]["schemas"], _texts_of_answers(paths, first))
+    samples = Samples(spec["components"]["schemas"], texts_of_answers(first))
     for path, operation in _operations(spec):
         texts, choices = paths.texts(path), paths.choices(path)
         for it in operation.get("parameters", ()):
@@ -148,13 +148,13 @@ def _operations(spec: Spec) -> Iterator[tuple[str, Spec]]:
             yield path, operation
 
 
-def _texts_of_answers(paths: PathSamples, first: type[Record]) -> dict[str, str]:
-    assert issubclass(first, EventData)
-    place = f"{paths.namespace}-0"
+def texts_of_answers(data: type[EventData]) -> dict[str, str]:
+    """Texts of members that answers have, as in an answer about the example of this event."""
+    namespace, key = namespace_of(data.event_type), str(event_sample(data)[data.key_field])
     return {
-        "namespace": paths.namespace, "key": paths.key, "type": first.event_type, "id": ID, "correlation": ID, "cause": ID,
-        "position": f"{place}:1", "positions": f"{place}:1", "next": "WyJvcmRlciJd", "outcome": "accepted",
-        "url": f"/events/{paths.namespace}/0/0", "source": "retold/server",
+        "namespace": namespace, "key": key, "type": data.event_type, "id": ID, "correlation": ID, "cause": ID,
+        "position": f"{namespace}-0:1", "positions": f"{namespace}-0:1", "next": "WyJvcmRlciJd", "outcome": "accepted",
+        "url": f"/events/{namespace}/0/0", "source": "retold/server",
     }  # fmt: skip
 
 
