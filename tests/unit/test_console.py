@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -133,6 +135,17 @@ def test_a_row_tells_what_happened_to_it_and_why(server: MemoryServer) -> None:
     assert "status paying → paid" in page.text
     assert "because of payment.charged" in page.text
     assert "not enough in stock" in seen(server, "/rows/stock/x").text
+
+
+def test_each_event_has_a_command_that_publishes_it(tmp_path: Path) -> None:
+    """With the example of its schema, at the address that was asked; it does what it says."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        lines = re.findall(r"curl -s (\S+) .*? -d '([^']*)'", seen(server, "/-/docs").text)
+        assert len(lines) == len(server.parts.app.event_types())
+        url, data = next(it for it in lines if it[0].endswith("/events/stock.receive"))
+        assert url == f"{str(server.http.base_url).rstrip('/')}/events/stock.receive"
+        answer = server.http.post(url, content=data, headers={"Content-Type": "application/json", "Prefer": "wait=5"})
+        assert answer.json()["outcome"] == "accepted"
 
 
 def test_values_are_escaped(server: MemoryServer) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from streams.server.http.requests import JSON
 from streams.server.pages.page_request import Page, PageRequest
 
 PUBLISHING = "/events/"
@@ -23,6 +27,7 @@ async def docs(asked: PageRequest) -> Page:
         {
             "name": name, "gateway": name in calls, "leads_to": flow["flow"].get(name, []), "comes_from": causes.get(name, []),
             "fields": _fields(schemas.get(name, {})), "about": schemas.get(name, {}).get("description", ""),
+            "line": _line(asked.api.origin, name, spec["paths"][f"{PUBLISHING}{name}"]["post"]),
         }
         for name in sorted(asked.parts.app.event_types())
     ]  # fmt: skip
@@ -43,6 +48,12 @@ async def problems(asked: PageRequest) -> Page:
     listed = found.get("problems", [found])
     title = "Problems" if "problems" in found else found["title"]
     return Page("problem_types.html", title, "/-/docs", {"problems": listed}, answer)
+
+
+def _line(origin: str, name: str, operation: Mapping[str, Any]) -> str:
+    """A command that publishes the example of an event, and waits for its outcome."""
+    data = msgspec.json.encode(operation["requestBody"]["content"][JSON]["example"]).decode()
+    return f"curl -s {origin}{PUBLISHING}{name} -H 'Content-Type: {JSON}' -H 'Prefer: wait=5' -d {shlex.quote(data)}"
 
 
 def _parameters(operation: Mapping[str, Any]) -> list[tuple[str, str]]:

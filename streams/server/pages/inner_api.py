@@ -40,6 +40,11 @@ class InnerApi:
     def __init__(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         self._app, self._scope, self._receive = app, scope, receive
 
+    @property
+    def origin(self) -> str:
+        """Where the request was sent to, such as `http://127.0.0.1:8080`."""
+        return f"{self._scope['scheme']}://{Headers(scope=self._scope).get('host', '')}"
+
     async def get(self, path: str, query: str = "") -> InnerAnswer:
         """`path` is percent-encoded."""
         return await self.ask("GET", path, query)
