@@ -38,6 +38,7 @@ COMMANDS = (
     TableEntry("publish", "Use", "Publish one event, or a file of events."),
     TableEntry("get", "Use", "Query a table: show one row with its version, or all rows; also as they were."),
     TableEntry("tail", "Use", "Follow the event log: show events as they are handled."),
+    TableEntry("open", "Use", "Open the console in a browser, and print its address."),
     TableEntry("story", "Ask the past", "Tell what led to an event or a row, and what followed."),
     TableEntry("when", "Ask the past", "Say since when something holds of a row."),
     TableEntry("what-if", "Ask the past", "Tell what would have happened if an event had never been, or had been another."),
