@@ -230,7 +230,7 @@ SETTINGS = (
     ),
     Setting(
         "http_tokens", None, path, "the path of a file",
-        "The file of principals, each with the digest of its token and its rights.", "none",
+        "The file of principals, each with the digest of its token and its rights; `retold token` writes it.", "none",
     ),
     Setting(
         "http_origins", None, origins, "origins such as https://shop.example, with commas between, without a path",

@@ -56,6 +56,7 @@ COMMANDS = (
     TableEntry("correct", "Operate", "Correct the past: plan, apply, and list corrections."),
     TableEntry("parked", "Operate",
  "List events that are set aside; retry, reject, answer or quarantine them."),
+    TableEntry("token", "Operate", "Give tokens for a server's HTTP, each with rights of its own; list and revoke them."),
 )
 
 

@@ -83,7 +83,7 @@ def demo(project: Project) -> Project:
     return project
 
 
-GROUPS = ("schemas", "correct", "parked", "rebuild")
+GROUPS = ("schemas", "correct", "parked", "rebuild", "token")
 """Commands that have commands of their own."""
 
 

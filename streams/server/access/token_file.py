@@ -53,8 +53,13 @@ class TokenDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_principals(file: Path, app: App) -> Mapping[str, Principal]:
     """By their names. Raises ConfigError for a file that cannot be read or that others may write, and for a wrong entry."""
+    return principals_of(read_document(file), app, file)
+
+
+def principals_of(document: TokenDocument, app: App, file: Path) -> Mapping[str, Principal]:
+    """Raises ConfigError for a wrong entry."""
     found: dict[str, Principal] = {}
-    for entry in read_document(file).principal:
+    for entry in document.principal:
         where = f"the principal {entry.name[:100]!r} in {file}"
         made = _principal(entry, app, where)
         if made.name in found:
