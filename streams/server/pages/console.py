@@ -15,6 +15,7 @@ from jinja2 import Environment
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.server.access.principal import Kind, Principal, Right
 from streams.server.http.guard import STATIC_PATH
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
@@ -24,9 +25,10 @@ from streams.server.pages.html_accept import asked_form
 from streams.server.pages.inner_api import InnerAnswer, InnerApi
 from streams.server.pages.login import LoginPages
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
-from streams.server.pages.page_table import FORMS, NAVIGATION, MakePage, page_at
+from streams.server.pages.page_table import FORMS, MakePage, links_for, page_at
 from streams.server.pages.page_templates import SECURITY, STATIC, environment, static_file
 from streams.server.pages.server_state import server_state
+from streams.server.readmodel.aside_listing import aside_counts
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_readers import StoreAway
 
@@ -90,7 +92,7 @@ class Console:
         if isinstance(page, Elsewhere):
             response = Response(status_code=303, headers={"Location": page.url, "Vary": "Accept"})
         else:
-            response = await in_thread(self._parts.pools.memory, self._rendered, page, path, query)
+            response = await in_thread(self._parts.pools.memory, self._rendered, page, path, query, scope["state"]["principal"])
         await response(scope, receive, send)
 
     async def _send_login(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,12 +104,17 @@ class Console:
         response.headers.update(SECURITY)
         await response(scope, receive, send)
 
-    def _rendered(self, page: Page, path: str, query: str) -> Response:
-        same = f"?{query}&_form=json" if query else "?_form=json"
+    def _rendered(self, page: Page, path: str, query: str, principal: Principal) -> Response:
+        def may(kind: Kind, of: str = "") -> bool:
+            return principal.may(Right(kind, of))
+
+        same, parts = f"?{query}&_form=json" if query else "?_form=json", self._parts
         text = self._templates.get_template(page.template).render(
-            title=page.title, current=page.nav, navigation=NAVIGATION, application=self._parts.app.name, path=path,
-            state=server_state(self._parts.model), set_aside=self._set_aside(), page=page.values,
-            logged_in=self._parts.principals.needs_token, json_url=same if page.as_json == "" else page.as_json,
+            title=page.title, current=page.nav, application=parts.app.name, path=path,
+            navigation=links_for(principal, [*parts.model.row_types]), may=may,
+            state=server_state(self._parts.model), set_aside=self._set_aside(principal), page=page.values,
+            logged_in=principal.name if parts.principals.needs_token else "",
+            json_url=same if page.as_json == "" else page.as_json,
             uncorrected="" if page.answer is None else page.answer.headers.get("Retold-Uncorrected", ""),
         )  # fmt: skip
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **SECURITY}
@@ -115,12 +122,11 @@ class Console:
             headers |= {name: page.answer.headers[name] for name in POSITION if name in page.answer.headers}
         return Response(text, page.status, headers, media_type="text/html; charset=utf-8")
 
-    def _set_aside(self) -> int | None:
-        """How many events are set aside; None: it is not known."""
+    def _set_aside(self, principal: Principal) -> int | None:
+        """How many events are set aside that it may decide about; None: it is not known."""
         try:
             with self._parts.model.reading() as db:
-                [count] = db.execute("select count(*) from aside").fetchone()
-                return int(count)
+                return sum(aside_counts(db, principal.some("operate", "", self._parts.model.tables)).values())
         except (StoreAway, sqlite3.Error):
             return None
 
@@ -147,7 +153,8 @@ class Console:
 
     async def _send_problem(self, scope: Scope, send: Send, answer: InnerAnswer) -> None:
         path = scope["raw_path"].decode("ascii")
-        response = await in_thread(self._parts.pools.memory, self._rendered, _problem_page(answer), path, "")
+        page, principal = _problem_page(answer), scope["state"]["principal"]
+        response = await in_thread(self._parts.pools.memory, self._rendered, page, path, "", principal)
 
         async def nothing() -> Message:
             return {"type": "http.disconnect"}

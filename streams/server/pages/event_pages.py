@@ -32,9 +32,10 @@ async def events(asked: PageRequest) -> Page | Elsewhere:
     found, app = answer.value, asked.parts.app
     kept = [pair for pair in pairs if pair[0] != "_next"]
     following = address(asked.path, [*kept, ("_next", found["next"])]) if found["next"] else None
+    spaces = asked.principal.some("read", "events/", [space.name for space in app.namespaces])
     values = {
         **found, "namespace": unquote(asked.names.get("namespace", "")), "given": {name: given.get(name, "") for name in FILTERS},
-        "namespaces": [space.name for space in app.namespaces], "types": sorted(app.event_types()), "following": following,
+        "namespaces": spaces, "types": sorted(app.event_types()), "following": following,
         "is_first": "_next" not in given, "outcomes": [*OUTCOMES],
     }  # fmt: skip
     return Page("events.html", "Events", "/events", values, answer)

@@ -9,6 +9,8 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope
 
+from streams.server.access.principal import Principal
+
 NOT_PASSED = frozenset({b"accept", b"if-none-match", b"if-match", b"content-type", b"content-length", b"accept-encoding"})
 """Headers of the outer request that are about its own answer or its own body."""
 
@@ -44,6 +46,12 @@ class InnerApi:
     def origin(self) -> str:
         """Where the request was sent to, such as `http://127.0.0.1:8080`."""
         return f"{self._scope['scheme']}://{Headers(scope=self._scope).get('host', '')}"
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; a stranger gets no page."""
+        found: Principal = self._scope["state"]["principal"]
+        return found
 
     async def get(self, path: str, query: str = "") -> InnerAnswer:
         """`path` is percent-encoded."""

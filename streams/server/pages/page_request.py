@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from streams.server.access.principal import Principal
 from streams.server.http.parts import ServerParts
 from streams.server.pages.inner_api import InnerAnswer, InnerApi
 
@@ -50,6 +51,10 @@ class PageRequest:
     query: str
     names: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def principal(self) -> Principal:
+        return self.api.principal
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from streams.server.access.principal import ADMIN, Principal, Right
 from streams.server.pages import (
     docs_page,
     event_form,
@@ -62,18 +63,36 @@ FORMS: Sequence[PageRoute] = (
     PageRoute(f"{ASIDE}/{DECISION}", parked_pages.decide),
 )
 """What a form of a page sends, with POST."""
-NAVIGATION = (
-    ("/", "Flow"),
-    ("/rows", "Rows"),
-    ("/projections", "Projections"),
-    ("/events", "Events"),
-    ("/parked", "Parked"),
-    ("/waiting/timers", "Waiting"),
-    ("/live", "Live"),
-    ("/-/status", "Status"),
-    ("/-/docs", "API"),
+
+
+class PageLink(NamedTuple):
+    """What each page links to, for who has the right: to `of` and the name of a table at least, where `of` ends with a slash."""
+
+    url: str
+    name: str
+    right: Right | None = None
+
+
+NAVIGATION: Sequence[PageLink] = (
+    PageLink("/", "Flow"),
+    PageLink("/rows", "Rows", Right("read", "rows/")),
+    PageLink("/projections", "Projections", Right("read", "projections/")),
+    PageLink("/events", "Events", Right("read", "events/")),
+    PageLink("/parked", "Parked", Right("operate")),
+    PageLink("/waiting/timers", "Waiting", Right("read", "events/")),
+    PageLink("/live", "Live", Right("read", "events/")),
+    PageLink("/-/status", "Status", ADMIN),
+    PageLink("/-/docs", "API"),
 )
-"""The address and the name of what each page links to."""
+
+
+def links_for(principal: Principal, tables: Sequence[str]) -> Sequence[PageLink]:
+    """Those of the navigation that lead it somewhere. `tables` are the names of all namespaces and projections."""
+    return [it for it in NAVIGATION if it.right is None or _has_some(principal, it.right, tables)]
+
+
+def _has_some(principal: Principal, right: Right, tables: Sequence[str]) -> bool:
+    return principal.may(right) if right == ADMIN else bool(principal.some(right.kind, right.of, tables))
 
 
 def page_at(path: str, pages: Sequence[PageRoute] = PAGES) -> tuple[MakePage, Mapping[str, str]] | None:

@@ -39,7 +39,7 @@ async def parked(asked: PageRequest) -> Page | Elsewhere:
         return same
     answer = await asked.answer()
     found = answer.value
-    values = {**found, **filter_values(asked, FILTERS, found["next"]), "reasons": _reasons(found["events"])}
+    values = {**found, **filter_values(asked, FILTERS, found["next"], "operate"), "reasons": _reasons(found["events"])}
     return Page("parked.html", "Parked", "/parked", values, answer)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlencode
 
+from streams.server.access.principal import READ_ALL
 from streams.server.http.overview import table_fields
 from streams.server.http.pools import in_thread
 from streams.server.pages.filter_form import address
@@ -73,7 +74,7 @@ async def _rows(asked: PageRequest, place: ListPlace) -> Page | Elsewhere:
     is_now = not {name for name, _ in pairs} & {"_as_of", "_known", "_count"}
     answer = await asked.answer(asked.path, urlencode([*pairs, COUNTED] if is_now and _filters(asked.path, pairs) else pairs))
     name = unquote(asked.names["name"])
-    sizes = await in_thread(asked.parts.pools.memory, asked.parts.model.sizes, name)
+    sizes = {} if name in asked.principal.only else await in_thread(asked.parts.pools.memory, asked.parts.model.sizes, name)
     table = {"rows": sizes.get(name), **table_fields(asked.parts.model.row_types[name])}
     found = answer.value
     following = address(asked.path, [*_but(pairs, "_next"), ("_next", found["next"])]) if found["next"] else None
@@ -148,6 +149,7 @@ async def row(asked: PageRequest) -> Page:
     values = {
         **found, "namespace": unquote(namespace), "story": story, "aside": found_aside, "path": path,
         "as_of": given.get("_as_of", ""), "missing": None if answer.is_good else answer.value["detail"],
+        "restricted": unquote(namespace) in asked.principal.only, "may_tell": asked.principal.may(READ_ALL),
     }  # fmt: skip
     return Page("row.html", f"{found['key']} · {unquote(namespace)}", "/rows", values, answer)
 

@@ -22,6 +22,7 @@ async def _waiting(asked: PageRequest, kind: str) -> Page | Elsewhere:
     answer = await asked.answer()
     found = answer.value
     values = {
-        "found": found[kind], "counts": found["counts"], "kind": kind, **filter_values(asked, FILTERS, found["next"]),
+        "found": found[kind], "counts": found["counts"], "kind": kind,
+        **filter_values(asked, FILTERS, found["next"], "read", "events/"),
     }  # fmt: skip
     return Page("waiting.html", kind.capitalize(), "/waiting/timers", values, answer)
