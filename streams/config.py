@@ -233,6 +233,14 @@ SETTINGS = (
         "The file of principals, each with the digest of its token and its rights; `retold token` writes it.", "none",
     ),
     Setting(
+        "http_rate", 200, whole(1, 1_000_000), "a whole number from 1 to 1000000",
+        "How many requests a second each principal of that file may send, if its entry does not say it; twice as many at once.",
+    ),
+    Setting(
+        "http_streams", 50, whole(1, 500), "a whole number from 1 to 500",
+        "How many streams each principal of that file may have open at one time.",
+    ),
+    Setting(
         "http_origins", None, origins, "origins such as https://shop.example, with commas between, without a path",
         "Origins of front ends elsewhere, whose pages may use the API.", "none",
     ),
@@ -286,6 +294,8 @@ class Config:
     http_port: int
     http_token: str | None = field(repr=False)
     http_tokens: Path | None
+    http_rate: int
+    http_streams: int
     http_origins: str | None
     site: Path | None
     http_connections: int

@@ -45,6 +45,9 @@ class Principal:
     only: Mapping[str, Sequence[Filter]] = field(default_factory=dict)
     publish_only: Mapping[str, Sequence[Filter]] = field(default_factory=dict)
     digest: bytes = field(default=b"", repr=False)
+    bounded: bool = False
+    """Whether the limits of requests and streams apply; `rate` is how many requests a second, 0: as in the settings."""
+    rate: int = 0
 
     def may(self, right: Right) -> bool:
         if right.kind == "admin":

@@ -97,7 +97,7 @@ def replace_file(file: Path, text: str) -> None:
 
 def _members(entry: TokenEntry) -> Iterator[tuple[str, Any]]:
     for name, value in msgspec.structs.asdict(entry).items():
-        if name in ("name", "sha256") or value not in ((), False, "", {}):
+        if name in ("name", "sha256") or value not in ((), False, "", {}, 0):
             yield name, value
 
 

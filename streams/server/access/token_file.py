@@ -8,7 +8,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -31,7 +31,7 @@ READ: Final = ("rows", "events", "projections", "views")
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `[[principal]]`. `sub` is what stands for `{sub}` in its conditions; empty: its name."""
+    """A `[[principal]]`. `sub` is what stands for `{sub}` in its conditions; empty: its name. `rate` 0: as the settings say."""
 
     name: str
     sha256: str
@@ -43,6 +43,7 @@ class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sub: str = ""
     only: dict[str, str] = {}
     publish_only: dict[str, str] = {}
+    rate: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
 class TokenDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +102,7 @@ def _principal(entry: TokenEntry, app: App, where: str) -> Principal:
         entry.name, entry.publish, entry.read, entry.operate, entry.correct, entry.admin,
         _conditions(entry.only, rows, subject, f"{where}, only"),
         _conditions(entry.publish_only, app.event_types(), subject, f"{where}, publish_only"), bytes.fromhex(entry.sha256),
+        bounded=True, rate=entry.rate,
     )  # fmt: skip
     for name in made.only:
         if made.may(Right("operate", name)) or made.may(Right("correct", name)):

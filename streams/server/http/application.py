@@ -83,9 +83,7 @@ def http_app(parts: ServerParts) -> FastAPI:
     problems.install(api)
     openapi.install(api, parts.app, token=parts.principals.needs_token)
     api.add_middleware(Console, parts=parts)
-    origins = origins_of(parts.config)
-    host, secret = parts.config.http_host, parts.console_secret
-    api.add_middleware(Guard, principals=parts.principals, secret=secret, host=host, metrics=metrics, origins=origins)
-    if origins:
+    api.add_middleware(Guard, parts=parts, metrics=metrics)
+    if origins := origins_of(parts.config):
         allow_origins(api, origins)
     return api

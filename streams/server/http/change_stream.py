@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.datastructures import State
 
 from streams.server.http import overview_spec
-from streams.server.http.live import ALIVE, MOST_STREAMS, RETRY, STOP
+from streams.server.http.access_checks import principal_of
+from streams.server.http.live import ALIVE, RETRY, STOP
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.watchers import Watcher, refuse_more_streams
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
@@ -29,21 +31,20 @@ def routes(parts: ServerParts) -> APIRouter:
     @router.get("/live", response_class=Response, openapi_extra=overview_spec.changing(), summary="That something has changed")
     async def changes(request: Request) -> Response:
         known_params(request.query_params.multi_items())
-        if len(parts.watching) >= MOST_STREAMS:
-            raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
+        refuse_more_streams(parts, principal_of(request))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return EventSourceResponse(_lines(parts, request.state.lasts), headers=headers)
+        return EventSourceResponse(_lines(parts, request.state), headers=headers)
 
     return router
 
 
-async def _lines(parts: ServerParts, lasts: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def _lines(parts: ServerParts, client: State) -> AsyncIterator[bytes]:
     """One event at once, and then one for whatever has changed since the one before; as long as its client may watch."""
-    model, watching = parts.model, object()
+    model, watching = parts.model, Watcher(client.principal)
     parts.watching.add(watching)
     try:
         told, silent = None, 0.0
-        while not parts.stopping.is_set() and lasts():
+        while not parts.stopping.is_set() and client.lasts():
             if (now := _standing(model)) != told:
                 told, silent = now, 0.0
                 yield format_sse_event(retry=RETRY, data_str=to_json({"positions": _positions(model)}).decode())

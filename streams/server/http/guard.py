@@ -6,7 +6,7 @@ import base64
 import binascii
 import time
 from functools import partial
-from math import inf
+from math import ceil, inf
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import Request
@@ -14,10 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.access.principal import Principal
-from streams.server.access.principals import Principals
+from streams.server.access.request_rates import RequestRates
 from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http.console_cookie import LOCAL_NAME, NAME, cookie_holder
+from streams.server.http.cross_origin import origins_of
 from streams.server.http.metrics import Metrics
+from streams.server.http.parts import ServerParts
 from streams.server.http.paths import escaped_path
 from streams.server.http.problems import Problem, is_stream, problem_of
 from streams.server.http.registry import is_registry
@@ -34,17 +36,15 @@ class Guard:
     """Without tokens only this machine has access, and only by a loopback name in the Host header.
 
     Otherwise a web page could point its own host name here (DNS rebinding), and a browser would give it our answers.
-    `secret` is what cookies are signed with. Routes find who asks in `request.state.principal` (None: nobody that is known), and
+    Routes find who asks in `request.state.principal` (None: nobody that is known), and
     in `request.state.lasts` whether that is still so.
     """
 
-    def __init__(
-        self, app: ASGIApp, principals: Principals, secret: bytes, host: str, metrics: Metrics,
-        origins: frozenset[str] = frozenset(),
-    ) -> None:  # fmt: skip
-        self._app, self._metrics, self._origins = app, metrics, origins
-        self._principals, self._secret = principals, secret
-        self._hosts = LOOPBACK | {host.lower()}
+    def __init__(self, app: ASGIApp, parts: ServerParts, metrics: Metrics) -> None:
+        self._app, self._metrics, self._origins = app, metrics, origins_of(parts.config)
+        self._principals, self._secret = parts.principals, parts.console_secret
+        self._hosts = LOOPBACK | {parts.config.http_host.lower()}
+        self._rates, self._rate, self._refused = RequestRates(), parts.config.http_rate, parts.connections.refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,6 +92,20 @@ class Guard:
             raise Problem(
                 401, "the header `Authorization: Bearer …` with a token of this server was expected; a schema registry's client "
                 "may show the token as the password of HTTP Basic", headers={"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
+
+        if principal is not None and principal.bounded and request.scope["path"] not in ALWAYS_ANSWERED:
+            self._take(principal)
+
+    def _take(self, principal: Principal) -> None:
+        """Raises a 429 problem for more requests than a principal may send."""
+        rate = principal.rate or self._rate
+        wait = self._rates.take(principal.name, rate, time.monotonic())
+        if wait:
+            self._refused["rate"] += 1
+            raise Problem(
+                429, f"{principal.name} sends more than {rate} requests a second; the next one is taken in {wait:.3f} s",
+                kind="too-many-requests", headers={"Retry-After": str(ceil(wait))},
             )  # fmt: skip
 
     def _local(self, request: Request) -> Principal | None:

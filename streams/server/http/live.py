@@ -18,19 +18,20 @@ from streams.errors import UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
 from streams.server.http import openapi
+from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import position, ready, standing
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.permitted_rows import KeyOfTable, hidden_keys
 from streams.server.http.pools import in_thread
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.problems import Problem
 from streams.server.http.snapshot import refuse_new
 from streams.server.http.table_rows import known_namespace
+from streams.server.http.watchers import Watcher, refuse_more_streams
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_readers import StoreAway
 
-MOST_STREAMS = 500
 EVENTS_PER_READ = 200
 ALIVE = 15.0
 """s of silence after which a comment is sent, so that proxies keep the connection."""
@@ -70,8 +71,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     refuse_new(model, namespace)
     partitions = model.partitions([namespace]) if key is None else [model.partition_of(namespace, key)]
     stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin), request.state)
-    if len(parts.watching) >= MOST_STREAMS:
-        raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
+    refuse_more_streams(parts, principal_of(request))
     headers = {**standing(model, ("log",), partitions).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventSourceResponse(stream.lines(), headers=headers)
 
@@ -140,7 +140,8 @@ class Stream:
         self._kinds = ("table", "log") if self._restricted else ("log",)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        self._parts.watching.add(self)
+        watching = Watcher(self._client.principal)
+        self._parts.watching.add(watching)
         try:
             yield format_sse_event(id=self._id(), retry=RETRY)
             silent = 0.0
@@ -155,7 +156,7 @@ class Stream:
                     silent = 0.0
                     yield KEEPALIVE_COMMENT
         finally:
-            self._parts.watching.discard(self)
+            self._parts.watching.discard(watching)
 
     async def _next(self) -> list[LogEvent]:
         """The next events, in order per partition; none after half a second of silence."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -30,7 +30,7 @@ class Metrics:
     def __init__(
         self,
         model: ReadModel,
-        watching: set[object],
+        watching: Collection[object],
         states: StateCounts,
         connections: Connections | None = None,
         observed: ObservedStatus | None = None,
@@ -64,7 +64,7 @@ class Metrics:
 class _Followed(Collector):
     """Computed when Prometheus scrapes."""
 
-    def __init__(self, model: ReadModel, watching: set[object]) -> None:
+    def __init__(self, model: ReadModel, watching: Collection[object]) -> None:
         self._model, self._watching = model, watching
 
     def collect(self) -> Iterable[Metric]:

@@ -72,6 +72,12 @@ class Archive(Protocol):
         """The canonical text of every published schema, by id."""
 
 
+class Watching(Protocol):
+    """An open stream; `holder` is the name of its principal."""
+
+    holder: str
+
+
 @dataclass(frozen=True)
 class ServerParts:
     """`stopping` is set when the server stops, which ends streams. `watching` has the open streams."""
@@ -83,7 +89,7 @@ class ServerParts:
     publisher: Publisher
     archive: Archive
     stopping: threading.Event = field(default_factory=threading.Event)
-    watching: set[object] = field(default_factory=set)
+    watching: set[Watching] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
     states: StateCounts = field(default_factory=StateCounts)
     observed: ObservedStatus = field(default_factory=ObservedStatus)

@@ -78,6 +78,11 @@ PROBLEM_TYPES: Final = (
         "Connect without it: from now on, or with `_from=beginning` from the first event on.",
     ),
     ProblemType(
+        "too-many-requests", 429, "Too many requests or streams",
+        "The principal sends more requests a second, or has more streams open, than one may.",
+        "Wait as many seconds as `Retry-After` says. Publish many events in one request, and watch in one stream.",
+    ),
+    ProblemType(
         "missing-right", 403, "A right that this token does not have",
         "The principal whose token was shown may not do this. `right` names what is missing.",
         "Ask whoever keeps the tokens of the server for that right, or use another token.",
