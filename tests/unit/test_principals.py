@@ -86,8 +86,9 @@ def test_a_change_of_the_file_counts_at_once(config: Config) -> None:
     """A new token is taken, one that is gone is not, and neither is that of another principal."""
     write_tokens(file_of(config), {"web": {}, "shop": {"admin": True}})
     principals = Principals(config, APP)
-    web, shop_before = principals.of_token(token_of("web").encode()), principals.named("shop")
-    assert web is not None
+    held, shop_before = principals.of_token(token_of("web").encode()), principals.named("shop")
+    assert held is not None
+    web = held.principal
     assert web.name == "web"
     assert principals.of_token(token_of("batch").encode()) is None
     write_tokens(file_of(config), {"shop": {}, "batch": {}})
@@ -122,7 +123,7 @@ def test_nobody_is_found_by_no_token(config: Config) -> None:
         assert principals.of_token(shown) is None
     own = principals.of_token(b"t" * 16)
     assert own is not None
-    assert own.name == "token"
+    assert own.principal.name == "token"
     assert principals.local() is None
 
 

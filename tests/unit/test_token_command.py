@@ -82,6 +82,15 @@ def test_a_revoked_token_is_gone_and_the_others_stay(here: Project) -> None:
     assert [it.name for it in here.folder.iterdir() if it.name.startswith("tokens")] == ["tokens.toml"]
 
 
+def test_what_is_no_principal_stays(here: Project) -> None:
+    """The last one ends where the issuer of other tokens begins."""
+    here.retold("token", "new", "web", "--only", "user:plan=free")
+    file, issuer = file_of(here), '\n[jwt]\nissuer = "https://id.example"\naudience = "retold"\n\n[role.support]\nread = ["*"]\n'
+    file.write_text(file.read_text() + issuer)
+    assert here.retold("token", "revoke", "web").code == 0
+    assert file.read_text().strip() == issuer.strip()
+
+
 def test_without_the_setting_it_says_how_to_set_it(demo: Project) -> None:
     """There is no file by default: a server would take one that somebody forgot."""
     said = demo.retold("token", "list")

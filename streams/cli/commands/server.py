@@ -25,7 +25,7 @@ from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
 from streams.load import application
-from streams.server.access.principals import Principals
+from streams.server.access.token_file import check_tokens
 from streams.server.listen import inherited, listen, url_of
 from streams.server.site_folder import check_site
 
@@ -55,7 +55,7 @@ def server(
     check_site(config)
     logging_setup.set_up(config)
     app = application(config)
-    Principals(config, app)  # a file of tokens that cannot be used is known before anything is started
+    check_tokens(config, app)  # before anything is started
     shutdown = Shutdown(ends_with_stdin)
     with listen(config) if fd is None else inherited(config, fd) as listening:
         if wait:

@@ -48,6 +48,8 @@ class Principal:
     bounded: bool = False
     """Whether the limits of requests and streams apply; `rate` is how many requests a second, 0: as in the settings."""
     rate: int = 0
+    role: str = ""
+    """Of a JSON Web Token, the role that its rights are from."""
 
     def may(self, right: Right) -> bool:
         if right.kind == "admin":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from streams.errors import ConfigError, did_you_mean
 from streams.private_files import write_private
@@ -19,6 +20,7 @@ from streams.server.access.token_file import TokenDocument, TokenEntry, read_doc
 
 PREFIX: Final = "rtd_"
 HEADER: Final = re.compile(r"(?m)^\[\[principal\]\]")
+NEXT: Final = re.compile(r"(?m)^\[(?!principal\.)")
 PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -48,9 +50,9 @@ def without_entry(text: str, name: str) -> str:
     begins = [it.start() for it in HEADER.finditer(text)]
     if len(begins) == len(names):
         at = names.index(name)
-        end = _end(text, begins[at + 1]) if at + 1 < len(begins) else len(text)
-        left = text[: begins[at]] + text[end:]
-        if _parses_as(left, [it for it in document.principal if it.name != name]):
+        following = NEXT.search(text, begins[at] + 1)
+        left = text[: begins[at]] + ("" if following is None else text[_end(text, following.start()) :])
+        if _parses_as(left, replace(document, principal=tuple(it for it in document.principal if it.name != name))):
             return left
     raise ConfigError(f"the entry of {name} is written in a way that cannot be taken out safely: delete it with an editor")
 
@@ -67,9 +69,9 @@ def parsed(text: str) -> TokenDocument:
     return msgspec.convert(tomllib.loads(text), TokenDocument)
 
 
-def _parses_as(text: str, wanted: Sequence[TokenEntry]) -> bool:
+def _parses_as(text: str, wanted: TokenDocument) -> bool:
     try:
-        return [*parsed(text).principal] == [*wanted]
+        return parsed(text) == wanted
     except (ValueError, msgspec.MsgspecError):
         return False
 

@@ -7,12 +7,14 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 
 from streams.app import App
+from streams.config import Config
 from streams.data import Record
 from streams.errors import ConfigError, did_you_mean
 from streams.query.filters import Filter
@@ -27,6 +29,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 TOKEN_HOLDER, LOCAL = "token", "loopback"
 """The names of who needs no entry: the holder of RETOLD_HTTP_TOKEN, and this machine where no token is needed."""
+JWT: Final = "jwt:"
+"""Before the subject of a JSON Web Token, in the name of its principal: no entry of the file has such a name."""
 READ: Final = ("rows", "events", "projections", "views")
 
 
@@ -46,19 +50,49 @@ class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
+class RoleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A `[role.NAME]`: the rights of whoever has a JSON Web Token with that role. `{sub}` is the subject of the token."""
+
+    publish: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    operate: tuple[str, ...] = ()
+    correct: tuple[str, ...] = ()
+    admin: bool = False
+    only: dict[str, str] = {}
+    publish_only: dict[str, str] = {}
+    rate: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+
+class JwtEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[jwt]`: whose JSON Web Tokens are taken. `keys` is a file or an address by https; empty: the issuer tells where.
+
+    `claim` is where the token has its roles.
+    """
+
+    issuer: str
+    audience: str
+    keys: str = ""
+    claim: str = "roles"
+
+
 class TokenDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     principal: tuple[TokenEntry, ...] = ()
+    jwt: JwtEntry | None = None
+    role: dict[str, RoleEntry] = {}
 
 
-def read_principals(file: Path, app: App) -> Mapping[str, Principal]:
-    """By their names. Raises ConfigError for a file that cannot be read or that others may write, and for a wrong entry."""
-    return principals_of(read_document(file), app, file)
+def check_tokens(config: Config, app: App) -> None:
+    """Raises ConfigError for a file of principals that cannot be used."""
+    if config.http_tokens is not None:
+        principals_of(read_document(config.http_tokens), app, config.http_tokens)
 
 
 def principals_of(document: TokenDocument, app: App, file: Path) -> Mapping[str, Principal]:
-    """Raises ConfigError for a wrong entry."""
+    """By their names. Raises ConfigError for a wrong entry, also of a role."""
+    for role in document.role:
+        role_principal(document, role, "somebody", app, file)
     found: dict[str, Principal] = {}
     for entry in document.principal:
         where = f"the principal {entry.name[:100]!r} in {file}"
@@ -71,6 +105,12 @@ def principals_of(document: TokenDocument, app: App, file: Path) -> Mapping[str,
     if len(found) > MOST:
         raise ConfigError(f"{file} has {len(found):,} principals; at most {MOST:,} were expected")
     return found
+
+
+def role_principal(document: TokenDocument, role: str, subject: str, app: App, file: Path) -> Principal:
+    """Who has a JSON Web Token with this role. Raises ConfigError."""
+    where = f"the role {role[:100]!r} in {file}"
+    return _with_rights(f"{JWT}{subject}", document.role[role], subject, app, where)
 
 
 def read_document(file: Path) -> TokenDocument:
@@ -95,18 +135,22 @@ def _principal(entry: TokenEntry, app: App, where: str) -> Principal:
         raise ConfigError(f"{where}: this name is retold's own; another one was expected")
     if not DIGEST.fullmatch(entry.sha256):
         raise ConfigError(f"{where}: sha256 is no digest; 64 digits and letters a-f were expected, which `retold token new` writes")
+    made = _with_rights(entry.name, entry, entry.sub or entry.name, app, where)
+    return replace(made, digest=bytes.fromhex(entry.sha256))
+
+
+def _with_rights(name: str, entry: TokenEntry | RoleEntry, subject: str, app: App, where: str) -> Principal:
     check_rights(entry.publish, entry.read, (*entry.operate, *entry.correct), app, where)
     rows = {it.name: it.row_type for it in app.namespaces} | {it.name: it.row_type for it in app.projections}
-    subject = entry.sub or entry.name
     made = Principal(
-        entry.name, entry.publish, entry.read, entry.operate, entry.correct, entry.admin,
+        name, entry.publish, entry.read, entry.operate, entry.correct, entry.admin,
         _conditions(entry.only, rows, subject, f"{where}, only"),
-        _conditions(entry.publish_only, app.event_types(), subject, f"{where}, publish_only"), bytes.fromhex(entry.sha256),
+        _conditions(entry.publish_only, app.event_types(), subject, f"{where}, publish_only"),
         bounded=True, rate=entry.rate,
     )  # fmt: skip
-    for name in made.only:
-        if made.may(Right("operate", name)) or made.may(Right("correct", name)):
-            raise ConfigError(f"{where} may operate or correct {name}, which shows all of it: with `only` for {name} it may not")
+    for table in made.only:
+        if made.may(Right("operate", table)) or made.may(Right("correct", table)):
+            raise ConfigError(f"{where} may operate or correct {table}, which shows all of it: with `only` for {table} it may not")
     return made
 
 

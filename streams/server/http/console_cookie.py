@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from typing import NamedTuple
 
 from streams.server.access.principal import Principal
-from streams.server.access.principals import Principals
+from streams.server.access.principals import Principals, TokenHolder, is_jwt
 
 NAME, LOCAL_NAME = "__Host-retold", "retold"
 """A browser takes the first over TLS alone; on this machine there is none."""
@@ -18,21 +17,18 @@ SECONDS = 12 * 3_600
 PURPOSE = b"retold console cookie v2:"
 
 
-class CookieHolder(NamedTuple):
-    """`until` in s since 1970."""
-
-    principal: Principal
-    until: int
-
-
-def cookie_value(secret: bytes, principal: Principal, now: float) -> str:
-    """`now` in s since 1970."""
+def cookie_value(secret: bytes, principal: Principal, now: float, shown: str = "") -> str:
+    """`now` in s since 1970. A JSON Web Token that was `shown` is its own cookie: it says all, and is signed."""
+    if principal.role:
+        return shown
     until = str(int(now) + SECONDS)
     return f"{until}.{principal.name}.{_signature(secret, principal, until)}"
 
 
-def cookie_holder(secret: bytes, value: str, principals: Principals, now: float) -> CookieHolder | None:
+def cookie_holder(secret: bytes, value: str, principals: Principals, now: float) -> TokenHolder | None:
     """Whose it is; None for one that was made up, that has ended, or whose principal has another token now."""
+    if is_jwt(value.encode("utf-8", "replace")):
+        return principals.of_token(value.encode("utf-8", "replace"))
     until, _, rest = value.partition(".")
     name, _, signature = rest.rpartition(".")
     if not (until.isascii() and until.isdigit() and len(until) <= 12):
@@ -42,7 +38,7 @@ def cookie_holder(secret: bytes, value: str, principals: Principals, now: float)
         return None
     expected = _signature(secret, principal, until)
     good = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
-    return CookieHolder(principal, int(until)) if good and now < int(until) else None
+    return TokenHolder(principal, int(until)) if good and now < int(until) else None
 
 
 def set_cookie(name: str, value: str, seconds: int) -> str:

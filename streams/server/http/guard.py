@@ -126,7 +126,8 @@ class Guard:
             holder = cookie_holder(self._secret, value, self._principals, time.time())
             return (None, 0.0) if holder is None else holder
         taken = kind == "bearer" or (kind == "basic" and is_registry(request.scope["path"]))
-        return self._principals.of_token(shown) if taken else None, inf
+        holder = self._principals.of_token(shown) if taken else None
+        return (None, 0.0) if holder is None else holder
 
     def _lasts(self, principal: Principal | None, until: float) -> bool:
         """Whether it still has the token and the rights that it had: what takes long ends when that is over."""

@@ -37,10 +37,10 @@ class LoginPages:
             return self._page(request.query_params.get("next", "/"), "", 200)
         form = await read_form(request) if is_form(request) else {}
         back, shown = form.get("next", "/"), form.get("token", "").strip().encode()
-        principal = self._principals.of_token(shown)
-        if principal is None:
+        holder = self._principals.of_token(shown)
+        if holder is None:
             return self._page(back, "That is no token of this server.", 401)
-        value = cookie_value(self._secret, principal, time.time())
+        value = cookie_value(self._secret, holder.principal, time.time(), shown.decode("ascii", "replace"))
         return _elsewhere(local_path(back), set_cookie(name, value, SECONDS))
 
     def _page(self, back: str, wrong: str, status: int) -> Response:
