@@ -251,6 +251,16 @@ def test_a_server_takes_tokens_of_an_issuer(tmp_path: Path) -> None:
         assert server.http.get("/rows/order", headers=headers).status_code == 401
 
 
+def test_a_token_that_no_cookie_holds_is_told(tmp_path: Path) -> None:
+    """A browser would drop it in silence, and be asked to log in again and again."""
+    tokens = write(tmp_path)
+    with MemoryServer(shop.app(), tmp_path / "state", http_tokens=str(tokens)) as server:
+        long = token(x="y" * 3_000)
+        got = server.http.post("/-/login", data={"token": long, "next": "/"})
+        assert (got.status_code, "set-cookie" in got.headers, "too long" in got.text) == (401, False, True)
+        assert server.http.get("/rows/order", headers={"Authorization": f"Bearer {long}"}).status_code == 200
+
+
 def test_no_token_of_ours_looks_like_one_of_an_issuer() -> None:
     """Nor the other way round."""
     assert is_jwt(token().encode())

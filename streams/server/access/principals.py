@@ -28,6 +28,8 @@ from streams.server.access.token_file import (
 
 log = logging.getLogger("retold.server")
 Stamp = tuple[int, int, int]
+MOST_SUBJECTS = 10_000
+"""Holders of JSON Web Tokens that are kept."""
 JWT_FORM = re.compile(rb"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -57,6 +59,7 @@ class Principals:
         self._of_file: Mapping[str, Principal] = {}
         self._document = TokenDocument()
         self._verifier: JwtVerifier | None = None
+        self._of_roles: dict[tuple[str, str], Principal] = {}
         if self._file is not None:
             self._stamp = _stamp_of(self._file)
             self._read(self._file)
@@ -81,8 +84,17 @@ class Principals:
         role = None if claims is None else next((name for name in self._document.role if name in claims.roles), None)
         if claims is None or role is None or self._file is None:
             return None
-        made = role_principal(self._document, role, claims.subject, self._app, self._file)
-        return TokenHolder(replace(made, role=role), claims.until)
+        return TokenHolder(self._with_role(role, claims.subject, self._file), claims.until)
+
+    def _with_role(self, role: str, subject: str, file: Path) -> Principal:
+        """Made once for each subject, since every request of it and each of its streams asks again."""
+        found = self._of_roles.get((role, subject))
+        if found is None:
+            found = replace(role_principal(self._document, role, subject, self._app, file), role=role)
+            self._of_roles[role, subject] = found
+            if len(self._of_roles) > MOST_SUBJECTS:
+                del self._of_roles[next(iter(self._of_roles))]
+        return found
 
     def named(self, name: str) -> Principal | None:
         self._look()
@@ -103,7 +115,7 @@ class Principals:
         self._stamp = stamp
         try:
             if stamp is None:
-                self._of_file, self._document, self._verifier = {}, TokenDocument(), None
+                self._of_file, self._document, self._verifier, self._of_roles = {}, TokenDocument(), None, {}
             self._read(self._file)
             self.fault = ""
             log.info("%s is read again: it has %d principals", self._file, len(self._of_file))
@@ -121,7 +133,7 @@ class Principals:
             verifier = None
         elif verifier is None or document.jwt != self._document.jwt:
             verifier = JwtVerifier(document.jwt, keys_for(document.jwt, file.parent))
-        self._of_file, self._document, self._verifier = found, document, verifier
+        self._of_file, self._document, self._verifier, self._of_roles = found, document, verifier, {}
 
 
 def is_jwt(shown: bytes) -> bool:

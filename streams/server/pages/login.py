@@ -15,6 +15,8 @@ from streams.server.pages.form_body import is_form, read_form
 
 LOGOUT = "/-/logout"
 METHODS = ("GET", "POST")
+LONGEST_COOKIE = 3_800
+"""Bytes: a browser keeps 4,096 with the name and the attributes, and drops more in silence."""
 
 
 class LoginPages:
@@ -40,6 +42,8 @@ class LoginPages:
         holder = self._principals.of_token(shown)
         if holder is None:
             return self._page(back, "That is no token of this server.", 401)
+        if holder.principal.role and len(shown) > LONGEST_COOKIE:
+            return self._page(back, "That token is too long for a browser to keep. Programs may use it.", 401)
         value = cookie_value(self._secret, holder.principal, time.time(), shown.decode("ascii", "replace"))
         return _elsewhere(local_path(back), set_cookie(name, value, SECONDS))
 
