@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
+from streams.engine.records import EventDecoding
 from streams.engine.step import step_of
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
 from streams.schemas.avro import KEY_BYTES, KEYS, AvroType, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
-from streams.schemas.generated_code import Settle, reader_code, writer_code
+from streams.schemas.generated_code import Generated, Settle, reader_code, writer_code
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
 from streams.schemas.values import finer_check, quick_check, record_check, shown
 
@@ -48,7 +49,8 @@ class AvroCodec:
         self._waiting: dict[bytes, str] = {}  # why records of a known schema cannot be decoded here
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
         self._row_decoders: dict[bytes, tuple[type[Record], Callable[[bytes], Record]]] = {}
-        self._settlers: dict[type[Record], Settle] = {}
+        self._event_reads: dict[bytes, tuple[type[EventData], Generated[Read]]] = {}
+        self._settlers: dict[type[Record], Generated[Settle]] = {}
         self._newest: dict[type[Record], int] = {}
         self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
         for cls in (*event_types, *row_types):
@@ -90,10 +92,18 @@ class AvroCodec:
         return self.encode_frozen(row)[1]
 
     def encode_frozen(self, row: R) -> tuple[R, bytes]:
-        cls = type(row)
+        return self.settler(type(row))(row)
+
+    def event_reader(self, prefix: bytes) -> EventDecoding | None:
+        if prefix not in self._decoders:
+            return None
+        cls, read = self._event_reads[prefix]
+        return EventDecoding(cls, self._fingerprints[prefix], read.function)
+
+    def settler(self, cls: type[R]) -> Callable[[R], tuple[R, bytes]]:
         if cls not in self._settlers:
-            self._meet(row)
-        return self._settlers[cls](row)
+            self._meet(cls)
+        return self._settlers[cls].function
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:
         return self._row_decoder(row_type, value)(value)
@@ -142,10 +152,7 @@ class AvroCodec:
         schema_id = id_of(plain)
         prefix = prefix_of(schema_id)
         if (known := self._texts.get(prefix, plain)) != plain:
-            raise InvalidSchema(
-                f"the schemas {self._names[prefix]} ({fingerprint(known)}) and {record.name} ({fingerprint(plain)}) "
-                f"have one id, {schema_id}: change something in one of them, for instance an alias"
-            )
+            raise _one_id(schema_id, f"{self._names[prefix]} ({fingerprint(known)})", f"{record.name} ({fingerprint(plain)})")
         if prefix not in self._texts:
             self._fingerprints[prefix] = fingerprint(plain)
             self._names[prefix] = record.name
@@ -156,23 +163,19 @@ class AvroCodec:
     def _learn(self, prefix: bytes, writer: RecordType, text: str) -> None:
         cls, reader = self._classes.get(writer.name), self._readers.get(writer.name)
         schema_id = int.from_bytes(prefix[1:], "big")
+        name = f"{writer.name} v{writer.version} (schema {schema_id})"
         if cls is None or reader is None:
             self._waiting[prefix] = (
-                f"{writer.name} (schema {schema_id}) has no handler in this application: "
-                "deploy the version that handles it"
+                f"{writer.name} (schema {schema_id}) has no handler in this application: deploy the version that handles it"
             )
         elif problems := unreadable(reader, writer):
-            self._waiting[prefix] = (
-                f"{writer.name} v{writer.version} (schema {schema_id}) cannot be read as v{reader.version}, which runs "
-                f"here: {problems[0]}. Deploy the version that it belongs to; or, if it was a draft that has changed and its data "
-                "are for trying only, `retold reset` deletes this project's topics"
-            )
+            self._waiting[prefix] = _other_version(name, reader, problems[0])
         else:
-            name = f"{writer.name} v{writer.version} (schema {schema_id})"
-            read = reader_of(text, writer, reader, cls)
-            if _layout(writer) == _layout(reader):
-                read = reader_code(writer, cls, read)
+            careful = reader_of(text, writer, reader, cls)
+            same = _layout(writer) == _layout(reader)
+            read = reader_code(writer, cls, careful) if same else Generated(lambda: careful)
             if issubclass(cls, EventData):
+                self._event_reads[prefix] = cls, read
                 self._decoders[prefix] = _event_decoder(read, name, f"{writer.name}.{cls.key_field}", cls.key_field)
             else:
                 self._row_decoders[prefix] = cls, _decoder(read, name)
@@ -191,13 +194,10 @@ class AvroCodec:
         self._settlers[cls] = writer_code(reader, cls, prefix, lambda row: (frozen := check(row), write(frozen)))
         return reader
 
-    def _meet(self, data: Record) -> None:
+    def _meet(self, cls: type[Record]) -> None:
         """Add a class at its first use: an event for another application, which is the only one that decodes it."""
-        cls = type(data)
         if not getattr(cls, "schemas", ()):
-            raise InvalidEvent(
-                f"{shown(data)} is neither an event nor a row: expected a class of `retold schemas generate`"
-            )
+            raise _no_record(cls)
         self._add_class(cls)
         for text in cls.schemas:
             self.add_schema(text)
@@ -244,6 +244,23 @@ def _layout(record: RecordType) -> Mapping[str, AvroType]:
     return {field.name: field.type for field in record.fields}
 
 
+def _no_record(cls: type) -> InvalidEvent:
+    return InvalidEvent(f"a {cls.__name__} is neither an event nor a row: expected a class of `retold schemas generate`")
+
+
+def _one_id(schema_id: int, first: str, second: str) -> InvalidSchema:
+    return InvalidSchema(
+        f"the schemas {first} and {second} have one id, {schema_id}: change something in one of them, for instance an alias"
+    )
+
+
+def _other_version(name: str, reader: RecordType, problem: str) -> str:
+    return (
+        f"{name} cannot be read as v{reader.version}, which runs here: {problem}. Deploy the version that it belongs to; or, if it "
+        "was a draft that has changed and its data are for trying only, `retold reset` deletes this project's topics"
+    )
+
+
 def _unreadable(name: str, value: bytes, error: Exception) -> UndecodableRecord:
     reason = f"{type(error).__name__}: {str(error)[:200]}"
     return UndecodableRecord(
@@ -259,9 +276,14 @@ def _other_row(written: type[Record], expected: type[Record], name: str) -> Unde
     )
 
 
-def _decoder(read: Read, name: str) -> Callable[[bytes], Any]:
+def _decoder(generated: Generated[Read], name: str) -> Callable[[bytes], Any]:
+    read: Read | None = None
+
     def decode(value: bytes) -> Any:
+        nonlocal read
         try:
+            if read is None:
+                read = generated.function
             return read(value, PREFIX)
         except Exception as error:  # whatever it is, the record is undecodable: quarantined, never lost
             raise _unreadable(name, value, error) from error
@@ -269,11 +291,15 @@ def _decoder(read: Read, name: str) -> Callable[[bytes], Any]:
     return decode
 
 
-def _event_decoder(read: Read, name: str, where: str, key_field: str) -> Callable[[bytes], EventData]:
+def _event_decoder(generated: Generated[Read], name: str, where: str, key_field: str) -> Callable[[bytes], EventData]:
     get_key: Callable[[EventData], str] = attrgetter(key_field)
+    read: Read | None = None
 
     def decode_event(value: bytes) -> EventData:
+        nonlocal read
         try:
+            if read is None:
+                read = generated.function
             data: EventData = read(value, PREFIX)
         except Exception as error:  # as in `_decoder`
             raise _unreadable(name, value, error) from error

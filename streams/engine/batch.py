@@ -18,6 +18,8 @@ from streams.engine.execution import Execution
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
+from streams.engine.quick_handling import QuickHandling
+from streams.engine.quick_types import QuickTypes
 from streams.engine.records import Batch, InboxRecord
 from streams.engine.timers import TIMER_BYTES_PER_BATCH, Timers
 from streams.engine.wire_format import WireFormat
@@ -63,6 +65,7 @@ class BatchProcessor:
         handlers: EventHandlers,
         wire: WireFormat,
         inbox: Inbox,
+        types: QuickTypes,
         image: Image,
         now: int,
         quarantines: Mapping[int, str] = NO_QUARANTINES,
@@ -75,6 +78,7 @@ class BatchProcessor:
         execution = Execution(handlers, wire, self._overlay, attempts)
         self._calls = Calls(handlers, wire, self._overlay, parking)
         self._timers = Timers(handlers, wire, self._overlay, parking, execution, refused)
+        self._quick = QuickHandling(handlers, wire, inbox, types, self._overlay, parking, execution, self._timers)
         self._admission = Admission(handlers, wire, inbox, self._overlay, parking, execution, self._timers, quarantines)
 
     def process(self, work: PartitionWork) -> Iterator[Changes]:
@@ -118,7 +122,8 @@ class BatchProcessor:
 
     def take_all(self, records: Batch) -> bool:
         """Handle records in order. False: one blocks the partition or waits for the next batch, and those behind it too."""
-        return all(map(self._admission.take, records))
+        quick, careful = self._quick.take, self._admission.take
+        return all(quick(record) or careful(record) for record in records)
 
     def refuse(self, record: InboxRecord, reason: str) -> None:
         """Quarantine a record that is too large for a transaction, by reference: the inbox still holds it."""

@@ -23,6 +23,11 @@ class DuplicateWindow:
         self._young: dict[bytes, Remembered] = {}
         self._old: dict[bytes, Remembered] = {}
 
+    @property
+    def generations(self) -> tuple[Mapping[bytes, Remembered], Mapping[bytes, Remembered]]:
+        """Until the next `add`. What is in neither is not known."""
+        return self._young, self._old
+
     def find(self, digest: bytes, last: int) -> Remembered | None:
         """`last` is the sequence of the newest log record."""
         found = self._young.get(digest) or self._old.get(digest)

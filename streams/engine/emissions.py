@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingTimer
-from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by
+from streams.engine.envelope import CONTENT_TYPE, caused_by
 from streams.engine.identity import emitted_id
 from streams.engine.records import EmittedRecord, Header, Headers
 from streams.engine.times import checked_time, from_micros, iso_text, to_micros
@@ -18,6 +18,10 @@ from streams.outcome import Emission, Scheduled
 
 A_WHILE = 1_000_000
 """A timer at least this long (µs) starts its event's hop count at 0: waiting events form no fast loop, and may recur for ever."""
+
+
+Around = tuple[int, bytes | None]
+"""What goes from a cause to its emissions beside the event: its hops, and its trace."""
 
 
 class EmissionRecords(NamedTuple):
@@ -45,7 +49,7 @@ class Emissions:
         self._types: dict[type[EventData], EmittedType] = {}
 
     def of(
-        self, cause: Event[Any], envelope: Envelope, recorded: int, emit: Iterable[Emission], declared: frozenset[type[EventData]]
+        self, cause: Event[Any], around: Around, recorded: int, emit: Iterable[Emission], declared: frozenset[type[EventData]]
     ) -> EmissionRecords:
         """The records of `emit`; the cause was recorded at `recorded` (µs).
 
@@ -53,7 +57,7 @@ class Emissions:
         """
         following, scheduled, emitted_by = EmissionRecords([], [], []), list[Emission](), cause.data.event_type
         ordinals: dict[tuple[str, str], int] = {}
-        reference, common = cause.reference, self._common(cause, envelope, recorded)
+        reference, common = cause.reference, self._common(cause, around, recorded)
         happened = "ce_time", iso_text(cause.time).encode()
         for emission in emit:
             if not isinstance(emission, Scheduled):
@@ -75,11 +79,12 @@ class Emissions:
         following.emissions.extend(scheduled)
         return following
 
-    def _common(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Headers:
+    def _common(self, cause: Event[Any], around: Around, recorded: int) -> Headers:
         """The headers that all emissions of one cause have."""
-        common = [*self._first, *caused_by(cause, recorded, envelope.hops)]
-        if envelope.trace is not None:
-            common.append(("traceparent", envelope.trace))
+        hops, trace = around
+        common = [*self._first, *caused_by(cause, recorded, hops)]
+        if trace is not None:
+            common.append(("traceparent", trace))
         return common
 
     def _record(

@@ -14,6 +14,7 @@ from streams.engine.changes import Changes, PendingCall
 from streams.engine.event_handlers import EventHandlers, Inbox, Limits
 from streams.engine.image import Image
 from streams.engine.partition_rows import PartitionRows
+from streams.engine.quick_types import QuickTypes
 from streams.engine.records import Batch, Codec, InboxRecord
 from streams.engine.wire_format import WireFormat
 
@@ -35,6 +36,7 @@ class Engine:
         self.handlers = EventHandlers(app, namespace)
         self.wire = WireFormat(codec, self.limits)
         self.generation = app.namespace(namespace).generation
+        self._types = QuickTypes(self.handlers, codec)
         self.namespace, self.codec, self.row_type = self.handlers.namespace, codec, self.handlers.row_type
 
     def image(self, partition: int = 0, rows: PartitionRows | None = None) -> Image:
@@ -86,7 +88,7 @@ class Engine:
         refused: Collection[str] = (),
     ) -> BatchProcessor:
         """A processor for a caller that hands over its work in pieces; its `changes` is the result."""
-        return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines, attempts, refused)
+        return BatchProcessor(self.handlers, self.wire, self.inbox, self._types, image, now, quarantines, attempts, refused)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
         """Quarantine one record by reference, undecoded: it is too large for a transaction."""

@@ -110,7 +110,8 @@ class EnvelopeReader:
 
     def __init__(self) -> None:
         self._plans: dict[tuple[str, ...], _Plan] = {}
-        self._quick_plans: dict[tuple[str, ...], QuickPlan | None] = {}
+        self.quick_plans: dict[tuple[str, ...], QuickPlan | None] = {}
+        """By the names of headers that were read; None: only the careful way reads them."""
 
     def read(self, headers: Headers | None) -> Envelope:
         """Raises InvalidEvent for a `ce_` header that is not UTF-8 or not of its type, and for foreign headers over 32 KiB."""
@@ -120,7 +121,7 @@ class EnvelopeReader:
             return Envelope([])
         names, values = zip(*headers)  # noqa: B905 - each is a pair
         try:
-            plan = self._quick_plans[names]
+            plan = self.quick_plans[names]
         except KeyError:
             plan = self._remember_quick(names)
         if plan is None:
@@ -161,9 +162,9 @@ class EnvelopeReader:
         return plan
 
     def _remember_quick(self, names: tuple[str, ...]) -> QuickPlan | None:
-        if len(self._quick_plans) >= KEPT:
-            self._quick_plans.clear()
-        plan = self._quick_plans[names] = quick_plan(names)
+        if len(self.quick_plans) >= KEPT:
+            self.quick_plans.clear()
+        plan = self.quick_plans[names] = quick_plan(names)
         return plan
 
 

@@ -11,7 +11,7 @@ from streams.engine.attempts import Attempt, Attempts
 from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
 from streams.engine.envelope import Arrival
-from streams.engine.event_handlers import EventHandler, EventHandlers
+from streams.engine.event_handlers import EventHandler, EventHandlers, Limits
 from streams.engine.identity import timer_number
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable, shortened
@@ -40,25 +40,47 @@ class Execution:
     """Executes the events of one batch in its overlay."""
 
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, attempts: Attempts) -> None:
-        self._attempts, self._emissions = attempts, Emissions(handlers.source, wire)
+        self.attempts, self.emissions = attempts, Emissions(handlers.source, wire)
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
     def out_of_time(self) -> bool:
         """Whether the batch should call no more handlers."""
-        return self._attempts.out_of_time()
+        return self.attempts.out_of_time()
 
     def execute(self, arrival: Arrival) -> BaseException | None:
         """Call the handler and record the result. If it raised, returns the exception and records nothing."""
-        event, key = arrival.event, arrival.key
-        handler = self._handlers.by_event[type(event.data)]
-        recorded = self._recorded(arrival)
         try:
-            decided = self._decide(handler, arrival)
-            emit = decided.emit
-            following = self._emissions.of(event, arrival.envelope, recorded, emit, handler.emits) if emit else None
+            decided = self._decide(self._handlers.by_event[type(arrival.event.data)], arrival)
         except BaseException as error:  # whatever a handler raises parks its event, and stops nobody else
-            if isinstance(error, KeyboardInterrupt) and self._attempts.ctrl_c:
-                raise  # Ctrl-C, in a test or a fold; Python raises it in no other thread
+            if self.is_ctrl_c(error):
+                raise
+            return error
+        return self.conclude(arrival, decided)
+
+    def is_ctrl_c(self, error: BaseException) -> bool:
+        """Whether it is Ctrl-C, in a test or a fold, and no handler's; Python raises it in no other thread."""
+        return isinstance(error, KeyboardInterrupt) and self.attempts.ctrl_c
+
+    def rejected(self, arrival: Arrival, no: Rejected) -> BaseException | None:
+        """Record that the handler has raised `no`. If that is odd, returns the exception and records nothing."""
+        try:
+            decided = _rejection(no)
+        except BaseException as error:  # its reason is whatever a handler gave
+            if self.is_ctrl_c(error):
+                raise
+            return error
+        return self.conclude(arrival, decided)
+
+    def conclude(self, arrival: Arrival, decided: Decision) -> BaseException | None:
+        """Record what was decided. If its emissions raise, returns the exception and records nothing."""
+        event, envelope, key, emit = arrival.event, arrival.envelope, arrival.key, decided.emit
+        handler, recorded = self._handlers.by_event[type(event.data)], self._recorded(arrival)
+        try:
+            around = envelope.hops, envelope.trace
+            following = self.emissions.of(event, around, recorded, emit, handler.emits) if emit else None
+        except BaseException as error:  # a generator's may be anything
+            if self.is_ctrl_c(error):
+                raise
             return error
         if decided.reason is not None:
             handled = self._note_rejected(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
@@ -66,13 +88,14 @@ class Execution:
             handled = self._note(arrival, recorded)
             if handler.function is None:
                 offset, timer = self._overlay.position_of(arrival)
-                carried, hops = arrival.envelope.carried, arrival.envelope.hops
-                self._overlay.ask(PendingCall(event, recorded, offset, handled.value, carried, hops, timer))
+                self._overlay.ask(
+                    PendingCall(event, recorded, offset, handled.value, envelope.carried, envelope.hops, timer)
+                )
             else:
                 self._changes.rows[key] = (decided.row, handled.sequence)
                 self._changes.row_bytes[key] = decided.row_bytes
         if following is not None:
-            self._follow(handled, following)
+            self.follow(handled, following)
         return None
 
     def _decide(self, handler: EventHandler, arrival: Arrival) -> Decision:
@@ -81,7 +104,7 @@ class Execution:
         expected = arrival.envelope.expected_version
         if expected is not None and (reason := wrong_version(expected, row, version)) is not None:
             return Decision(reason=reason, wrong_version=True)
-        changes, attempts = self._changes, self._attempts
+        changes, attempts = self._changes, self.attempts
         number = timer_number(arrival.event.reference) if arrival.timer else arrival.record[0]
         try:
             attempts.began(Attempt(changes.partition, changes.inbox_next, number, handler.event_type, arrival.key))
@@ -93,9 +116,10 @@ class Execution:
                 return Decision(outcome.emit)
             return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))
         except Rejected as no:
-            return Decision(no.emit, reason=shortened(str(no.reason), REASON_LIMIT))
+            return _rejection(no)
 
-    def _follow(self, handled: HandledRecord, following: EmissionRecords) -> None:
+    def follow(self, handled: HandledRecord, following: EmissionRecords) -> None:
+        """Add what follows from an event."""
         handled.emissions = following.emissions
         self._changes.emitted += following.now
         self._changes.counters.emitted += len(following.now)
@@ -147,10 +171,7 @@ class Execution:
             return None, b""
         frozen, encoded = self._wire.codec.encode_frozen(row)
         if len(encoded) > self._wire.limits.row_bytes:
-            raise InvalidEvent(
-                f"the row that {handler.event_type} leaves holds {len(encoded)} bytes; "
-                f"a row may hold {self._wire.limits.row_bytes}"
-            )
+            raise row_too_large(handler, encoded, self._wire.limits)
         return frozen, encoded
 
     def _recorded(self, arrival: Arrival) -> int:
@@ -162,6 +183,18 @@ class Execution:
         if ahead is not None and arrival.event.cause is not None and ahead <= now + BELIEVED_AHEAD:
             recorded = max(recorded, ahead + 1)
         return recorded
+
+
+def _rejection(no: Rejected) -> Decision:
+    """What a handler has decided by raising it."""
+    return Decision(no.emit, reason=shortened(str(no.reason), REASON_LIMIT))
+
+
+def row_too_large(handler: EventHandler, encoded: bytes, limits: Limits) -> InvalidEvent:
+    """The error for a row that is larger than allowed."""
+    return InvalidEvent(
+        f"the row that {handler.event_type} leaves holds {len(encoded)} bytes; a row may hold {limits.row_bytes}"
+    )
 
 
 def wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:

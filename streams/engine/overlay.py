@@ -19,7 +19,7 @@ class Overlay:
     def __init__(self, image: Image, now: int) -> None:
         self.image, self.now = image, now
         self.changes = Changes(image.partition, image.inbox_next, image.sequence, image.recorded)
-        self._scheduled: dict[str, list[ScheduledTimer]] = {}
+        self.scheduled: dict[str, list[ScheduledTimer]] = {}
         """Timers that were scheduled in this batch and have not fired, by owner, earliest first."""
         self._passed: dict[str, int] = {}
         """How many of an owner's timers in the image, from the earliest on, have fired in this batch."""
@@ -89,7 +89,7 @@ class Overlay:
     def schedule(self, due: PendingTimer) -> None:
         self.changes.due.append(due)
         self.changes.settled.pop(due.event_id, None)
-        insort(self._scheduled.setdefault(due.owner, []), (due.at, len(self.changes.due), due))
+        insort(self.scheduled.setdefault(due.owner, []), (due.at, len(self.changes.due), due))
 
     @property
     def imports(self) -> Mapping[str, ImportClock]:
@@ -100,7 +100,7 @@ class Overlay:
         return limit_of(self.imports, now)
 
     def has_timers(self, owner: str) -> bool:
-        return bool(self.image.due.of(owner)) or owner in self._scheduled
+        return bool(self.image.due.of(owner)) or owner in self.scheduled
 
     def is_scheduled(self, event_id: str) -> bool:
         """Whether a timer of this id waits."""
@@ -110,7 +110,7 @@ class Overlay:
     def next_timer(self, owner: str, limit: FiringLimit, refused: Collection[str] = ()) -> PendingTimer | None:
         """The key's earliest pending timer that `limit` allows, without those in `refused`; of one time the first scheduled."""
         settled, kept = self.changes.settled, self.image.due.of(owner)
-        passed, new = self._passed.get(owner, 0), self._scheduled.get(owner, [])
+        passed, new = self._passed.get(owner, 0), self.scheduled.get(owner, [])
         while passed < len(kept) and kept[passed][2].event_id in settled:
             passed += 1
         self._passed[owner] = passed

@@ -37,6 +37,11 @@ class PartitionRows(Mapping[str, Entry]):
         self._decode = decode
         self._kept: dict[str, tuple[Record | bytes | None, int]] = {}
 
+    @property
+    def kept(self) -> Mapping[str, tuple[Record | bytes | None, int]]:
+        """As they are kept: a row that was restored and not asked for is bytes."""
+        return self._kept
+
     def entry(self, key: str) -> Entry | None:
         """As `get`, and a decoded row is kept: for the thread that handles events. Raises UndecodableRecord, as all readers do."""
         kept = self._kept.get(key)

@@ -52,6 +52,11 @@ class PendingTimers(Mapping[str, PendingTimer]):
         while heap and not self._waits(heap[0]):
             heappop(heap)
 
+    @property
+    def owners(self) -> Mapping[str, Sequence[ScheduledTimer]]:
+        """The timers of each key's clock, earliest first; a key without timers is not there."""
+        return self._by_owner
+
     def of(self, owner: str) -> Sequence[ScheduledTimer]:
         """The timers of one key's clock, earliest first."""
         return self._by_owner.get(owner, ())

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours
 from streams.engine.records import Headers
 from streams.engine.times import to_micros
+from streams.event import OURS, is_workers
 
 SHARED = ("ce_specversion", "content-type", "ce_source", "ce_type")
 """Headers whose values a publisher's records share; those of a worker's also have the next ones."""
@@ -33,17 +34,29 @@ _time = datetime.fromisoformat
 Values = tuple[bytes, ...]
 
 
-class _Shared(NamedTuple):
+class Shared(NamedTuple):
+    """What headers say that a publisher's records share."""
+
     source: str
     type: str | None
     cause_source: str
     ordinal: int
     revision: str
     hops: int
+    is_workers: bool
+    seed: bytes
+    """Of a source that is not retold's: the digest of a short id begins with it (`fingerprint_of`)."""
+
+
+Attributes = tuple[str, bytes, datetime, Shared, bytes | None, str | None, int | None, str | None]
+"""Id, its bytes, time, shared ones, trace; of a derived event also its cause, the cause's time (µs) and its correlation."""
 
 
 class QuickPlan(Protocol):
     """How to read one list of names."""
+
+    def attributes(self, values: Values) -> Attributes | None:
+        """None: only the careful way can say. Raises whatever odd values raise."""
 
     def read(self, headers: Headers, values: Values) -> Envelope | None:
         """None: only the careful way can say. Raises whatever odd values raise."""
@@ -59,7 +72,7 @@ class _Plan:
         self._shared: Any = itemgetter(*(at for at, name in enumerate(names) if name in shared))
         self._others = [(at, name.startswith("ce_")) for at, name in enumerate(names) if name not in (*own, *shared, TRACE)]
         self._plain = self._trace is None and not self._others
-        self._known: dict[Any, _Shared] = {}
+        self._known: dict[Any, Shared] = {}
 
     def learn(self, values: Values, envelope: Envelope) -> None:
         shared = self._shared(values)
@@ -67,9 +80,12 @@ class _Plan:
             return
         if len(self._known) >= KEPT:
             self._known.clear()
-        self._known[shared] = _Shared(
-            envelope.source, envelope.type, envelope.cause_source, envelope.ordinal, envelope.revision, envelope.hops
-        )
+        source = envelope.source
+        seed = f"{len(source)} {source}".encode() if source and not source.startswith(OURS) else b""
+        self._known[shared] = Shared(
+            source, envelope.type, envelope.cause_source, envelope.ordinal, envelope.revision, envelope.hops,
+            is_workers(source), seed,
+        )  # fmt: skip
 
     def _trace_and_others(self, values: Values) -> bytes | None:
         """Checks the headers of other names. Raises ValueError, or what odd values raise: only the careful way can say."""
@@ -90,40 +106,54 @@ class RootPlan(_Plan):
     """Of an event without a cause."""
 
     def read(self, headers: Headers, values: Values) -> Envelope | None:
+        found = self.attributes(values)
+        if found is None:
+            return None
+        event_id, _, time, shared, trace, _, _, _ = found
+        return Envelope(headers, event_id, shared[0], shared[1], time, trace=trace)
+
+    def attributes(self, values: Values) -> Attributes | None:
         shared = self._known.get(self._shared(values))
         if shared is None:
             return None
-        event_id, time = self._own(values)
-        if not 0 < len(event_id) <= TEXT_LIMIT or len(time) > TIME_LIMIT:
+        name, time = self._own(values)
+        if not 0 < len(name) <= TEXT_LIMIT or len(time) > TIME_LIMIT:
             return None
         time = _time(time.decode())
         if time.tzinfo is not UTC:
             return None
-        if not self._plain:
-            return Envelope(headers, event_id.decode(), shared[0], shared[1], time, trace=self._trace_and_others(values))
-        return Envelope(headers, event_id.decode(), shared[0], shared[1], time)
+        trace = None if self._plain else self._trace_and_others(values)
+        return name.decode(), name, time, shared, trace, None, None, None
 
 
 class DerivedPlan(_Plan):
     """Of an event that has a cause."""
 
     def read(self, headers: Headers, values: Values) -> Envelope | None:
+        found = self.attributes(values)
+        if found is None:
+            return None
+        event_id, _, time, shared, trace, cause, cause_time, correlation = found
+        source, event_type, cause_source, ordinal, revision, hops, _, _ = shared
+        return Envelope(
+            headers, event_id, source, event_type, time, cause, cause_source, cause_time, correlation, ordinal, revision,
+            None, hops, trace,
+        )  # fmt: skip
+
+    def attributes(self, values: Values) -> Attributes | None:
         shared = self._known.get(self._shared(values))
         if shared is None:
             return None
-        event_id, time, cause, caused, chain = self._own(values)
-        if not (event_id and cause and chain):
+        name, time, cause, caused, chain = self._own(values)
+        if not (name and cause and chain):
             return None
-        if len(event_id) + len(cause) + len(chain) > TEXT_LIMIT or len(time) + len(caused) > TIME_LIMIT:
+        if len(name) + len(cause) + len(chain) > TEXT_LIMIT or len(time) + len(caused) > TIME_LIMIT:
             return None  # together: a worker's are shorter
         time, cause_time = _time(time.decode()), _time(caused.decode())
         if time.tzinfo is not UTC or cause_time.tzinfo is not UTC:
             return None
-        source, event_type, cause_source, ordinal, revision, hops = shared
-        return Envelope(
-            headers, event_id.decode(), source, event_type, time, cause.decode(), cause_source, to_micros(cause_time),
-            chain.decode(), ordinal, revision, None, hops, None if self._plain else self._trace_and_others(values),
-        )  # fmt: skip
+        trace = None if self._plain else self._trace_and_others(values)
+        return name.decode(), name, time, shared, trace, cause.decode(), to_micros(cause_time), chain.decode()
 
 
 class LoggedPlan:
@@ -131,6 +161,9 @@ class LoggedPlan:
 
     def __init__(self, plan: QuickPlan) -> None:
         self._plan = plan
+
+    def attributes(self, values: Values) -> Attributes | None:
+        return self._plan.attributes(values)
 
     def read(self, headers: Headers, values: Values) -> Envelope | None:
         return self._plan.read(headers[:-1], values)  # which is read by the places of the others

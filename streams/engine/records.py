@@ -5,7 +5,7 @@ The engine sees bytes, never a broker: another source or another codec can repla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -69,6 +69,17 @@ class QueuePosition(NamedTuple):
         return f"{self.offset}-{self.timer}" if self.timer else str(self.offset)
 
 
+class EventDecoding(NamedTuple):
+    """How the events of one schema are read: `read(value, 5)` gives the data, as `Codec.decode`, but does not look at its key.
+
+    It raises anything for what it cannot read; `decode` says then what is wrong.
+    """
+
+    data: type[EventData]
+    fingerprint: str
+    read: Callable[[bytes, int], EventData]
+
+
 class Codec(Protocol):
     """Encodes and decodes events and rows; the formats layer has the Avro one."""
 
@@ -89,6 +100,12 @@ class Codec(Protocol):
 
     def encode_frozen(self, row: R) -> tuple[R, bytes]:
         """`freeze(row)` and its canonical bytes, equal for equal rows. Raises InvalidEvent naming the field."""
+
+    def event_reader(self, prefix: bytes) -> EventDecoding | None:
+        """How to read events whose values begin with these bytes; None: they are of no event that can be decoded here, yet."""
+
+    def settler(self, cls: type[R]) -> Callable[[R], tuple[R, bytes]]:
+        """`encode_frozen` for values of this one class."""
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 

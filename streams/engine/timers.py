@@ -7,6 +7,7 @@ was due. So what becomes of a key follows from the order of its events alone, an
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.envelope import HOPS_LIMIT, Arrival, event_of
@@ -19,6 +20,7 @@ from streams.engine.pending import FiringLimit
 from streams.engine.times import from_micros, to_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import StreamsError
+from streams.event import Event
 
 TIMERS_PER_BATCH, TIMER_BYTES_PER_BATCH = 1_000, 4 * 1024 * 1024
 """The most timers, and bytes of timers or answers, in one transaction."""
@@ -72,6 +74,11 @@ class Timers:
             return None
         until = to_micros(arrival.event.time) - 1
         return self._fire(owner, FiringLimit(until, until), arrival.record[0] if offset is None else offset)
+
+    def fires_before(self, event: Event[Any]) -> bool:
+        """Whether something is due before an event of its key."""
+        until = to_micros(event.time) - 1
+        return self._overlay.next_timer(event.key, FiringLimit(until, until), self._refused) is not None
 
     def by_wall_clock(self, timers: Sequence[PendingTimer]) -> None:
         """Fire timers that `due_timers` returned, key by key, with what they schedule for the same span of time."""

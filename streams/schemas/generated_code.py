@@ -11,7 +11,7 @@ import datetime as dates
 import struct
 import types
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from streams.data import Record
 from streams.schemas.avro import EPOCH, RANGES, AvroType, RecordType
@@ -20,6 +20,7 @@ from streams.schemas.code_lines import Code, Uncommon, suits
 from streams.schemas.encoding_lines import FIXED, NAMES, write_record
 
 R = TypeVar("R", bound=Record)
+F = TypeVar("F")
 Read = Callable[[bytes, int], Any]
 Settle = Callable[[Any], tuple[Any, bytes]]
 """From a record to the same one in its one form, and its bytes."""
@@ -37,17 +38,24 @@ def _more(value: bytes, at: int, low: int) -> tuple[int, int]:
     raise Uncommon
 
 
-def reader_code(record: RecordType, cls: type[Record], careful: Read) -> Read:
-    """`careful`, but faster, for records whose fields have the types that `cls` has. It is generated at its first use."""
-    made: Read | None = None
+class Generated(Generic[F]):
+    """A function that is generated at its first use: a process uses few of those that it may need."""
 
-    def read(value: bytes, start: int) -> Any:
-        nonlocal made
-        if made is None:
-            made = _generated_reader(record, cls, careful) if suits(record, cls) else careful
-        return made(value, start)
+    def __init__(self, make: Callable[[], F]) -> None:
+        self._make = make
+        self._made: F | None = None
 
-    return read
+    @property
+    def function(self) -> F:
+        """The function itself. Whoever calls it for each event keeps it, for that saves a call."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def reader_code(record: RecordType, cls: type[Record], careful: Read) -> Generated[Read]:
+    """`careful`, but faster, for records whose fields have the types that `cls` has."""
+    return Generated(lambda: _generated_reader(record, cls, careful) if suits(record, cls) else careful)
 
 
 def _generated_reader(record: RecordType, cls: type[Record], careful: Read) -> Read:
@@ -64,17 +72,9 @@ def _generated_reader(record: RecordType, cls: type[Record], careful: Read) -> R
     return read
 
 
-def writer_code(record: RecordType, cls: type[R], prefix: bytes, careful: Settle) -> Settle:
-    """`careful`, but faster for records that are in their one form already. It is generated at its first use."""
-    made: Settle | None = None
-
-    def settle(value: R) -> tuple[R, bytes]:
-        nonlocal made
-        if made is None:
-            made = _generated_writer(record, cls, prefix, careful) if suits(record, cls) else careful
-        return made(value)
-
-    return settle
+def writer_code(record: RecordType, cls: type[R], prefix: bytes, careful: Settle) -> Generated[Settle]:
+    """`careful`, but faster, for records that are in their one form already."""
+    return Generated(lambda: _generated_writer(record, cls, prefix, careful) if suits(record, cls) else careful)
 
 
 def _generated_writer(record: RecordType, cls: type[Record], prefix: bytes, careful: Settle) -> Settle:

@@ -82,7 +82,7 @@ def test_shared_values_of_any_size_are_not_kept() -> None:
     for number in range(3):
         large = b"%06d" % number * 1000
         reader.read([("content-type", large), *((name, b"2026-01-31T12:00:00Z" if "time" in name else b"1") for name in PLAIN)])
-    [plan] = reader._quick_plans.values()
+    [plan] = reader.quick_plans.values()
     assert plan is not None
     assert not plan._known  # type: ignore[attr-defined]
 

@@ -50,7 +50,8 @@ def pair(cls: type[Record]) -> Pair:
         return frozen, write(frozen)
 
     read = reader_of(text, record, record, cls)
-    return Pair(record, cls, read, settle, reader_code(record, cls, read), writer_code(record, cls, PREFIX, settle))
+    fast_read, fast_settle = reader_code(record, cls, read), writer_code(record, cls, PREFIX, settle)
+    return Pair(record, cls, read, settle, fast_read.function, fast_settle.function)
 
 
 def told(function: Any, *arguments: Any) -> tuple[Any, ...]:
@@ -198,7 +199,8 @@ def test_what_is_common_needs_no_careful_function(kind: str) -> None:
     it = pair(built({"type": "record", "name": "probe.row", "version": 1, "fields": fields}))
     if kind == "part":
         value = record_hint(structure_of(it.record, it.cls)["f"])(a="a")
-    read, settle = reader_code(it.record, it.cls, refuse), writer_code(it.record, it.cls, PREFIX, refuse)
+    read = reader_code(it.record, it.cls, refuse).function
+    settle = writer_code(it.record, it.cls, PREFIX, refuse).function
     for row in (it.cls(f=value, g=value, h=value), it.cls(f=value, g=None, h=None)):
         found, written = settle(row)
         assert (found is row, written) == (True, it.settle(row)[1])

@@ -328,7 +328,7 @@ def partition_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def of_all(self: Timers, arrival: Arrival, offset: int | None = None) -> object:
         until = to_micros(arrival.event.time) - 1
-        for owner in sorted({timer.owner for timer in self._overlay.image.due.values()} | set(self._overlay._scheduled)):
+        for owner in sorted({timer.owner for timer in self._overlay.image.due.values()} | set(self._overlay.scheduled)):
             self._fire(owner, FiringLimit(until, until), arrival.record[0])
         return before(self, arrival, offset)
 

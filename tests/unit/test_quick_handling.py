@@ -1,0 +1,62 @@
+"""The quick way to handle an event gives what the careful one gives."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ops.bench import application as plain
+from ops.bench import chain, story
+from streams import App
+from streams.engine.event_handlers import Limits
+from tests.applications import bank, moody, permits, probe, shop, timed
+from tests.support.both_ways import ACTIONS, BothWays
+
+APPS = {it.name: it for it in (module.app() for module in (bank, shop, timed, plain, probe, moody, permits, chain, story))}
+LIMITS = [Limits(), Limits(event_bytes=60), Limits(row_bytes=20), Limits(window=4)]
+NUMBERS = st.integers(0, 101 * 103 * 1000)
+
+
+@pytest.mark.parametrize("app", APPS.values(), ids=APPS)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.sampled_from(LIMITS), st.lists(st.tuples(st.sampled_from(ACTIONS), NUMBERS), max_size=80))
+def test_the_quick_way_gives_the_same_changes(app: App, limits: Limits, actions: list[tuple[str, int]]) -> None:
+    """Of batches with duplicates, odd headers, damaged values, wrong keys, parked keys, commands and timers: all of Changes.
+
+    Handlers are called for the same events, each once, and none that is known never to return.
+    """
+    both = BothWays(app, limits)
+    for action in actions:
+        both.act(*action)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_plain_events_are_taken_in_the_quick_way(name: str) -> None:
+    """All but the first of each publisher and type, which the careful way reads."""
+    both = BothWays(APPS[name], Limits())
+    for number in range(90):
+        both.publish(number, number, number)
+    for number in range(60):
+        both.handle(number, 39, 1)
+    assert both.quick > 20
+
+
+def test_one_id_of_two_sources_is_two_events_also_if_it_is_derived() -> None:
+    """Somebody who repeats a worker's emissions under a source of his own takes the place of none."""
+    both = BothWays(APPS["retold-bench-chain"], Limits())
+    for number in range(8):
+        both.publish(both.types.index(chain.BenchSignup), number, 1)
+    for _ in range(2):
+        both.handle(0, 39, 1)
+    leaves = [it for it in both.everything if it[0] == "leaf"]
+    for inbox in both.inboxes.values():
+        inbox.clear()  # the others come first
+    for namespace, key, value, headers in leaves:
+        both.put(namespace, key, value, [(name, b"x" if name == "ce_source" else text) for name, text in headers or []])
+    for namespace, key, value, headers in leaves:
+        both.put(namespace, key, value, headers)
+    for number in range(20):
+        both.handle(number, 39, 1)
+    assert not any(it.duplicate for it in both.results)
+    assert len(both.results) == 8 + 2 * len(leaves)
