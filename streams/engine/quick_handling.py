@@ -11,12 +11,12 @@ from typing import Any
 
 from streams.data import EventData
 from streams.engine.attempts import UNWATCHED, Attempt
-from streams.engine.changes import HandledRecord
+from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import Around
 from streams.engine.envelope import HOPS_LIMIT, Arrival
 from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import BELIEVED_AHEAD, Execution, row_too_large
-from streams.engine.identity import emitted_id, fingerprint_of
+from streams.engine.identity import answer_id, emitted_id, fingerprint_of
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.quick_types import PREFIX, QuickType, QuickTypes
@@ -47,7 +47,7 @@ class QuickHandling:
         image, changes = overlay.image, overlay.changes
         self._types, self._plans, self._limits, self._envelopes = types, wire.envelopes.quick_plans, wire.limits, wire.envelopes
         self._decide, self._partition_of, self._now = handlers.decide, inbox.partition_of, overlay.now
-        self._parking, self._execution, self._timers = parking, execution, timers
+        self._overlay, self._parking, self._execution, self._timers = overlay, parking, execution, timers
         self._changes, self._image, self._scheduled = changes, image, overlay.scheduled
         self._kept, self._owners = image.rows.kept, image.due.owners
         self._young, self._old = image.window.generations
@@ -57,6 +57,7 @@ class QuickHandling:
         changes, image = self._changes, self._image
         whole: Any = record  # what is missing raises
         _, record_key, value, headers, _ = whole
+        request = None
         try:
             names, values = zip(*headers)  # noqa: B905 - each is a pair
             plan: Any = self._plans[names]
@@ -87,7 +88,11 @@ class QuickHandling:
                 event: Event[EventData] = Event(data, event_id, time, None, event_id, source)
             else:
                 reference = reference_of(cause_source, cause)
-                if event_id != emitted_id(reference, kind.name, key, ordinal, revision):
+                if kind.is_answer:
+                    if event_id != answer_id(reference) or not self._overlay.is_pending(reference):
+                        return False
+                    request = reference
+                elif event_id != emitted_id(reference, kind.name, key, ordinal, revision):
                     return False
                 digest = fingerprint_of(source, event_id) if seed else name
                 event = Event(data, event_id, time, cause, chain, source)
@@ -105,6 +110,8 @@ class QuickHandling:
         if ahead is not None and recorded <= ahead <= self._now + BELIEVED_AHEAD:
             recorded = ahead + 1
         self._execute(record, kind, event, key, digest, row, (hops, trace), recorded)
+        if request is not None:
+            changes.settled[request] = None
         changes.inbox_next = record[0] + 1
         changes.handled += 1
         changes.taken += 1
@@ -138,7 +145,8 @@ class QuickHandling:
                     outcome = self._decide(handler, row, event)
                 finally:
                     attempts.ended()
-            new, encoded = (None, b"") if outcome.row is None else kind.settle(outcome.row)
+            is_request = handler.function is None  # whose row stays
+            new, encoded = (None, b"") if outcome.row is None or is_request else kind.settle(outcome.row)
             if len(encoded) > self._limits.row_bytes:
                 raise row_too_large(handler, encoded, self._limits)
             if emit := outcome.emit:
@@ -156,6 +164,9 @@ class QuickHandling:
             offset, ACCEPTED, event, sequence, recorded, None, False, False, (), record_key, value, headers, kind.fingerprint
         )
         changes.results.append(handled)
+        if is_request:
+            self._overlay.ask(PendingCall(event, recorded, offset, value, headers, around[0]))
+            return
         changes.rows[key] = new, sequence
         changes.row_bytes[key] = encoded
         if following is not None:

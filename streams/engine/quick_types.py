@@ -22,22 +22,26 @@ class QuickType(NamedTuple):
     key_field: str
     handler: EventHandler
     settle: Callable[[Any], tuple[Record, bytes]]
+    is_answer: bool
+    """A gateway of this namespace may answer with it."""
 
 
 class QuickTypes(dict[bytes, QuickType]):
-    """Those of one namespace, each from its first event on. A look-up raises KeyError for any other value, and for a gateway's."""
+    """Those of one namespace, each from its first event on. A look-up raises KeyError for any other value."""
 
     def __init__(self, handlers: EventHandlers, codec: Codec) -> None:
         super().__init__()
         self._handlers, self._codec = handlers, codec
+        self._answers = {answer for handler in handlers.by_event.values() for answer in handler.answers}
 
     def __missing__(self, prefix: bytes) -> QuickType:
         reader = self._codec.event_reader(prefix)
         handler = None if reader is None else self._handlers.by_event.get(reader.data)
-        if reader is None or handler is None or handler.function is None:
+        if reader is None or handler is None:
             raise KeyError(prefix)
         settle = self._codec.settler(self._handlers.row_type)
         found = self[prefix] = QuickType(
-            reader.read, reader.fingerprint, handler.event_type, reader.data.key_field, handler, settle
-        )
+            reader.read, reader.fingerprint, handler.event_type, reader.data.key_field, handler, settle,
+            reader.data in self._answers,
+        )  # fmt: skip
         return found

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from ops.bench import application as plain
 from ops.bench import chain, story
+from ops.bench.story_work import sign_up
 from streams import App
 from streams.engine.event_handlers import Limits
+from streams.engine.records import Headers
 from tests.applications import bank, moody, permits, probe, shop, timed
 from tests.support.both_ways import ACTIONS, BothWays
 
@@ -60,3 +62,37 @@ def test_one_id_of_two_sources_is_two_events_also_if_it_is_derived() -> None:
         both.handle(number, 39, 1)
     assert not any(it.duplicate for it in both.results)
     assert len(both.results) == 8 + 2 * len(leaves)
+
+
+def test_requests_and_their_answers_are_taken_in_the_quick_way() -> None:
+    """Of ten sign-ups with their folders, mails and answers, all but the first of each publisher and type."""
+    both = BothWays(APPS["retold-demo"], Limits())
+    for number in range(10):
+        both.put("user", *sign_up(number))
+    while any(both.inboxes.values()):
+        both.handle(0, 39, 1)
+    assert len(both.results) == 40
+    assert both.quick >= 40 - 2 * 4, "each partition's first"
+
+
+def changed(headers: Headers | None, name: str, value: bytes) -> Headers:
+    return [(it, value if it == name else text) for it, text in headers or []]
+
+
+def test_only_the_answer_of_a_request_that_waits_is_handled_as_one() -> None:
+    """Neither what names a request as its cause, nor an answer that comes again from another source."""
+    both = BothWays(APPS["retold-demo"], Limits())
+    for number in range(16):
+        both.put("user", *sign_up(number))
+    while not (answers := [it for it in both.everything if ("ce_type", b"email.sent") in (it[3] or [])]):
+        both.handle(0, 39, 1)
+    for inbox in both.inboxes.values():
+        inbox.clear()  # the forged ones come first
+    for namespace, key, value, headers in answers:
+        both.put(namespace, key, value, changed(headers, "ce_id", b"forged %s" % (key or b"")))
+    for source in (b"retold/retold-demo/email", b"x"):
+        for namespace, key, value, headers in answers:
+            both.put(namespace, key, value, changed(headers, "ce_source", source))
+    while any(both.inboxes.values()):
+        both.handle(0, 39, 1)
+    assert {it.reason for it in both.results if it.outcome == "rejected"} == {"already answered"}
