@@ -161,6 +161,8 @@ class Changes:
     counters: Counters = field(default_factory=Counters)
     imports: dict[str, ImportClock] | None = None
     """The clocks of imports from now on, by the import's name; None: they stay as they are."""
+    dropped: frozenset[int] | None = None
+    """The generations of rows that nobody goes on with from now on; None: they stay as they are."""
     blocked: BlockingRecord | None = None
     handled: int = 0
     """Inbox records, timers and calls that were handled."""

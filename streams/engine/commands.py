@@ -1,4 +1,4 @@
-"""Handling of operator commands about a parked key, which is retried, rejected or answered, and of an import's clock."""
+"""Handling of operator commands about a parked key, which is retried, rejected or answered, and of those without a key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from streams.data import EventData
 from streams.engine.calls import answer_headers, answer_value, request_of
 from streams.engine.changes import ImportClock, SetAsideRecord
-from streams.engine.control import ClockCommand, OperatorCommand, clock_command, encode, read
+from streams.engine.control import ClockCommand, OperatorCommand, clock_command, drop_command, encode, read
 from streams.engine.envelope import Arrival, Envelope, event_again, event_of
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.execution import Execution
@@ -44,6 +44,10 @@ class Commands:
             self._set_clock(clock)
             self._changes.counters.control += 1
             return
+        if (drop := drop_command(record[2])) is not None:
+            self._drop(drop.generation)
+            self._changes.counters.control += 1
+            return
         command = read(record[1], record[2] or b"")
         queue = self._overlay.queue(command.key)
         position = QueuePosition(command.offset, command.timer)
@@ -62,6 +66,12 @@ class Commands:
         else:
             parked = self._answer(command, first, record)
         self._continue_queue(command.key, first, parked, rest, command.who)
+
+    def _drop(self, generation: int) -> None:
+        image = self._overlay.image
+        if generation != image.rows_generation:
+            dropped = image.dropped if self._changes.dropped is None else self._changes.dropped
+            self._changes.dropped = dropped | {generation}
 
     def _set_clock(self, command: ClockCommand) -> None:
         imports = dict(self._overlay.imports)

@@ -11,6 +11,7 @@ import msgspec
 
 from streams.engine.readable import shortened
 from streams.errors import UNREADABLE_JSON, InvalidEvent
+from streams.namespace import FIRST, LAST
 
 PREFIX = b"\x01"
 
@@ -48,8 +49,20 @@ class ClockCommand(msgspec.Struct, frozen=True):
     who: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
+class DropCommand(msgspec.Struct, frozen=True):
+    """Nobody goes on with the rows of `generation` any more, so they may be deleted.
+
+    A worker that keeps them does nothing. It has no key: each partition of a namespace gets one.
+    """
+
+    command: Literal["drop"]
+    generation: Annotated[int, msgspec.Meta(ge=FIRST, le=LAST)]
+    who: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
 _decoder = msgspec.json.Decoder(OperatorCommand)
 _clock_decoder = msgspec.json.Decoder(ClockCommand)
+_drop_decoder = msgspec.json.Decoder(DropCommand)
 
 
 def clock_command(value: bytes | None) -> ClockCommand | None:
@@ -62,7 +75,17 @@ def clock_command(value: bytes | None) -> ClockCommand | None:
         return None
 
 
-def encode(control: OperatorCommand | ClockCommand) -> bytes:
+def drop_command(value: bytes | None) -> DropCommand | None:
+    """As `clock_command`, for a generation of rows that is dropped."""
+    if value is None or value[:1] != PREFIX:
+        return None
+    try:
+        return _drop_decoder.decode(value[1:])
+    except UNREADABLE_JSON:
+        return None
+
+
+def encode(control: OperatorCommand | ClockCommand | DropCommand) -> bytes:
     return PREFIX + msgspec.json.encode(control)
 
 

@@ -70,6 +70,11 @@ def row_key_of(key: bytes) -> RowKey:
     return RowKey(key[end + 1 :].decode(), int(key[1:end]), key[end : end + 1] == _BUILT)
 
 
+def is_of(key: bytes, generation: int) -> bool:
+    """Whether the key of a record in a table is that of a row of this generation. Raises ValueError for one of no row."""
+    return key[:1] != b"\x00" and row_key_of(key).generation == generation
+
+
 def built_to_key(generation: int) -> bytes:
     return b"%b%d" % (BUILT_TO, generation)
 

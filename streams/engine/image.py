@@ -39,6 +39,8 @@ class Image:
         self.counters = Counters()
         self.generation = self.rows_generation = generation
         self.complete: dict[int, int] = {}
+        self.dropped: frozenset[int] = frozenset()
+        """The generations of rows that nobody goes on with any more."""
         self.unwritten: dict[str, tuple[bytes, int]] = {}
 
     @property
@@ -63,6 +65,8 @@ class Image:
         self.inbox_next = changes.inbox_next
         if changes.imports is not None:
             self.imports = changes.imports
+        if changes.dropped is not None:
+            self.dropped = changes.dropped
         self.counters = self.counters.plus(changes.counters)
 
     def shrink(self, count: int) -> bool:

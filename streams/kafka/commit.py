@@ -119,5 +119,6 @@ class TransactionWriter:
                 imports=image.imports if changes.imports is None else changes.imports,
                 generation=image.rows_generation,
                 complete=image.complete_after(),
+                dropped=sorted(image.dropped if changes.dropped is None else changes.dropped),
             )
         )

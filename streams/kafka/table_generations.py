@@ -17,13 +17,15 @@ from streams.kafka.topics import topic_names
 class GenerationState(NamedTuple):
     """Of one partition. Workers `keep` a generation; None: nothing was handled yet.
 
-    They have handled events up to sequence `handled`. Rows of the generation that was asked for have everything up to `complete`.
+    They have handled events up to sequence `handled`. Rows of the generation that was asked for have everything up to `complete`,
+    unless they were `dropped`.
     """
 
     partition: int
     keep: int | None
     handled: int
     complete: int
+    dropped: bool = False
 
 
 def read_generations(clients: Clients, prefix: str, namespace: str, generation: int) -> list[GenerationState]:
@@ -50,4 +52,4 @@ def read_generations(clients: Clients, prefix: str, namespace: str, generation: 
 def _state(number: int, last: Marker | None, built: BuiltTo | None, generation: int) -> GenerationState:
     if last is None:
         return GenerationState(number, None, 0, 0)
-    return GenerationState(number, last.generation, last.last, rows_to(last, built, generation))
+    return GenerationState(number, last.generation, last.last, rows_to(last, built, generation), generation in last.dropped)

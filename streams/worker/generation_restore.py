@@ -57,6 +57,8 @@ def _check(engine: Engine, image: Image, complete: int, *, known: bool) -> None:
         f"Run `retold rebuild start {engine.namespace}` with this code; workers of generation {image.generation} go on "
         "meanwhile"
     )
+    if engine.generation in image.dropped:
+        raise RowsNotBuilt(f"the {rows} were dropped for good: give this code a generation that there was not yet, and build it")
     if last > 0 and not known:
         raise RowsNotBuilt(
             f"the {rows} are not built, and {where} has handled {last} events with generation {image.generation}. {then}"

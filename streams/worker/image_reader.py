@@ -77,6 +77,7 @@ class ImageReader:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters, image.imports = last.counters, dict(last.imports)
             image.generation, image.complete = last.generation, dict(last.complete)
+            image.dropped = frozenset(last.dropped)
         image.window.restore(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             header = due_header(headers)

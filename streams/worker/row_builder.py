@@ -156,7 +156,16 @@ class RowBuilder:
                 f"here. Give this code the generation {self._generation + 1}, so that no row is made by both"
             )
         it.is_new = built is None
+        if last is not None:
+            self._refuse_dropped(last)
         return it
+
+    def _refuse_dropped(self, last: Marker) -> None:
+        if self._generation in last.dropped:
+            raise RowsNotBuilt(
+                f"generation {self._generation} of {self._parts.engine.namespace} was dropped for good: give this code a "
+                "generation that there was not yet"
+            )
 
     def _go_on(self, messages: list[Message]) -> Steps[None]:
         for message in messages:
@@ -187,7 +196,9 @@ class RowBuilder:
                 raise BrokerError(f"reading {topic} failed: {error.str()}")
         elif topic == self._parts.names.table:
             record = table_record(message)
-            it.marker = record if isinstance(record, Marker) else it.marker
+            if isinstance(record, Marker):
+                self._refuse_dropped(record)
+                it.marker = record
         else:  # also what a worker of this generation has handled: one of the code before may take the partition back
             self._fold(it, message)
             it.offset, it.end, it.is_new = offset + 1, max(it.end, offset + 1), True

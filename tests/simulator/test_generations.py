@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import murmur2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams import App, Event, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.engine.engine import Engine
+from streams.engine.envelope import version_header
 from streams.engine.fold import fold
-from streams.errors import CodeChanged, RowsNotBuilt
+from streams.engine.generations import built_key, is_of
+from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
 from streams.kafka.cancellable_steps import Steps, never_cancelled
+from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.producer import TransactionalProducer
 from streams.kafka.tables_and_logs import read_table
 from streams.kafka.topics import topic_names
@@ -48,10 +53,10 @@ def app_of(generation: int, handler: Handler | None = None) -> App:
 
 
 class Site(MemorySite):
-    """Its code is at generation 1."""
+    """Its code is at generation 1. `others` are settings."""
 
-    def __init__(self, state: Path) -> None:
-        super().__init__(app_of(1), "echo", state)
+    def __init__(self, state: Path, **others: str) -> None:
+        super().__init__(app_of(1), "echo", state, **others)
         self.published = 0
 
     def hear(self, count: int) -> None:
@@ -85,6 +90,21 @@ class Site(MemorySite):
             image = fold(engine, engine.image(at), log)
             found |= {key: (row.heard, version) for key, (row, version) in image.rows.items() if isinstance(row, EchoRow)}
         return found
+
+    def drop(self, generation: int, worker: Worker) -> int:
+        """How many rows were deleted, while this worker goes on."""
+        steps = DroppedGeneration(clients(self.broker), "", "echo", generation, "ann").drop()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return int(end.value)
+            settle(worker)
+
+    def table(self, partition: int) -> dict[bytes, bytes | None]:
+        """What compaction leaves of its rows."""
+        found = {it.key or b"": it.value for it in self._committed("echo-table", partition)}
+        return {key: value for key, value in found.items() if key[:1] != b"\x00"}
 
     def generations(self) -> set[int]:
         return {it.generation for it in self.markers().values()}
@@ -257,6 +277,57 @@ def test_a_second_builder_ends_the_first(tmp_path: Path) -> None:
     assert there.rows(new) == there.folded(new)
 
 
+def test_a_built_row_that_comes_late_changes_nothing(tmp_path: Path) -> None:
+    """The builder was behind when a worker went over, and does not know yet: what the worker wrote is newer."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(12)
+    first = Worker(there, 0)
+    go_on(there, first)
+    built(there, new)
+    first.stop()
+    second = Worker(there, 1, new)
+    there.hear(24)
+    go_on(there, second)
+    second.stop()
+    rows = there.rows(new)
+    for key, (_, version) in rows.items():
+        late = codec_of(new).encode_row(EchoRow(heard=1))
+        at = "echo-table", int(murmur2(key.encode(), PARTITIONS))
+        there.broker.append(at, built_key(key, 2), late, [version_header(version - 1)], None)
+    third = Worker(there, 2, new)
+    settle(third)
+    assert rows == there.rows(new) == images(third) == there.folded(new)
+
+
+def test_a_generation_is_dropped_once_no_worker_keeps_it(tmp_path: Path) -> None:
+    """Its rows are deleted, and no code goes back to them: neither a worker nor a builder."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    first = Worker(there, 0)
+    go_on(there, first)
+    with pytest.raises(HistoryError, match="workers keep generation 1 of echo-"):
+        there.drop(1, first)
+    built(there, new)
+    first.stop()
+    second = Worker(there, 1, new)
+    settle(second)
+    assert there.drop(1, second) == len(KEYS)
+    there.hear(12)
+    go_on(there, second)
+    assert there.rows(new) == images(second) == there.folded(new)
+    assert [key for at in range(PARTITIONS) for key, value in there.table(at).items() if value and is_of(key, 1)] == []
+    second.stop()
+    back = Worker(there, 2)
+    with pytest.raises(RowsNotBuilt, match="dropped for good"):
+        settle(back)
+    back.stop()
+    with pytest.raises(RowsNotBuilt, match="dropped for good"):
+        built(there, there.app)
+    again = Worker(there, 3, new)
+    settle(again)
+    assert there.rows(new) == images(again)
+
+
 class Deployments:
     """Workers of both codes that come and go, and a builder that is killed between any two of its steps."""
 
@@ -305,16 +376,19 @@ class Deployments:
                 steps.close()
 
 
+CASES = int(os.environ.get("GENERATION_CASES", "60"))
 ACTIONS = st.lists(
     st.sampled_from(["hear", "build", "build", "build", "kill", "old", "new", "stop old", "stop new"]), min_size=10, max_size=80
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(actions=ACTIONS)
-def test_rows_are_what_their_code_makes_of_the_log_whoever_is_killed_when(tmp_path: Path, actions: list[str]) -> None:
-    """Between any two steps of a builder, and whichever code handles events meanwhile."""
-    there, new = Site(tmp_path), app_of(2)
+@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS, standbys=st.sampled_from(["0", "1"]))
+def test_rows_are_what_their_code_makes_of_the_log_whoever_is_killed_when(
+    tmp_path: Path, actions: list[str], standbys: str
+) -> None:
+    """Between any two steps of a builder, and whichever code handles events meanwhile, with copies of partitions or without."""
+    there, new = Site(tmp_path, standbys=standbys), app_of(2)
     there.hear(24)
     deployments = Deployments(there, new)
     go_on(there, *deployments.workers.values())

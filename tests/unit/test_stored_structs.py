@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streams.engine import control, marker
 from streams.engine.changes import ImportClock
-from streams.engine.control import ClockCommand, OperatorCommand
+from streams.engine.control import ClockCommand, DropCommand, OperatorCommand
 from streams.engine.envelope import (
     DueHeader,
     LogHeader,
@@ -75,11 +75,17 @@ def read_clock(value: bytes) -> ClockCommand:
     return found or control.read(b"", control.PREFIX + value)  # type: ignore[return-value]  # it raises
 
 
+def read_drop(value: bytes) -> DropCommand:
+    """As a clock."""
+    found = control.drop_command(control.PREFIX + value)
+    return found or control.read(b"", control.PREFIX + value)  # type: ignore[return-value]  # it raises
+
+
 KINDS = (
     Kind(
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
-            generation=2, complete={1: 4}, transactional_id="t", counters=Counters(*range(1, 12)),
+            generation=2, complete={1: 4}, dropped=[3], transactional_id="t", counters=Counters(*range(1, 12)),
             duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
             producers_replaced=3, imports={"signups.tsv-1a2b3c": ImportClock(5, "ada", 6)},
         ),
@@ -120,6 +126,9 @@ KINDS = (
     ),
     Kind(
         ClockCommand("clock", "signups.tsv-1a2b3c", 5, "ada"), read_clock, ("command", "name", "at"), InvalidEvent,
+    ),
+    Kind(
+        DropCommand("drop", 2, "ada"), read_drop, ("command", "generation"), InvalidEvent,
     ),
     Kind(
         CorrectionStep(

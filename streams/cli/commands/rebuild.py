@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin
 from streams.history.difference.difference import PARKED, UNTOLD
 from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
+from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.table_generations import GenerationState, read_generations
 from streams.server.readmodel.store_schema import code_of
 from streams.worker.builder_assembly import builder_of
@@ -101,6 +103,30 @@ def status(namespace: NamespaceArgument, as_json: Json = False) -> None:
     heads = ("partition", "workers keep", "handled", f"generation {generation} has", "left")
     rows = [(f"{namespace}-{it.partition}", _kept(it), it.handled, it.complete, it.handled - it.complete) for it in found]
     table(heads, rows, right=heads[2:])
+
+
+@rebuild.command(cls=Command)
+def drop(
+    namespace: NamespaceArgument,
+    generation: Annotated[int, typer.Argument(help="Of rows that no worker keeps.", metavar="GENERATION")],
+    by: Annotated[str | None, typer.Option("--by", help="Who drops it; default: your login.", metavar="NAME")] = None,
+) -> None:
+    """Delete the rows of a generation that no worker keeps. Code of that generation cannot go back to them.
+
+    Each partition's owner notes it first, so workers must run. The rows that they keep, and the event log, are not touched.
+
+    Example: [bold]retold rebuild drop order 1[/]
+    """
+    session = connect()
+    namespace_named(session.app, namespace)
+    who = by or getpass.getuser()
+    steps = DroppedGeneration(session.clients, session.config.prefix, namespace, generation, who).drop()
+    while True:
+        try:
+            time.sleep(next(steps))
+        except StopIteration as end:
+            talk(f"Generation {generation} of {namespace} is dropped: {plural(end.value, 'row')} deleted.")
+            return
 
 
 def _kept(it: GenerationState) -> str:

@@ -1,0 +1,112 @@
+"""Drops a generation of rows: owners note that nobody goes on with it, and then its rows are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from streams.engine.control import DropCommand, encode
+from streams.engine.generations import is_of, row_key_of
+from streams.errors import BrokerError, HistoryError
+from streams.kafka.bounded_read import read_to
+from streams.kafka.cancellable_steps import Steps
+from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
+from streams.kafka.offsets import ends, starts
+from streams.kafka.table_generations import read_generations
+from streams.kafka.tables_and_logs import partitions_of
+from streams.kafka.topics import topic_names
+
+CONFIRMED = 15.0
+"""s that the broker has to confirm what is written."""
+AT_ONCE = 10_000
+"""Records that wait to be confirmed."""
+PATIENCE, PAUSE = 60.0, 1.0
+"""s that owners have to note it, and between two looks."""
+
+
+class DroppedGeneration:
+    """Used by one thread. `who` drops it.
+
+    A worker that goes back to these rows finds the note in its partition's marker when it restores, and every worker restores what
+    it takes over. So once all markers have it, nobody reads these rows any more.
+    """
+
+    def __init__(self, clients: Clients, prefix: str, namespace: str, generation: int, who: str) -> None:
+        self._clients, self._prefix, self._namespace = clients, prefix, namespace
+        self._generation, self._who = generation, who
+        self._failed: list[KafkaError] = []
+
+    def drop(self) -> Steps[int]:
+        """Gives how many rows were deleted. Dropped again it deletes what an earlier attempt has left.
+
+        Raises HistoryError while a worker keeps this generation, and BrokerError.
+        """
+        names = topic_names(self._prefix, self._namespace)
+        count = partitions_of(self._clients.admin(), names.table)
+        producer = self._clients.producer("retold-rebuild", delivery=CONFIRMED, on_delivery=self._delivered)
+        if not self._is_noted():
+            value = encode(DropCommand("drop", self._generation, self._who))
+            for number in range(count):
+                producer.produce(names.inbox, value, b"", number)
+            self._flush(producer)
+            yield from self._until_noted()
+        rows = set[str]()
+        for number, (partition, key) in enumerate(self._keys(names.table, count), 1):
+            rows.add(row_key_of(key).entity)
+            producer.produce(names.table, None, key, partition)
+            if number % AT_ONCE == 0:
+                self._flush(producer)
+        self._flush(producer)
+        return len(rows)
+
+    def _is_noted(self) -> bool:
+        """Raises HistoryError while a worker keeps it."""
+        states = read_generations(self._clients, self._prefix, self._namespace, self._generation)
+        for it in states:
+            if it.keep == self._generation:
+                raise HistoryError(
+                    f"workers keep generation {self._generation} of {self._namespace}-{it.partition}: deploy code of another "
+                    "generation first, and drop it when no worker keeps it any more"
+                )
+        return all(it.dropped for it in states)
+
+    def _until_noted(self) -> Steps[None]:
+        waited = 0.0
+        while not self._is_noted():
+            if waited > PATIENCE:
+                raise BrokerError(
+                    f"after {PATIENCE:.0f} s not every partition of {self._namespace} has noted that generation "
+                    f"{self._generation} is dropped: no worker runs, or one is blocked (`retold status`). Nothing was deleted; "
+                    "drop it again then"
+                )
+            yield PAUSE
+            waited += PAUSE
+
+    def _keys(self, table: str, count: int) -> Iterator[tuple[int, bytes]]:
+        admin = self._clients.admin()
+        partitions = [(table, number) for number in range(count)]
+        first, last = starts(admin, partitions), ends(admin, partitions)
+        gone: set[tuple[int, bytes]] = set()
+        there: dict[tuple[int, bytes], None] = {}
+        consumer = self._clients.consumer("retold-table")
+        try:
+            spans = {at: (first[at], last[at]) for at in partitions}
+            for message in read_to(consumer, spans, clock=self._clients.clock, timeout=TRANSACTION + OVERDUE):
+                at = message.partition() or 0, message.key() or b""
+                if is_of(at[1], self._generation):
+                    (gone.discard if message.value() is not None else gone.add)(at)
+                    there[at] = None
+        finally:
+            consumer.close()
+        yield from (at for at in there if at not in gone)
+
+    def _flush(self, producer: Producer) -> None:
+        left = producer.flush(CONFIRMED + 1.0)
+        if left or self._failed:
+            why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
+            raise BrokerError(f"generation {self._generation} of {self._namespace} could not be dropped: {why}. Drop it again")
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._failed.append(error)
