@@ -23,6 +23,7 @@ from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.frontier import Frontier, read_up_to
+from streams.server.readmodel.rows_at_limit import keep_rows
 from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import doubt_about, files_in_use
 from streams.server.readmodel.store_high_water import fill_high_water, is_filled, put_frontier
@@ -151,7 +152,9 @@ class HistoryReader:
             if stopped():
                 return
         put_frontier(db, until)
-        make_checkpoints(db, self._app, self._codec, code_of(self._app, self._codec), time.monotonic() + CHECKPOINTS_TURN)
+        deadline = time.monotonic() + CHECKPOINTS_TURN
+        make_checkpoints(db, self._app, self._codec, code_of(self._app, self._codec), deadline)
+        keep_rows(db, self._app, self._codec, deadline)
 
     def _check_owner(self, db: sqlite3.Connection) -> None:
         """Raises NamespaceTaken if another application has written these topics."""

@@ -84,6 +84,8 @@ class LeftOutRecords:
             db.execute(PUT_TIMES, (self._latest,))
             self._noted = self._latest
         db.executemany(PUT, [(*at, sequence) for at, sequence in self._keys.items()])
+        if self._keys:  # their rows are to be kept (rows_at_limit.py)
+            db.execute("delete from meta where name = 'rows_at_limit'")
         db.executemany(PUT_LOG, [(*at, *last) for at, last in self._logs.items()])
         db.executemany(PUT_ID, self._ids)
 

@@ -23,6 +23,7 @@ from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_id
 from streams.server.readmodel.left_out import HistoryLimit
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.row_indexes import all_index_statements, fit_indexes, make_indexes
+from streams.server.readmodel.rows_at_limit import keep_rows
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_meta import meta_value, set_meta
 from streams.server.readmodel.store_schema import (
@@ -218,6 +219,7 @@ class Store:
     def make_checkpoints(self, deadline: float) -> None:
         """Keep rows of the past that are due, until `deadline` (of the monotonic clock) at most."""
         self.write(lambda db: make_checkpoints(db, self._app, self._codec, self._code, deadline))
+        self.write(lambda db: keep_rows(db, self._app, self._codec, deadline))
 
     def _set(self, **values: object) -> None:
         set_meta(self._db, **values)
