@@ -36,6 +36,7 @@ VIEW: Final = "GET /views/{path:rest}"
 ROUTE_RIGHTS: Final[Mapping[str, RouteRight]] = {
     "GET /": KNOWN,  # about the namespaces of which it may see anything
     "GET /openapi.json": KNOWN,
+    "GET /asyncapi.json": KNOWN,
     "POST /events": KNOWN,  # each line is checked
     PUBLISHING: _needs("publish", "{event_type}"),
     "POST /what-if": RouteRight(READ_ALL),
