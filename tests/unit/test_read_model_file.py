@@ -20,6 +20,7 @@ from streams import Event, Projection
 from streams.codec import codec_of
 from streams.engine.envelope import LogHeader, pack
 from streams.errors import ConfigError
+from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE
 from streams.kafka.clients import Clients
 from streams.kafka.topics import TopicInfo
 from streams.private_files import make_private
@@ -601,7 +602,7 @@ def test_a_projection_whose_code_has_changed_is_folded_again_beside(
     changed.open()
     assert (changed.changed, counted(changed.file)) == (["opened"], 3)
     monkeypatch.setattr("streams.server.readmodel.projection_rebuild.PIECE", 1)
-    rebuild, writer = changed.begin_rebuild(["opened"], codec), changed.writer()
+    rebuild, writer = changed.begin_rebuild(["opened"], codec, NOTHING_OTHERWISE), changed.writer()
     told = []
     while rebuild.step():
         told.append((rebuild.percent({("account", 0): 3}), counted(changed.file), "opened" in writer.projections))
@@ -618,7 +619,7 @@ def test_a_projection_whose_code_has_changed_is_folded_again_beside(
 def refold(store: Store) -> StoreWriter:
     """Fold what has changed again, at once. Returns a writer that goes on."""
     writer = store.writer()
-    rebuild = store.begin_rebuild(store.changed, codec_of(BANK))
+    rebuild = store.begin_rebuild(store.changed, codec_of(BANK), NOTHING_OTHERWISE)
     while rebuild.step():
         pass
     store.finish_rebuild(rebuild, writer)

@@ -129,8 +129,8 @@ class Store:
     def begin_rebuild(self, names: Iterable[str], decoder: Decoder, otherwise: FoldedOtherwise) -> ProjectionRebuild:
         """Fold projections again, beside those until `finish_rebuild`; all, if others were folded without what is `otherwise`."""
         names = names if otherwise.digest == folded_as(self._db) else self._sources
-        partitions = [(name, number) for name, count in self.partitions.items() for number in range(count)]
-        return ProjectionRebuild(self._db, self._app, self._codec, decoder, names, partitions, otherwise)
+        at = [(name, number) for name, count in self.partitions.items() for number in range(count)]
+        return ProjectionRebuild(self._db, self._app, self._codec, decoder, names, at, otherwise)
 
     def finish_rebuild(self, rebuild: ProjectionRebuild, writer: StoreWriter) -> None:
         """All that is in the file is folded, and the writer has nothing that is not."""
@@ -176,8 +176,7 @@ class Store:
 
     def writer(self) -> StoreWriter:
         """A new one, which stands where the file ends, also in rows that are read again for the same schema."""
-        kept = meta_value(self._db, "reread")
-        known = msgspec.json.decode(kept or b"{}", type=dict[str, str])
+        known = msgspec.json.decode(meta_value(self._db, "reread") or b"{}", type=dict[str, str])
         wanted = {name: self._identity.fingerprints[f"r_{name}"] for name in self.reread}
         if known != wanted:
             with transaction(self._db):
@@ -202,16 +201,15 @@ class Store:
 
     def completed(self) -> None:
         """All that there was has been read: with its indexes, answers can be given from it."""
-        if not self.is_complete:
-            assert self._opened is not None, "opened by `open`"
+        if not self.is_complete and self._opened is not None:
             self._opened.end_first_reading((*INDEXES, *all_index_statements(self._app).values()))
             self._set(complete=1)
             self.is_complete = True
 
     def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
-        """Let a function write what follows from what was read; it begins and commits its own transactions.
+        """Let a function write what follows from what was read, in transactions of its own.
 
-        Until all that there was has been read once, nothing follows from it, and there are no indexes to find records by.
+        Until all has been read once, nothing follows from it, and there are no indexes to find records by.
         """
         if self.is_complete:
             function(self._db)
