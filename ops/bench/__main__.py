@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ops.bench import history, read_model, report, restore, topic
+from ops.bench import correct, history, read_model, report, restore, topic
 from ops.bench.broker import broker
 from ops.bench.chain_work import ChainWork
 from ops.bench.contestant import MAKERS
@@ -27,6 +27,7 @@ from ops.bench.plan import (
     ANSWERS,
     ASIDE,
     CHAIN,
+    CORRECT,
     FOLD,
     FULL,
     HISTORY,
@@ -80,6 +81,8 @@ class Benchmark:
             memory(self.plan, self.figures)
         if HISTORY in self.names:
             self._aside(HISTORY, lambda: history.measure(folder / HISTORY, *self.plan.history, self.say))
+        if CORRECT in self.names:
+            self._aside(CORRECT, lambda: correct.measure(self.say))
         if READ in self.names:
             self._aside(READ, lambda: read_model.measure(address, folder / READ, *self.plan.reading, self.say))
         if RESTORE in self.names:
@@ -141,7 +144,7 @@ def main() -> int:
     go.say(f"this takes about {plan.seconds(names) / 60:.0f} minutes on two quiet cores: {plan.rounds} rounds, {windows}")
     with (
         tempfile.TemporaryDirectory(prefix="retold-bench-") as name,
-        nullcontext("") if names == [HISTORY] else broker(asked.broker, Path(name, "broker"), go.say) as at,
+        nullcontext("") if {*names} <= {HISTORY, CORRECT} else broker(asked.broker, Path(name, "broker"), go.say) as at,
     ):
         go.go(at, Path(name, "runs"))
     found = report.results(go.figures) | go.others
