@@ -171,6 +171,10 @@ def test_where_an_event_is_gone_that_was_corrected_the_log_is_told_from_the_last
             counted_at(past, Cut(min(known_from) - 1, END), here.handlers, corrections, here.there.codec)
         assert counted_at(past, Cut(1, min(known_from) - 1), here.handlers, corrections, here.there.codec) is None
         assert counted(past, here.handlers, corrections, here.there.codec) is past
+        so_far = CorrectedLog.of(past, corrections, here.there.codec)
+        assert [*so_far.cut(Cut(last, END), here.handlers).steps()] == [*past.steps()]
+        with pytest.raises(HistoryError, match="or later, when they had set the rows"):
+            so_far.cut(Cut(1, END), here.handlers)
 
 
 def test_a_correction_was_not_known_before_what_it_was_planned_on() -> None:

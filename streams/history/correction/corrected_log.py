@@ -9,14 +9,14 @@ import msgspec
 
 from streams.engine.readable import named
 from streams.engine.records import Codec
-from streams.errors import HistoryError, StreamsError
+from streams.errors import BeforeHistory, HistoryError, StreamsError, UnsupportedSchema
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.correction_plan import StoredChange
 from streams.history.correction.merged_change import merged
-from streams.history.cut_past import Cut, CutPast
+from streams.history.cut_past import Cut, CutPast, moment_text
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast
 
@@ -90,8 +90,33 @@ class CorrectedLog(NamedTuple):
             raise HistoryError(f"the handler of {it.event.event_type} of {named(it.event.key)!r} raises {it.error} there")
         return TimedBranch(corrected.past)
 
-    def cut(self, cut: Cut, handlers: ApplicationHandlers) -> CutPast:
-        """The history that counts as of a time, as it was known at another one. Raises HistoryError where it cannot be told."""
+    def timed_at(self, cut: Cut, handlers: ApplicationHandlers) -> TimedBranch | None:
+        """The same as it was known at the time of a cut; None: the log counts.
+
+        Raises HistoryError if it cannot be told what the corrections make of it, as where an event is gone that one names, and the
+        cut's time is before that of the last step: from then on rows are what the log has.
+        """
         known = self if cut.known is None else self.known_at(cut.known)
-        timed = known.timed(handlers)
+        try:
+            return known.timed(handlers)
+        except HistoryError as error:
+            raise_if_unread(error)
+            last = max([*known.known_from, *(it.high or it.order.recorded for it in known.log.steps())])
+            if cut.as_of is None or cut.as_of >= last:
+                return None
+            text = (
+                f"what had happened by {moment_text(cut.as_of)} cannot be told with the corrections that were known: {error}. Ask "
+                f"for {moment_text(last)} or later, when they had set the rows, or as it was known before them"
+            )
+            raise (BeforeHistory(text) if isinstance(error, BeforeHistory) else HistoryError(text)) from error
+
+    def cut(self, cut: Cut, handlers: ApplicationHandlers) -> CutPast:
+        """The history that counts as of a time, as it was known at another one. Raises HistoryError as `timed_at`."""
+        timed = self.timed_at(cut, handlers)
         return CutPast(self.log, cut) if timed is None else CutPast(timed, Cut(cut.as_of))
+
+
+def raise_if_unread(error: HistoryError) -> None:
+    """What is written by a schema that is not known yet is asked for again, once it is."""
+    if isinstance(error.__cause__, UnsupportedSchema):
+        raise error

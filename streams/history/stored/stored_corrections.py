@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import msgspec
 
 from streams.engine.records import Codec
-from streams.errors import BeforeHistory, HistoryError, UnsupportedSchema
+from streams.errors import HistoryError
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
-from streams.history.cut_past import Cut, moment_text
+from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection, raise_if_unread
+from streams.history.cut_past import Cut
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast
 
@@ -35,7 +35,7 @@ def kept_corrections(db: sqlite3.Connection) -> Sequence[KnownCorrection]:
         return ()
     try:
         return _decode(found[0])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise HistoryError(
             f"the corrections of this past were written by another version of retold, and do not read here: {error}. Export it "
             "again with this version"
@@ -53,36 +53,14 @@ def counted(
     try:
         return CorrectedLog.of(past, corrections, codec).past(handlers) if corrections else past
     except HistoryError as error:
-        _raise_if_unread(error)
+        raise_if_unread(error)
         return past
 
 
 def counted_at(
     past: StoredPast, cut: Cut, handlers: ApplicationHandlers, corrections: Sequence[KnownCorrection], codec: Codec
 ) -> TimedBranch | None:
-    """The past as the corrections make it that were known at the time of a cut; None: as it is recorded.
-
-    Raises HistoryError if it cannot be told what they make of it, as where an event is gone that one names, and the cut's time is
-    before that of the last step: from then on rows are what the log has.
-    """
+    """As `CorrectedLog.timed_at`."""
     if cut.known is None or not any(it.known_from <= cut.known for it in corrections):
         return None
-    so_far = CorrectedLog.of(past, corrections, codec).known_at(cut.known)
-    try:
-        return so_far.timed(handlers)
-    except HistoryError as error:
-        _raise_if_unread(error)
-        last = max([*so_far.known_from, *(it.high or it.order.recorded for it in so_far.log.steps())])
-        if cut.as_of is None or cut.as_of >= last:
-            return None
-        text = (
-            f"what had happened by {moment_text(cut.as_of)} cannot be told with the corrections that were known: {error}. Ask for "
-            f"{moment_text(last)} or later, when they had set the rows, or as it was known before them"
-        )
-        raise (BeforeHistory(text) if isinstance(error, BeforeHistory) else HistoryError(text)) from error
-
-
-def _raise_if_unread(error: HistoryError) -> None:
-    """What is written by a schema that is not known yet is asked for again, once it is."""
-    if isinstance(error.__cause__, UnsupportedSchema):
-        raise error
+    return CorrectedLog.of(past, corrections, codec).timed_at(cut, handlers)
