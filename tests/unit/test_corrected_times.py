@@ -99,6 +99,25 @@ def test_a_past_that_was_corrected_is_told_as_of_a_time_with_what_was_known(kind
                 assert_same_tables(told, as_told(here, known_from, cut), here)
 
 
+@many
+@given(st.integers(0, 10**6))
+def test_what_was_known_alone_has_rows_as_they_were_and_projections_of_the_past_that_counts(seed: int) -> None:
+    """A row is what a correction's steps had set by then; a projection is folded from the events that count, as a server does."""
+    chosen, here, known_from = corrected_and_gone_on("shop", seed)
+    with tempfile.TemporaryDirectory() as folder, closing(stored(here.there, Path(folder))) as store:
+        store.write(lambda db: put_high_water(db, END))
+        past = StoredPast(store._db, here.there.codec)
+        cut = Cut(None, chosen.choice([it.order.recorded for it in here.log.events()]))
+        assert cut.known is not None
+        counted = CorrectedLog(past, here.changes, known_from).known_at(cut.known).timed(here.handlers)
+        logged, wanted = PastTables(CutPast(here.log, cut), here.handlers), as_told(here, known_from, cut)
+        with PastStore(here.there.app, here.there.codec, StoredRows(past, cut, here.handlers, None, counted)) as told:
+            for space in here.there.app.namespaces:
+                assert dict(told.whole(space.name).items()) == logged.table(space.name).told
+            for projection in here.there.app.projections:
+                assert dict(told.table(projection.name).items()) == wanted.projections[projection.name]
+
+
 def assert_same_tables(told: PastStore, wanted: PastTables, here: Corrected) -> None:
     for space in here.there.app.namespaces:
         table = wanted.table(space.name)
