@@ -50,7 +50,8 @@ class RowsOfBase:
         pending = without_recorded(self._past, was, self._base.scheduled(was))
         if self.dropped and pending:
             pending = {reference: it for reference, it in pending.items() if reference not in self.dropped}
-        row.waited.update((reference, to_micros(time)) for reference, (_, time) in pending.items())
+        if pending:
+            row.waited.update((reference, to_micros(time)) for reference, (_, time) in pending.items())
         return pending
 
     def leave(self, order: OrderKey, turn: BranchTurn, untold: UntoldRow) -> None:
