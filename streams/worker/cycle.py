@@ -123,6 +123,7 @@ class Cycle:
             members.topics.compare()  # which says more: of an inbox that was made again, the old offset cannot be read
             members.topics.check()
             raise
+        self._turns.polled(self._last)
         return self._last
 
     def handle(self, batch: PolledBatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from streams.worker.pace import Pace
+from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
 
@@ -25,6 +26,8 @@ class PartitionTurns:
     def __init__(self, tasks: Tasks, pace: Pace) -> None:
         self._tasks, self._pace = tasks, pace
         self._paused: Sequence[PartitionTask] = ()
+        self._served = False
+        """Whether those that are behind have had something of their last turn: their records are not there at once."""
 
     def next(self, has_more: HasMore) -> bool:
         """Before a poll: whether it is the turn of those alone that are not behind. Then a poll should not wait."""
@@ -32,10 +35,14 @@ class PartitionTurns:
         behind = [task for task in running if task.is_behind]
         waiting = any(has_more(task) for task in running if not task.is_behind) if behind else False
         self._pace.slice = SLICE if waiting else None
-        if self._paused or not waiting:
-            paused, self._paused = self._paused, ()
+        if self._paused:
+            paused, self._paused, self._served = self._paused, (), False
             self._tasks.rewind(task for task in paused if task in running)
-            return False
-        self._paused = behind
-        self._tasks.hold(behind)
-        return True
+        elif waiting and self._served:
+            self._paused = behind
+            self._tasks.hold(behind)
+        return bool(self._paused)
+
+    def polled(self, batch: PolledBatch) -> None:
+        """After each poll."""
+        self._served |= any(task.is_behind for task in batch.records)

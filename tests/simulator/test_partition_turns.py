@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import murmur2
 
 from streams.worker.partition_turns import SLICE, PartitionTurns
+from streams.worker.polled_batch import PolledBatch
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
 from tests.simulator.clients import MemoryConsumer, MemoryMessage
@@ -74,11 +75,27 @@ def test_an_event_does_not_wait_for_what_has_gathered_elsewhere(tmp_path: Path) 
 
 def test_where_nothing_waits_nobody_takes_turns(tmp_path: Path) -> None:
     """To pause and read again costs something, and a slice is shorter than a batch."""
-    _there, second, _stayed, _moved = taken_over(tmp_path)
-    turns, pace = PartitionTurns(second.cycle.tasks, second.cycle.members.pace), second.cycle.members.pace
+    _there, second, _stayed, moved = taken_over(tmp_path)
+    tasks, pace = second.cycle.tasks, second.cycle.members.pace
+    turns = PartitionTurns(tasks, pace)
+    turns.polled(PolledBatch(None, {task: [] for task in tasks.running() if task.partition in moved}))
     assert not turns.next(lambda _: False)
     assert pace.time > SLICE
     assert turns.next(lambda _: True)
     assert pace.time == pytest.approx(SLICE)
-    assert not turns.next(lambda _: True), "those that are behind have no turn"
+
+
+def test_who_is_behind_has_a_turn_until_something_of_it_is_polled(tmp_path: Path) -> None:
+    """Its records come a moment after it is read again: those of others come first, and would begin the next turn."""
+    _there, second, stayed, moved = taken_over(tmp_path)
+    tasks = second.cycle.tasks.running()
+    turns = PartitionTurns(second.cycle.tasks, second.cycle.members.pace)
+    of_behind, of_others = (PolledBatch(None, {it: [] for it in tasks if it.partition in at}) for at in (moved, stayed))
+    turns.polled(of_behind)
+    assert turns.next(lambda _: True)
+    turns.polled(of_others)
+    for _ in range(3):
+        assert not turns.next(lambda _: True)
+        turns.polled(of_others)
+    turns.polled(of_behind)
     assert turns.next(lambda _: True)
