@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 
 from confluent_kafka import KafkaException
@@ -41,6 +42,8 @@ class DeadWorkers:
     ) -> None:  # fmt: skip
         self._clients, self._admin, self._me, self._written, self._complete = clients, admin, me, written, complete
         self._ids, self._group = ids, group
+        self._ending = threading.Lock()
+        """Two restores at once would fence each other's producer, and both wait for a second."""
 
     def end_transactions(self, partitions: Sequence[TopicAndPartition], cancelled: Cancelled = never_cancelled) -> Steps[None]:
         """End those that hold up any of these partitions. If that is not possible, their time-outs end them.
@@ -54,7 +57,8 @@ class DeadWorkers:
                 found = {(it.transactional_id, it.topic_partition, it.first_offset): it for it in self._left_open(partitions)}
                 old = [it for what, it in found.items() if now - seen.setdefault(what, now) >= OLD or self._is_old(it)]
                 for it in old:
-                    self._end(it)
+                    with self._ending:
+                        self._end(it)
                 if len(old) == len(found):
                     break
                 yield AGAIN

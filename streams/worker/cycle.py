@@ -186,9 +186,8 @@ class Cycle:
 
     def _poll_timeout(self) -> float:
         """How long a poll may wait, in s: less while an answer or a timer is near."""
-        poll_timeout = self.members.calls.poll_timeout(IDLE)
-        until_timer = self.members.wall_clock.wait(self.tasks.running())
-        return poll_timeout if until_timer is None else min(poll_timeout, until_timer)
+        waits = self.members.calls.poll_timeout(IDLE), self.members.wall_clock.wait(self.tasks.running())
+        return min(it for it in waits if it is not None)
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
         """Handle piece by piece; what is handled is sent to the broker while the next piece is handled.
@@ -222,9 +221,8 @@ class Cycle:
 
     def _switching(self, changes: Parts) -> dict[PartitionTask, Changes]:
         """Of tasks that go over to another generation of rows: they do so at once, also if there is nothing else to commit."""
-        members = self.members
-        tasks = [task for task in self.tasks.restored() if task.image.switches]
-        return {task: changes.get(task) or members.engine.begin(task.image, members.clock.now()).changes for task in tasks}
+        begin, now = self.members.engine.begin, self.members.clock.now
+        return {it: changes.get(it) or begin(it.image, now()).changes for it in self.tasks.restored() if it.image.switches}
 
     def _commit(self, batch: PolledBatch, done: Parts) -> None:
         """Commit all changes in one transaction. Raises TransactionAborted, ProducerLost or NamespaceStopped."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from confluent_kafka import Producer
 
 from streams.clock import SystemClock
 from streams.config import Config
-from streams.kafka.clients import Clients
+from streams.kafka.clients import C, Clients, Options, librdkafka
 from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import held_up
 from streams.kafka.open_transactions import worker_ids
@@ -145,3 +146,24 @@ def test_a_dead_workers_transaction_is_ended_also_by_a_machine_whose_clock_is_be
         took = run(dead, topics)
     assert not held_up(clients.admin(), topics)
     assert (took < OLD) == written
+
+
+def test_two_restores_end_a_transaction_once(config: Config, foreign: Foreign) -> None:
+    """It is in the partitions of both. Two producers of one id would fence each other, and each try again after a while."""
+    left_open(foreign, "gone")
+    made = list[str]()
+
+    def make(kind: Callable[[Options], C], options: Options) -> C:
+        made.append(options.get("transactional.id", ""))
+        return librdkafka(kind, options)
+
+    topics, clients = [(f"{config.prefix}echo-table", at) for at in range(2)], replace(foreign.clients, make=make)
+    with member(foreign, name(config, "me")):
+        dead = dead_workers(clients, config, "me")
+        restores = [threading.Thread(target=run, args=(dead, [each])) for each in topics]
+        for restore in restores:
+            restore.start()
+        for restore in restores:
+            restore.join()
+    assert not held_up(clients.admin(), topics)
+    assert made.count(name(config, "gone")) == 1

@@ -266,6 +266,7 @@ KNOWN = {
     "worker/assemble.py": "names the type of that loop",
     "worker/standby.py": "a lock: copies are taken by the threads of restores",
     "kafka/renewed_client.py": "clients are shared by threads; confluent-kafka answers in futures",
+    "kafka/dead_workers.py": "a lock: two restores may find the same transaction",
     "kafka/active_producers.py": "aiokafka lives on an event loop",
 }
 
