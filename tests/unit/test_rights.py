@@ -47,6 +47,7 @@ REGISTRY = ("/schemas/ids/1", "/schemas/ids/1/schema", "/schemas/ids/1/versions"
 ASKED: Mapping[str, Asked] = {
     "GET /": Asked("/", ALL),
     "GET /openapi.json": Asked("/openapi.json", ALL),
+    "GET /asyncapi.json": Asked("/asyncapi.json", ALL),
     "POST /events": Asked("/events", "own web publisher", {"type": "order.place", "data": ORDER}),
     PUBLISHING: Asked("/events/order.place", "own web publisher", ORDER),
     "POST /what-if": Asked("/what-if", "own auditor", {"remove": ["order-0:1"]}),
