@@ -89,8 +89,7 @@ class Cycle:
     """`open`, then `poll` and `handle` in turn, then `close`; what they raise ends the namespace."""
 
     def __init__(self, members: CycleParts) -> None:
-        self.members, self.tasks = members, members.tasks
-        self.stopping = members.stopping
+        self.members, self.tasks, self.stopping = members, members.tasks, members.stopping
         self.aborted = 0
         """Transactions in a row that were aborted."""
         self._collector = Collector(members.tasks, members.pace, members.clock)

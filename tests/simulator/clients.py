@@ -76,6 +76,12 @@ class MemoryConsumer:
     def consumer_group_metadata(self) -> Metadata:
         return Metadata(self._group, self, self._generation)
 
+    def metadata_once_it_has_joined(self) -> Metadata:
+        """What `consumer_group_metadata` tells later, when it is a member again."""
+        if self._topic is not None and self not in self._broker.groups[self._group].members:
+            self._broker.join(self._group, self, len(self._broker.topics[self._topic]))
+        return Metadata(self._group, self, self._broker.groups[self._group].generation)
+
     def assign(self, partitions: list[TopicPartition]) -> None:
         self.unassign()
         self.incremental_assign(partitions)

@@ -66,8 +66,13 @@ class Coordinator:
         return self._thread.done
 
     def step(self, now: float, requests: int) -> None:
-        for _ in range(requests if now >= self.still_until else 0):
-            self._thread.step()
+        if now >= self.still_until:
+            self._thread.step(requests)
+
+    def stand_still(self, until: float) -> None:
+        """From the request on that it makes now."""
+        self.still_until = until
+        self._thread.pause()
 
 
 class Coordinators:
@@ -120,8 +125,10 @@ class Coordinators:
 
     def act(self, name: str, fault: Fault) -> None:
         """At a request of a coordinator. Raises KeyboardInterrupt in it, as Ctrl-C does."""
-        if fault.kind == faults.PAUSE:
-            self.at_work[name].still_until = self._trouble.broker.clock.monotonic() + STILL_UP_TO * fault.amount**2
+        if fault.kind == faults.PAUSE:  # somebody takes it for dead
+            now, coordinator = self._trouble.broker.clock.monotonic(), self.at_work[name]
+            coordinator.stand_still(now + STILL_UP_TO * fault.amount)
+            self._later.append((now + AGAIN_AFTER[-1], coordinator.of))
         elif fault.kind == faults.RESTART:
             raise KeyboardInterrupt
 

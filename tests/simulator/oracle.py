@@ -64,8 +64,9 @@ class Oracle:
                 return f"timers of {namespace}-{at} are due"
         return ""
 
-    def check(self, publisher: RandomPublisher, operators: Operators) -> None:
-        """Raises Unsettled."""
+    def check(self, publisher: RandomPublisher, operators: Operators, asked: Collection[str]) -> None:
+        """`asked` has the references of the requests that gateways were asked. Raises Unsettled."""
+        logged = set[str]()
         for topic, partitions in self._broker.topics.items():
             for at, partition in enumerate(partitions):
                 if any(it.transaction is not None and it.transaction.state == OPEN for it in partition.entries):
@@ -76,6 +77,9 @@ class Oracle:
             self._check_published(f"{namespace}-{at}", log, ours)
             self._check_timers(f"{namespace}-{at}", log)
             self._check_rejected(namespace, log, operators)
+            logged |= {it.event_id for it in log}
+        if unknown := {*asked} - logged:  # of what a worker emitted, the id is the reference
+            raise Unsettled(f"gateways were asked for what is in no log: {sorted(unknown)[:3]}")
         self._check_quarantined(publisher.refused)
         report = self._stored().verified(codec=self._codec)
         if report.findings:

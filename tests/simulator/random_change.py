@@ -18,6 +18,8 @@ MakeEvent = Callable[[int], EventData]
 """Of a number, by which events of equal numbers mostly have equal keys."""
 MOST = 400
 """Numbers of events."""
+LATE = 5
+"""Events that happened last, of which something may be in flight: half of what is corrected is one of them."""
 
 
 def a_change(dice: random.Random, make: MakeEvent, past: Past, name: str) -> Change:
@@ -25,7 +27,8 @@ def a_change(dice: random.Random, make: MakeEvent, past: Past, name: str) -> Cha
     roots = [it for it in past.events() if it.kind == ROOT]
     if not roots:
         return Change()
-    was, what = dice.choice(roots), dice.choice(["insert", "remove", "both", "replace"])
+    was = dice.choice(roots if dice.random() < 0.5 else roots[-LATE:])
+    what = dice.choice(["insert", "remove", "both", "replace"])
     near = dice.choice(roots).event.time + timedelta(seconds=dice.choice([-1, 0, 1]))
     return Change(
         [InsertedEvent(make(dice.randrange(MOST)), near, name)] if what in ("insert", "both") else (),

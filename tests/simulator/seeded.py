@@ -37,7 +37,9 @@ EVENTS, REQUESTS = 300, 2500
 """How many events are published, and among how many requests the faults are."""
 SESSION = 6.0
 STEPS_TO_SETTLE = 6000
-CORRECTED = 3
+LETTING_GO = 50
+"""How often at most all that is parked is retried, until nothing is parked any more."""
+CORRECTED = 5
 """Every so many seeds the past is corrected."""
 LATER = timedelta(hours=48)
 """In which every timer comes due."""
@@ -138,7 +140,7 @@ class SeededRun:
         self._oracle.check_corrected(self.coordinators.corrections)
         if self.services.contradictions:
             raise Unsettled(f"gateways were called with other data under one key: {self.services.contradictions[:3]}")
-        self._oracle.check(self.publisher, self.operators)
+        self._oracle.check(self.publisher, self.operators, self.services.asked)
 
     def _names(self) -> list[str]:
         return [*sorted({*self._workers, *self._away}), *self.coordinators.names()]
@@ -259,13 +261,17 @@ class SeededRun:
 
     def _settle(self, when: str) -> None:
         """All workers go on by turns until nothing is left. Raises Unsettled."""
-        until = self.broker.clock.monotonic() + 600
+        until, let_go = self.broker.clock.monotonic() + 600, 0
         for number in range(STEPS_TO_SETTLE):
             for name in self._names():
                 self._one_step(name)
             nothing = not self._away and not self.coordinators.is_busy() and not self._left_over()
-            if (nothing or number % 100 == 50) and not self.operators.let_go() and nothing:
-                return
+            if nothing or number % 100 == 50:
+                parked, let_go = self.operators.let_go(), let_go + nothing
+                if nothing and not parked:
+                    return
+                if let_go > LETTING_GO:
+                    raise Unsettled(f"{when} keys are parked still: {self.operators.heads()[:3]}")
             if self.broker.clock.monotonic() > until:
                 break
         raise Unsettled(f"{when} it does not come to its end: {self._left_over() or self._away or self.coordinators.left_over()}")

@@ -16,16 +16,20 @@ class SteppedThread:
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
-        self._turn, self._over = threading.Semaphore(0), threading.Semaphore(0)
+        self._turn, self._over = threading.Lock(), threading.Lock()
+        self._turn.acquire()
+        self._over.acquire()
+        self._left = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._killed = False
         self._raised: BaseException | None = None
         self.done = False
 
-    def step(self) -> None:
-        """Up to its next request, or its end. Raises what its work raised."""
+    def step(self, requests: int = 1) -> None:
+        """So many requests, and up to the next one, or to its end. Raises what its work raised."""
         if self.done:
             return
+        self._left = requests
         if self._thread.ident is None:
             self._thread.start()
         else:
@@ -40,15 +44,20 @@ class SteppedThread:
         """As by `kill -9`: none of its requests is made any more."""
         self._killed = True
         if self._thread.ident is not None and not self.done:
-            self.step()
+            self.step(0)
 
     def wait_for_turn(self) -> None:
         """Called by its work. Raises Crash if it was killed."""
-        if not self._killed:
+        if not self._killed and self._left == 0:
             self._over.release()
             self._turn.acquire()
         if self._killed:
             raise Crash
+        self._left -= 1
+
+    def pause(self) -> None:
+        """Called by its work: this is the last request for now."""
+        self._left = 0
 
     def _run(self) -> None:
         try:

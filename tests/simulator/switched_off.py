@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 from zlib import crc32
 
 from msgspec.structs import replace
 
-from streams.engine import admission, control, envelope, envelope_reader, quick_headers
+from streams.engine import admission, control, emissions, envelope, envelope_reader, quick_headers
 from streams.engine.admission import Admission
 from streams.engine.changes import SetAsideRecord
 from streams.engine.commands import Commands
 from streams.engine.duplicates import DuplicateWindow, Remembered
 from streams.engine.envelope import Arrival
 from streams.engine.execution import Execution
+from streams.engine.overlay import Overlay
 from streams.engine.quick_handling import QuickHandling
 from streams.engine.records import Headers, InboxRecord
-from streams.engine.stored import parked_record
+from streams.engine.step import CorrectionStep
+from streams.engine.step_handling import Steps
+from streams.engine.stored import log_record, parked_record
 from streams.engine.timers import Timers
-from streams.kafka import commit
+from streams.history.correction.fixed_point import reach_fixed_point
+from streams.kafka import commit, correction_claim, correction_coordinator
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.coordinator_connection import CoordinatorConnection
-from streams.kafka.producer import TransactionalProducer
+from streams.kafka.correction_claim import CorrectionClaim
+from streams.kafka.offsets import stable_ends
 from streams.kafka.written_partitions import WrittenPartitions
+from streams.worker import restore
 from streams.worker.cycle import Cycle
 from streams.worker.restore import Restorer
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
+from tests.simulator.clients import MemoryConsumer
 
 
 @contextmanager
@@ -39,10 +48,12 @@ def _put(owner: Any, name: str, instead: Any) -> Iterator[None]:
 
 
 def _newer_metadata(write: Any) -> Any:
+    """That of the commit: the client joins its group again by itself, in a thread of its own, before it is polled."""
+
     def instead(self: Cycle, batch: Any, done: Any) -> None:
-        assert self._consumer is not None
-        batch.metadata = self._consumer.consumer_group_metadata()
-        write(self, batch, done)
+        consumer = self._consumer
+        assert isinstance(consumer, MemoryConsumer)
+        write(self, dataclasses.replace(batch, metadata=consumer.metadata_once_it_has_joined()), done)
 
     return instead
 
@@ -56,8 +67,74 @@ def _without_waiting(self: Restorer, copy: Any, _committed: Any, cancelled: Any,
     return RestoredImage(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
 
 
-def _committed_anyway(self: TransactionalProducer, _error: BaseException) -> None:
-    """What could not be sent is left out of the transaction."""
+@contextmanager
+def _to_the_stable_offset() -> Iterator[None]:
+    """And nobody waits for a committed offset, which is another net below."""
+    with _put(restore, "ends", stable_ends), _put(Restorer, "_settled", _without_waiting):
+        yield
+
+
+@contextmanager
+def _true_at_once() -> Iterator[None]:
+    """Images take changes before they are committed."""
+    commit_batch = Cycle._commit
+
+    def instead(self: Cycle, batch: Any, done: Any) -> None:
+        for task, part in done.items():
+            task.image.apply(part)
+        commit_batch(self, batch, done)
+
+    def calls_alone(self: Cycle, done: Any) -> None:
+        for task, part in done.items():
+            self.members.calls.committed(task, part)
+
+    with _put(Cycle, "_commit", instead), _put(Cycle, "_apply_committed", calls_alone):
+        yield
+
+
+@contextmanager
+def _called_at_once() -> Iterator[None]:
+    """Gateways are asked before their requests are committed."""
+    commit_batch = Cycle._commit
+
+    def instead(self: Cycle, batch: Any, done: Any) -> None:
+        for task, part in done.items():
+            self.members.calls.committed(task, part)
+        commit_batch(self, batch, done)
+
+    def images_alone(_: Cycle, done: Any) -> None:
+        for task, part in done.items():
+            task.image.apply(part)
+
+    with _put(Cycle, "_commit", instead), _put(Cycle, "_apply_committed", images_alone):
+        yield
+
+
+def _ids_of_chance() -> Any:
+    numbers = count()
+    return _put(emissions, "emitted_id", lambda *_: f"{next(numbers):032x}")
+
+
+def _under_its_entity(handled: Any) -> Any:
+    return log_record(handled)._replace(key=handled.key)
+
+
+def _at_any_version(take: Any) -> Any:
+    def instead(self: Steps, record: InboxRecord, step: CorrectionStep) -> Any:
+        entry = self._overlay.entry(step.entity)
+        return take(self, record, replace(step, expected=entry[1] if entry else 0))
+
+    return instead
+
+
+def _without_waiting_for_what_is_in_flight(*given: Any) -> int:
+    return reach_fixed_point(*given[:6])
+
+
+@contextmanager
+def _many_coordinators() -> Iterator[None]:
+    with _put(CorrectionClaim, "_refuse", lambda *_: None), _put(correction_claim, "is_at_work", lambda *_: False):
+        yield
 
 
 def _kept_after_a_loss(self: Cycle, _error: Any) -> None:
@@ -108,10 +185,13 @@ def _recorded_now() -> Iterator[None]:
 
 
 RULES: dict[str, Callable[[], Any]] = {
+    "1: a restore reads beyond the stable offset": _to_the_stable_offset,
     "1: a restore waits for transactions that are open": lambda: _put(Restorer, "_settled", _without_waiting),
     "4: the group metadata is that of the poll": lambda: _put(Cycle, "_commit", _newer_metadata(Cycle._commit)),
     "what was not committed is read again": lambda: _put(Tasks, "rewind", lambda self, tasks: None),
     "3: a lost producer's images are restored": lambda: _put(Cycle, "_after_loss", _kept_after_a_loss),
+    "9: a batch does not change the table before it is committed": _true_at_once,
+    "11: events behind a parked one of their key wait": lambda: _put(Overlay, "blocks", lambda self, key: False),
     "13: an id is handled once": lambda: _put(DuplicateWindow, "find", lambda self, digest, last: None),
     "10: what only a worker may write is dropped": _forged_headers_kept,
     "10: a source of workers needs a cause": lambda: _put(admission, "is_workers", lambda source: False),
@@ -122,10 +202,18 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
     "14: a record is moved to the partition of its key": lambda: _put(Admission, "_is_ours", lambda self, key: True),
     "15: a cause is believed only of an id that is derived from it": lambda: _put(envelope, "is_emitted", lambda *_: True),
+    "17: ids of emitted events are derived": _ids_of_chance,
     "18: recorded times increase": _recorded_now,
+    "20: a log record has a key of its own": lambda: _put(commit, "log_record", _under_its_entity),
+    "23: a call is made when its request is committed": _called_at_once,
     "23: a request's answer is handled once": lambda: _put(Admission, "_answer", _each_answer_handled),
     "23: a key's timers fire before its later events": lambda: _put(Timers, "before", lambda self, arrival, offset=None: None),
     "23: a partition's next owner makes its calls": lambda: _put(PartitionTask, "take_restored_calls", lambda self: []),
+    "29: a correction ends when nothing is in flight that would undo it": lambda: _put(
+        correction_coordinator, "reach_fixed_point", _without_waiting_for_what_is_in_flight
+    ),
+    "29: a correction has one coordinator": _many_coordinators,
+    "29: a step is taken at its version alone": lambda: _put(Steps, "take", _at_any_version(Steps.take)),
     "31: a producer whose end was disturbed is replaced": lambda: _put(
         CoordinatorConnection, "disturbed", property(lambda self: False)
     ),

@@ -40,6 +40,8 @@ Record = tuple[bytes | None, bytes | None, Any]
 CLOSER = 0.01
 """s that a request takes: virtual time goes by, also in a worker that is never idle."""
 TRANSACTION = 10.0
+LATE_BEHIND = 12
+"""Records of a transaction behind which a late copy of an end may arrive."""
 NOT_IN_A_PAUSE = {faults.PAUSE, faults.LATE_COMMIT, faults.CRASH, faults.RESTART, faults.DEPLOY}
 BEYOND_ONE_CLIENT = {
     faults.PAUSE, faults.LATE_COMMIT, faults.EXPIRE, faults.COMPACT, faults.RESTART, *faults.ACTIONS,
@@ -183,6 +185,8 @@ class UnrulyProducer(MemoryProducer):
         self._failed = False
         self._ended: tuple[Transaction, str] | None = None
         """What was ended, though nobody was told."""
+        self._late_copy, self._until_late = "", 0
+        """The late copy of an end, and behind how many records of another transaction it arrives."""
 
     def init_transactions(self, timeout: float) -> None:
         self._answered("init", timeout)
@@ -197,6 +201,7 @@ class UnrulyProducer(MemoryProducer):
         self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **more: Any
     ) -> None:
         fault = self._trouble.meet(self._owner, "produce")
+        self._meet_late_copy()
         if fault is not None and fault.kind == faults.LATE_RECORD:
             self._fail(KafkaError._MSG_TIMED_OUT)
             comes = self._broker.clock.monotonic() + 2 * fault.amount**2
@@ -233,6 +238,15 @@ class UnrulyProducer(MemoryProducer):
     def abort_transaction(self, timeout: float) -> None:
         self._end_with(ABORTED, "abort", timeout)
 
+    def _meet_late_copy(self) -> None:
+        if not self._late_copy or self.transaction is None or not self.transaction.is_known:
+            return
+        self._until_late -= 1
+        if self._until_late <= 0:
+            self._trouble.tell(f"a late copy ends another transaction: {self._late_copy}")
+            self._broker.end(self.transaction, self._late_copy)
+            self._late_copy = ""
+
     def _fail(self, code: int) -> None:
         """What was written is not delivered, which shows only when the transaction is to be committed."""
         self._failed = True
@@ -259,7 +273,10 @@ class UnrulyProducer(MemoryProducer):
             raise timed_out(retriable=True)
         if kind == faults.LATE_END and fault is not None:
             now = self._broker.clock.monotonic()
-            self._trouble.late.append((now + 0.01 + 4 * fault.amount**2, self, ended, state))
+            if fault.amount < 0.5:
+                self._trouble.late.append((now + 0.01 + 16 * fault.amount**2, self, ended, state))
+            else:
+                self._late_copy, self._until_late = state, 1 + int(fault.amount * 100) % LATE_BEHIND
             self._reports.append(self._disturbed)
 
     def _disturbed(self) -> None:
