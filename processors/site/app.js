@@ -83,7 +83,7 @@ async function watch() {
     try {
       await follow();
     } catch ({ message }) {
-      trouble = message === "401" ? "Open this page with #token=… behind its address" : "offline";
+      trouble = /40[13]/.test(message) ? "Open it with #token=… behind its address" : "offline";
     }
     await show();
     await new Promise((done) => { wake = done; setTimeout(done, AGAIN); });

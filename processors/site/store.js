@@ -1,7 +1,7 @@
 // What this browser keeps, and the back end as far as it can be here; for the page and its worker.
 "use strict";
 const NAME = "retold-sign-up";
-const LATER = [401, 403, 408, 429]; // the event is not wrong: it may be taken later, or with a token
+const LATER = [401, 408, 429]; // the event is not wrong: it may be taken later, or with a token
 const TYPE = { "Content-Type": "application/json" };
 let token = ""; // in memory alone
 const channel = new BroadcastChannel(NAME); // to all tabs and the worker

@@ -25,6 +25,7 @@ from processors.settings import Settings
 from tests.e2e.test_console_browser import CHROMIUM, MISSING, apart, browser, hindrances, publish_apart
 from tests.support.memory_server import MemoryServer
 from tests.support.site import Site
+from tests.support.tokens import token_of, write_tokens
 from tests.support.workers import until
 from tests.unit.test_server_errors import TOKEN
 
@@ -303,7 +304,7 @@ def test_a_token_is_taken_from_the_fragment_and_kept_nowhere(window: Any, tmp_pa
         stranger = page.context.browser.new_context()
         other = stranger.new_page()
         other.goto(f"{server.http.base_url}/app/")
-        said(other, "Open this page with #token=")
+        said(other, "Open it with #token=")
         sign_up(other, "bob")
         line(other, "bob", "queued")
         other.goto("about:blank")
@@ -311,6 +312,21 @@ def test_a_token_is_taken_from_the_fragment_and_kept_nowhere(window: Any, tmp_pa
         line(other, "bob")
         assert sign_ups(server) == [("ada", "accepted"), ("bob", "accepted")]
         stranger.close()
+
+
+def test_what_a_token_may_not_send_is_shown_with_the_right_that_is_missing(window: Any, tmp_path: Path, site: Path) -> None:
+    """It does not hold up the rest; and a page that may not read asks for another token."""
+    rights = {"reader": {"read": ["rows/user", "events/user"]}, "other": {"read": ["rows/folder"]}}
+    tokens = write_tokens(tmp_path / "tokens.toml", rights)
+    with serving(tmp_path / "state", site, http_tokens=str(tokens)) as server:
+        page = shown(window, server.http.base_url, path=f"/app/#token={token_of('reader')}")
+        sign_up(page, "ada")
+        line(page, "ada", "rejected")
+        assert "publish user.signup" in page.locator("#list").inner_text()
+        page.goto("about:blank")
+        page.goto(f"{server.http.base_url}/app/#token={token_of('other')}")
+        said(page, "Open it with #token=")
+        assert server.kafka.published == []
 
 
 def test_it_may_be_served_by_another_origin(window: Any, tmp_path: Path, site: Path) -> None:
