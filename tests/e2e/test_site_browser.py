@@ -130,10 +130,13 @@ def test_all_files_are_small() -> None:
 
 
 def test_what_is_accepted_is_shown_as_the_server_has_it(window: Any, server: MemoryServer) -> None:
-    """The form is free for the next; nobody's line is struck."""
+    """The form is free for the next; the line is the page's own until rows are read that are as new as the outcome."""
     page = shown(window, server.http.base_url)
+    asked: list[str] = []
+    page.on("request", lambda it: asked.append(it.url))
     sign_up(page, "ada")
     line(page, "ada")
+    assert any("/rows/user" in url and url.endswith("&_min_position=user-0:1") for url in asked), asked
     assert page.get_by_label("Your name").input_value() == ""
     assert (versions(server, "ada"), sign_ups(server)) == ([1], [("ada", "accepted")])
     assert page.evaluate(KEYS) == []
