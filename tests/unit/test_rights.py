@@ -48,6 +48,7 @@ ASKED: Mapping[str, Asked] = {
     "GET /": Asked("/", ALL),
     "GET /openapi.json": Asked("/openapi.json", ALL),
     "GET /asyncapi.json": Asked("/asyncapi.json", ALL),
+    "GET /app": Asked("/app", f"{ALL} stranger"),
     "POST /events": Asked("/events", "own web publisher", {"type": "order.place", "data": ORDER}),
     PUBLISHING: Asked("/events/order.place", "own web publisher", ORDER),
     "POST /what-if": Asked("/what-if", "own auditor", {"remove": ["order-0:1"]}),
@@ -88,7 +89,9 @@ ASKED: Mapping[str, Asked] = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     folder = tmp_path_factory.mktemp("state")
     tokens = write_tokens(folder / "tokens.toml", PRINCIPALS)
-    with MemoryServer(shop.app(), folder / "state", OWN, http_tokens=str(tokens)) as server:
+    site = folder / "site"
+    site.mkdir()
+    with MemoryServer(shop.app(), folder / "state", OWN, http_tokens=str(tokens), site=str(site)) as server:
         server.kafka.publish(PaymentCharge(order="o0", amount=5))
         server.kafka.publish(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=1),)))
         yield server
@@ -103,7 +106,7 @@ def status_of(http: httpx.Client, method: str, asked: Asked, headers: Mapping[st
     """The head of the answer; of a stream no more is read."""
     kind = {"Content-Type": "application/x-ndjson"} if asked.url == "/events" and method == "POST" else {}
     with http.stream(method, asked.url, headers={**headers, **kind}, json=asked.body) as got:
-        if "event-stream" not in got.headers["content-type"]:
+        if "event-stream" not in got.headers.get("content-type", ""):
             got.read()
         return got
 

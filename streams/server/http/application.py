@@ -78,7 +78,7 @@ def http_app(parts: ServerParts) -> FastAPI:
     ):
         api.include_router(router, dependencies=permitted)
     if parts.config.site is not None:
-        api.include_router(site_route())
+        api.include_router(site_route(), dependencies=permitted)
         api.mount(SITE_PATH.rstrip("/"), SiteFiles(parts.config.site))
     problems.install(api)
     openapi.install(api, parts.app, token=parts.principals.needs_token)

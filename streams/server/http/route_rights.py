@@ -37,6 +37,7 @@ ROUTE_RIGHTS: Final[Mapping[str, RouteRight]] = {
     "GET /": KNOWN,  # about the namespaces of which it may see anything
     "GET /openapi.json": KNOWN,
     "GET /asyncapi.json": KNOWN,
+    "GET /app": OPEN,  # where it leads are files, which show nothing that they do not ask for
     "POST /events": KNOWN,  # each line is checked
     PUBLISHING: _needs("publish", "{event_type}"),
     "POST /what-if": RouteRight(READ_ALL),
