@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
-from streams.engine.records import EventDecoding
+from streams.engine.records import PLAIN_KEY, EventDecoding
 from streams.engine.step import step_of
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
-from streams.schemas.avro import KEY_BYTES, KEYS, AvroType, RecordType, is_key, parse
+from streams.schemas.avro import KEYS, AvroType, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
 from streams.schemas.generated_code import Generated, Settle, reader_code, writer_code
@@ -26,8 +26,6 @@ from streams.schemas.values import finer_check, quick_check, record_check, shown
 R = TypeVar("R", bound=Record)
 PREFIX = 5
 """Bytes before the Avro body."""
-PLAIN_KEY = KEY_BYTES // 4
-"""Characters of a key that was decoded, up to which it is not too long: in UTF-8, each takes at most four bytes."""
 
 
 def prefix_of(schema_id: int) -> bytes:

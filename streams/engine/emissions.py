@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingTimer
 from streams.engine.envelope import CONTENT_TYPE, caused_by
 from streams.engine.identity import emitted_id
-from streams.engine.records import EmittedRecord, Header, Headers
+from streams.engine.records import PLAIN_KEY, EmittedRecord, Header, Headers
 from streams.engine.times import checked_time, from_micros, iso_text, to_micros
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
@@ -33,11 +33,13 @@ class EmissionRecords(NamedTuple):
 
 
 class EmittedType(NamedTuple):
-    """What all emissions of one type have in common."""
+    """What all emissions of one type have in common; `settle` checks and encodes one."""
 
     name: str
     namespace: str
     header: Header
+    key_field: str
+    settle: Callable[[EventData], tuple[EventData, bytes]]
 
 
 class Emissions:
@@ -91,9 +93,11 @@ class Emissions:
         self, data: EventData, cause: str, ordinals: dict[tuple[str, str], int], common: Headers, time: Header
     ) -> tuple[EventData, EmittedRecord, str]:
         """The data as a reader decodes it, its record and its id. `cause` is a reference."""
-        name, namespace, type_header = self._types.get(type(data)) or self._meet(data)
-        key = data.key
-        data, value = self._wire.codec.encode_frozen_event(data)
+        name, namespace, type_header, key_field, settle = self._types.get(type(data)) or self._meet(data)
+        data, value = settle(data)
+        key: str = getattr(data, key_field)
+        if not (0 < len(key) < PLAIN_KEY and key[0] > "\x01"):
+            self._wire.codec.encode_frozen_event(data)  # which says what is wrong with it
         if len(value) > self._wire.limits.event_bytes:
             raise too_large(f"{name}, emitted for {key[:100]!r},", value, self._wire.limits)
         ordinal = ordinals.get((name, key), 0)
@@ -106,7 +110,10 @@ class Emissions:
 
     def _meet(self, data: EventData) -> EmittedType:
         name = data.event_type
-        found = self._types[type(data)] = EmittedType(name, namespace_of(name), ("ce_type", name.encode()))
+        settle = self._wire.codec.settler(type(data))
+        found = self._types[type(data)] = EmittedType(
+            name, namespace_of(name), ("ce_type", name.encode()), data.key_field, settle
+        )
         return found
 
 

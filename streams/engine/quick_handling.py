@@ -20,14 +20,11 @@ from streams.engine.identity import answer_id, emitted_id, fingerprint_of
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.quick_types import PREFIX, QuickType, QuickTypes
-from streams.engine.records import ACCEPTED, Headers, InboxRecord
+from streams.engine.records import ACCEPTED, PLAIN_KEY, Headers, InboxRecord
 from streams.engine.timers import Timers
 from streams.engine.wire_format import WireFormat
 from streams.event import Event, reference_of
 from streams.outcome import Rejected
-
-PLAIN_KEY = 128
-"""Characters of a key up to which it is not too long, whatever they are."""
 
 
 class QuickHandling:

@@ -16,6 +16,8 @@ from streams.errors import SchemaNotFound, UnsupportedSchema
 
 Header = tuple[str, bytes]
 Headers = list[Header]
+PLAIN_KEY = 128
+"""Characters of a key below which it is not too long: in UTF-8 each takes at most four bytes, and 512 are allowed."""
 UNREADABLE: Headers = []
 """This very list object stands for headers with a name that is not UTF-8: our client cannot return them."""
 InboxRecord = tuple[int, bytes | None, bytes | None, Headers | None, int]

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from ops.bench import application as plain
 from ops.bench import chain, story
 from ops.bench.story_work import sign_up
-from streams import App
+from streams import App, Namespace, Outcome
+from streams.codec import codec_of
+from streams.engine.engine import Engine
 from streams.engine.event_handlers import Limits
 from streams.engine.records import Headers
 from tests.applications import bank, moody, permits, probe, shop, timed
+from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow
 from tests.support.both_ways import ACTIONS, BothWays
 
 APPS = {it.name: it for it in (module.app() for module in (bank, shop, timed, plain, probe, moody, permits, chain, story))}
@@ -96,3 +99,15 @@ def test_only_the_answer_of_a_request_that_waits_is_handled_as_one() -> None:
     while any(both.inboxes.values()):
         both.handle(0, 39, 1)
     assert {it.reason for it in both.results if it.outcome == "rejected"} == {"already answered"}
+
+
+@pytest.mark.parametrize("key", ["", "\x01k", "\x00", "k" * 513, "ä" * 300])
+def test_an_emission_whose_key_may_not_be_one_parks_its_event(key: str) -> None:
+    """With the sentence that says what is wrong with the key."""
+    space = Namespace("probe", row=ProbeRow)
+    space.handles(ProbeDo, emits=[EchoHear])(lambda row, event: Outcome(row, emit=[EchoHear(name=key)]))
+    app = App(name="emits", namespaces=[space])
+    engine = Engine(app, "probe", codec_of(app))
+    changes = engine.handle(engine.image(), [(0, b"k", codec_of(app).encode(ProbeDo(name="k")), None, 0)], 1)
+    assert [it.outcome for it in changes.results] == ["parked"]
+    assert "the key echo.hear.name is" in changes.set_aside[0].header.reason
