@@ -15,6 +15,8 @@ from streams.namespace import FIRST
 
 BUILT_TO = b"\x00built-"
 """With the generation behind it, the key of the record that says how far rows are built. No entity key begins with such a byte."""
+LATER = b"\x01"
+"""What begins the keys of rows of other generations, and of those that are built. An entity's key does not."""
 _WRITTEN, _BUILT = b":", b"+"
 
 
@@ -60,7 +62,7 @@ def built_key(entity: str, generation: int) -> bytes:
 
 def row_key_of(key: bytes) -> RowKey:
     """Raises ValueError for a key that is neither."""
-    if key[:1] != b"\x01":
+    if not key.startswith(LATER):
         return RowKey(key.decode())
     end = 1
     while key[end : end + 1].isdigit():

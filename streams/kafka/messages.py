@@ -18,7 +18,7 @@ from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER, DueHeader, Envelope, LogHeader, due_header, log_header
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
-from streams.engine.generations import BUILT_TO, BuiltTo, decode_built_to, row_key_of
+from streams.engine.generations import BUILT_TO, LATER, BuiltTo, decode_built_to, row_key_of
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.engine.times import from_micros
 from streams.errors import UndecodableRecord
@@ -192,6 +192,8 @@ def table_record(message: Message) -> marker.Marker | BuiltTo | StoredRow:
             version = text or b"0"
             break
     try:
+        if not key.startswith(LATER):  # as nearly all: of the first generation
+            return StoredRow(key.decode(), value, int(version))
         entity, generation, built = row_key_of(key)
         return StoredRow(entity, value, int(version), generation, built)
     except ValueError:

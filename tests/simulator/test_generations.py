@@ -16,8 +16,9 @@ from streams import App, Event, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.envelope import version_header
-from streams.engine.fold import fold
+from streams.engine.fold import RowFold, fold
 from streams.engine.generations import built_key, is_of
+from streams.engine.image import Image
 from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
 from streams.kafka.cancellable_steps import Steps, never_cancelled
 from streams.kafka.dropped_generation import DroppedGeneration
@@ -25,6 +26,8 @@ from streams.kafka.producer import TransactionalProducer
 from streams.kafka.tables_and_logs import read_table
 from streams.kafka.topics import topic_names
 from streams.worker import generation_restore
+from streams.worker.partition_copy import PartitionCopy
+from streams.worker.restore_progress import RestoreProgress
 from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
@@ -297,6 +300,58 @@ def test_a_built_row_that_comes_late_changes_nothing(tmp_path: Path) -> None:
     third = Worker(there, 2, new)
     settle(third)
     assert rows == there.rows(new) == images(third) == there.folded(new)
+
+
+def test_an_event_that_a_row_has_already_is_not_folded_again(tmp_path: Path) -> None:
+    """A copy reads on while rows are built, so some of its rows may be ahead of where its fold stands."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    worker = Worker(there, 0)
+    go_on(there, worker)
+    engine = Engine(new, "echo", codec_of(new))
+    for at in range(PARTITIONS):
+        log = [(it.value, it.headers) for it in there._committed("echo-log", at)]
+        rows = fold(engine, engine.image(at), log).rows
+        before, again = dict(rows), RowFold(engine, at, rows, 0)
+        assert [again.take(*record) for record in log] == [None] * len(log)
+        assert (dict(rows), again.changed, again.sequence) == (before, {}, len(log))
+
+
+def unwritten(worker: Worker, copy: PartitionCopy) -> dict[str, int]:
+    """The versions of what a restore from this copy would write."""
+    steps = worker.cycle.tasks._restorer._image(copy, never_cancelled, RestoreProgress(copy.partition))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            image: Image = end.value
+            return {key: version for key, (_, version) in image.unwritten.items()}
+
+
+def test_a_copy_that_is_read_on_writes_all_that_was_folded_since_its_rows_were_kept(tmp_path: Path) -> None:
+    """Neither less, since it was folded in an earlier attempt, nor what another worker has written meanwhile."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    old = Worker(there, 0)
+    go_on(there, old)
+    built(there, new)
+    there.hear(12)
+    go_on(there, old)
+    beside = Worker(there, 1, new)
+    copies = [beside.cycle.tasks._restorer.empty(at) for at in range(PARTITIONS)]
+    first = [unwritten(beside, copy) for copy in copies]
+    assert sum(map(len, first)) == len(KEYS)
+    assert [unwritten(beside, copy) for copy in copies] == first
+    old.stop()
+    settle(beside)
+    assert there.generations() == {2}
+    assert [unwritten(beside, copy) for copy in copies] == [{}] * PARTITIONS
+    beside.stop()
+    back = Worker(there, 2)
+    settle(back)
+    there.hear(1)
+    go_on(there, back)
+    assert sum(len(unwritten(beside, copy)) for copy in copies) == 1
 
 
 def test_a_generation_is_dropped_once_no_worker_keeps_it(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_a_built_row_that_comes_late_changes_nothing(there: Followed) -> None:
     there.mark(2, 8)
     there.take(row_key("a", 2), row(2), 8)
     there.take(row_key("b", 2), b"", 7)
+    assert there.rows() == {"a": 8}
     there.take(built_key("a", 2), row(1), 6)
     there.take(built_key("b", 2), row(1), 6)
     assert there.rows() == {"a": 8}
@@ -118,6 +119,7 @@ def test_the_newest_row_of_each_key_is_read_in_whatever_order_compaction_has_lef
     for kind, key, version in order:
         of = row_key if kind == "w" else built_key
         there.take(of(key, 2), b"" if (kind, key) == ("w", "b") else row(version), version, past=True)
+        there.rows()  # in the file
     there.mark(2, 8)
     assert there.rows() == {"a": 8, "c": 5}
     there.close()
