@@ -148,7 +148,8 @@ class CorrectionCoordinator:
                 return False
 
             taken = reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest, await_handled)
-            self._settle_calls(state, changes, log())
+            if self._app.gateways:
+                self._settle_calls(state, changes, log())
             return taken
 
     def _unsettled(self, past: Past, otherwise: Set[str]) -> str:

@@ -66,7 +66,8 @@ class MemoryCorrections:
         by, changes = self.begin(plan), [*self._changes.values()]
         self._run.settle()
         taken = reach_fixed_point(lambda: self.so_far.log, self._handlers, changes, by, self._publish)
-        self._settle_calls(by, calls)
+        if self._run.app.gateways:
+            self._settle_calls(by, calls)
         self.fold_projections()
         return taken
 

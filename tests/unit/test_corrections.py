@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Sequence, Set
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.engine.step import CorrectionStep, encode_step
-from streams.errors import HistoryError, InvalidChange
+from streams.errors import BeforeHistory, HistoryError, InvalidChange, NoSuchEvent
 from streams.history.branch.branch_corrections import StepsInBranch
 from streams.history.branch.branch_queue import BranchQueue
 from streams.history.branch.branch_run import BranchRun
@@ -29,10 +31,12 @@ from streams.history.correction.fixed_point import reach_fixed_point
 from streams.history.correction.planning import plan_correction
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT, STEP, Place, RecordedEvent
+from streams.history.stored.stored_past import StoredPast
 from tests.support.corrections import BY, Corrected
 from tests.support.partitions import Partitions
 from tests.support.pasts import live_rows, made
 from tests.support.replayed import replayed
+from tests.support.stored_pasts import stored
 from tests.support.stored_topics import INBOX, LOG, StoredTopics
 from tests.unit.test_branch import an_event, other_data, told
 
@@ -305,6 +309,23 @@ def test_a_correction_is_at_its_end_when_nothing_is_in_flight_that_would_change_
 def test_without_waiting_for_what_is_in_flight_the_present_is_another() -> None:
     """Waiting is needed for the property above."""
     assert not all(holds(lambda kind, seed: ends_in_flight(kind, seed, waits=False), "permits", seed) for seed in range(6))
+
+
+def test_an_erased_event_is_not_corrected_nor_what_needs_it(tmp_path: Path) -> None:
+    """An operator has erased how an account was opened: what came to it later cannot be told, and each is a sentence."""
+    _, there = made("bank", 3)
+    with closing(stored(there, tmp_path)) as store:
+        published = roots(StoredPast(store._db, there.codec))
+        opened = next(it for it in published if it.event_type == "account.open")
+        started = next(it for it in published if it.event_type == "transfer.start" and it.event.data.source == opened.key)
+        writer = store.writer()
+        writer.erase_record(*opened.order[1:4], opened.key)
+        writer.commit()
+        log, handlers = CorrectedLog(StoredPast(store._db, there.codec)), ApplicationHandlers(there.app, there.codec)
+        with pytest.raises(NoSuchEvent, match=r"there is no event .* which was to be taken out"):
+            plan_correction(log, handlers, Change(remove=frozenset([opened.exact_name])), "ann", "a test")
+        with pytest.raises(BeforeHistory, match=f"the row '{opened.key}' of account cannot be told: its event"):
+            plan_correction(log, handlers, Change(remove=frozenset([started.exact_name])), "ann", "a test")
 
 
 def taking_steps_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

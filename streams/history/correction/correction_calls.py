@@ -82,16 +82,16 @@ def settle_calls(  # noqa: PLR0913 - the corrected past, and what is to be done 
     corrected: CorrectedPast, log: Past, handlers: ApplicationHandlers, known: Calls, *, correction: str, by: str, policy: str,
     now: int, publish: Callable[[UndoEvent], None],
 ) -> SettledCalls:  # fmt: skip
-    """Decide on the calls that are wrong by now and that nobody has decided on. Each event is published before it is told of.
+    """Decide on the calls that are wrong by now, and that nobody has decided on: those of this correction, not of earlier ones.
 
-    Whoever is stopped in between publishes the same event again, with the same id.
+    Each event is published before it is told of: whoever is stopped in between publishes the same event again, with the same id.
     """
     wrong = {it.request.reference: it for it in corrected.difference.calls if it.kind != BEFORE}
     undo = {it.data.event_type: it for it in handlers.app.gateways}
     settled = SettledCalls([], [])
     for reference, it in wrong.items():
         was, event_type = known.get(reference), it.request.data.event_type
-        if was is not None and was.kind == it.kind and (was.state != OPEN or policy == ASK):
+        if was is not None and was.kind == it.kind and not (was.state == OPEN and was.correction == correction and policy != ASK):
             continue
         gateway = undo.get(event_type)
         undone_by = None if gateway is None or gateway.undo is None or it.kind != NOT else gateway.undo.event_type
