@@ -79,8 +79,8 @@ class TransactionalProducer:
         self._producer: Producer | None = None
         self._coordinator = CoordinatorConnection(clock)
         self._failures: list[KafkaError] = []
-        self._began, self._made = 0.0, 0
-        self._doubtful, self._late_requests = False, 0
+        self._began = 0.0
+        self._made, self._doubtful, self._late_requests = 0, False, 0
         self._written, self._held_up, self._complete = WrittenPartitions(), held_up, complete
         self.is_open = False
 

@@ -136,7 +136,7 @@ class Cycle:
         works = self._planner.plan(batch)
         try:
             changes = self._process(works)
-            done = {task: part for task, part in changes.items() if part.handled or part.answered} | self._switching(changes)
+            done = _to_commit(self.members, changes)
             if done:
                 self._commit(batch, done)
         except TransactionAborted as error:
@@ -218,11 +218,6 @@ class Cycle:
             members.pace.handled(taken, self.members.clock.monotonic() - began)  # even if it is aborted later
         return changes
 
-    def _switching(self, changes: Parts) -> dict[PartitionTask, Changes]:
-        """Of tasks that go over to another generation of rows: they do so at once, also if there is nothing else to commit."""
-        begin, now = self.members.engine.begin, self.members.clock.now
-        return {it: changes.get(it) or begin(it.image, now()).changes for it in self.tasks.restored() if it.image.switches}
-
     def _commit(self, batch: PolledBatch, done: Parts) -> None:
         """Commit all changes in one transaction. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
         members, parts = self.members, list(done.values())
@@ -285,3 +280,12 @@ class Cycle:
             )
         log.warning("producer lost; restoring", namespace=self.members.namespace, error=str(error))
         self.tasks.restart()
+
+
+def _to_commit(members: CycleParts, changes: Parts) -> Parts:
+    """A task that goes over to another generation of rows does so at once, also if there is nothing else to commit."""
+    done = {task: part for task, part in changes.items() if part.handled or part.answered}
+    for task in members.tasks.restored():
+        if task.image.switches and task not in done:
+            done[task] = changes.get(task) or members.engine.begin(task.image, members.clock.now()).changes
+    return done
