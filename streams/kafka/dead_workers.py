@@ -23,8 +23,8 @@ OLD = 3.0
 """s that a transaction must have been open: a worker that has just started is not in its group yet, and makes a short one."""
 SECONDS = 5.0
 """s that ending one may take."""
-AGAIN = 0.2
-"""s until the next look at one that is not known to be old."""
+AGAIN, PATIENCE = 0.2, 5.0
+"""s until the next look at one that is not known to be old, or whose it is; and s after which the latter is given up."""
 
 
 class DeadWorkers:
@@ -50,29 +50,38 @@ class DeadWorkers:
 
         One whose age is not known is waited for. Raises PartitionLost when cancelled.
         """
-        try:
-            seen: dict[tuple[str | None, TopicAndPartition, int], float] = {}
-            while held_up(self._admin, partitions, cancelled=cancelled):
-                now = self._admin.clock.monotonic()
-                found = {(it.transactional_id, it.topic_partition, it.first_offset): it for it in self._left_open(partitions)}
+        seen: dict[tuple[str | None, TopicAndPartition, int], float] = {}
+        until = self._admin.clock.monotonic() + PATIENCE
+        problem = "whose it is could not be found out"
+        while True:
+            now, known = self._admin.clock.monotonic(), False
+            try:
+                if not held_up(self._admin, partitions, cancelled=cancelled):
+                    return
+                open_now, known = self._left_open(partitions)
+                found = {(it.transactional_id, it.topic_partition, it.first_offset): it for it in open_now}
                 old = [it for what, it in found.items() if now - seen.setdefault(what, now) >= OLD or self._is_old(it)]
                 for it in old:
                     with self._ending:
                         self._end(it)
-                if len(old) == len(found):
-                    break
-                yield AGAIN
-        except PartitionLost:
-            raise
-        except (BrokerError, KafkaException) as error:
-            log.warning("whether a dead worker left a transaction open is not known: %s", error)
+                if known and len(old) == len(found):
+                    return
+            except PartitionLost:
+                raise
+            except (BrokerError, KafkaException) as error:
+                known, problem = False, str(error)
+            if not known and now >= until:
+                log.warning("whether a dead worker left a transaction open is not known: %s", problem)
+                return
+            yield AGAIN
 
-    def _left_open(self, partitions: Sequence[TopicAndPartition]) -> list[OpenTransaction]:
-        """One of each worker that is not in the group."""
+    def _left_open(self, partitions: Sequence[TopicAndPartition]) -> tuple[list[OpenTransaction], bool]:
+        """One of each worker that is not in the group, and whether that is all: a busy broker may not say whose one is."""
         found = open_transactions(self._clients, self._admin, partitions)
         ours = {it.transactional_id: it for it in found if (it.transactional_id or "").startswith(self._ids)}
-        alive = member_ids(self._admin, self._group) if ours else set()
-        return [it for name, it in ours.items() if self._me in alive and name not in alive]
+        alive = member_ids(self._admin, self._group) if ours else {self._me}
+        known = self._me in alive and not any(it.unknown for it in found)
+        return [it for name, it in ours.items() if self._me in alive and name not in alive], known
 
     def _is_old(self, it: OpenTransaction) -> bool:
         """By the broker's times alone: it has written a record that much later."""

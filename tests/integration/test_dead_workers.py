@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
 from streams.clock import SystemClock
 from streams.config import Config
+from streams.kafka import open_transactions
 from streams.kafka.clients import C, Clients, Options, librdkafka
 from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import held_up
@@ -167,3 +169,19 @@ def test_two_restores_end_a_transaction_once(config: Config, foreign: Foreign) -
             restore.join()
     assert not held_up(clients.admin(), topics)
     assert made.count(name(config, "gone")) == 1
+
+
+def test_a_look_that_failed_is_made_again(config: Config, foreign: Foreign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy broker did not say in time whose the transaction is: else everyone would wait for its time-out."""
+    left_open(foreign, "gone")
+    ask, failures = open_transactions._asked, ["there was no answer within 5 s"]
+
+    def fail(clients: Clients, partitions: Sequence[tuple[str, int]]) -> Any:
+        return dict.fromkeys(partitions, failures.pop()) if failures else ask(clients, partitions)
+
+    monkeypatch.setattr(open_transactions, "_asked", fail)
+    topics, clients = [(f"{config.prefix}echo-table", at) for at in range(2)], foreign.clients
+    with member(foreign, name(config, "me")):
+        run(dead_workers(clients, config, "me"), topics)
+    assert not failures
+    assert not held_up(clients.admin(), topics)
