@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from ops.bench.restore import write
 from processors.events import UserRename
 from streams.codec import codec_of
 from streams.config import Config
-from streams.kafka.clients import Clients
+from streams.kafka.clients import SESSION, Clients
 from streams.kafka.offsets import ends
 from streams.kafka.status import NamespaceStatus, status
 
@@ -167,9 +167,17 @@ def main(address: str, folder: str, rows: str, standbys: str, how: str, most: st
         "how": how, "rows": int(rows), "standbys": int(standbys), "events": events.published, "handled": events.handled,
         "moved": {at: _longest(events, at, since) for at in sorted(mine)},
         "stayed": {at: _longest(events, at, since) for at in range(PARTITIONS) if at not in mine},
+        "rebalance": _longest_at(events, since + SESSION - 1, since + SESSION + 4, set(range(PARTITIONS)) - mine),
+        "noise": _longest_at(events, since - BEFORE, since, range(PARTITIONS)),
         "MB of each worker": memory, "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     print(json.dumps(found))
+
+
+def _longest_at(events: Events, first: float, last: float, partitions: Collection[int]) -> float:
+    """The longest delay of an event of these partitions that was handled between two times: s."""
+    delays = [took for at in partitions for published, took in events.delays[at] if first < published + took <= last]
+    return round(max(delays, default=0.0), 2)
 
 
 def _longest(events: Events, partition: int, since: float) -> float:
