@@ -70,6 +70,12 @@ class ActiveProducer:
         return known is not None and known.state == "CompleteCommit" and known.epoch == self.epoch
 
 
+class NeverKnown(str):
+    """Why producers are not known, however often one asks."""
+
+    __slots__ = ()
+
+
 Answers = dict[TopicAndPartition, list[ActiveProducer] | str]
 """By partition, its producers in the order of their first offsets, or why they are not known."""
 
@@ -133,9 +139,9 @@ def _unlogged() -> Iterator[None]:
 def _why(error: BaseException) -> str:
     """The reason in words, never the error's own text, which may contain an option's value."""
     if isinstance(error, UnmappedOption):
-        return f"with the Kafka option {error} it cannot be asked from here"
+        return NeverKnown(f"with the Kafka option {error} it cannot be asked from here")
     if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
-        return "this version of Kafka cannot say"
+        return NeverKnown("this version of Kafka cannot say")
     if isinstance(error, TimeoutError):
         return f"there was no answer within {TIMEOUT:.0f} s"
     return f"asking failed with {type(error).__name__}"

@@ -19,7 +19,14 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.errors import BrokerError
-from streams.kafka.active_producers import ActiveProducer, CoordinatorState, active_producers, with_client
+from streams.kafka.active_producers import (
+    ActiveProducer,
+    Answers,
+    CoordinatorState,
+    NeverKnown,
+    active_producers,
+    with_client,
+)
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import NoSuchTopic, TopicAndPartition, group_offsets_partition, held_up
 from streams.kafka.renewed_client import Admin
@@ -88,16 +95,25 @@ class CommitCompletion:
             return {}
         except BrokerError as error:
             raise _not_known(str(error)) from error
-        found: dict[TopicAndPartition, tuple[ActiveProducer, CoordinatorState]] = {}
-        for at, answer in active_producers(self._clients, held).items():
-            if isinstance(answer, str):
-                log.warning("whether Kafka has committed what is open in %s-%d is not known: %s", *at, answer)
-                continue
-            for it in answer:
-                known = it.coordinator_state
-                if known is not None and known.transactional_id == transactional_id:
-                    found[at] = it, known
-        return found
+        return of_id(transactional_id, active_producers(self._clients, held))
+
+
+def of_id(transactional_id: str, answers: Answers) -> dict[TopicAndPartition, tuple[ActiveProducer, CoordinatorState]]:
+    """Where a transaction of this id is open, and what its coordinator says. Raises KafkaException if that may be known later."""
+    found: dict[TopicAndPartition, tuple[ActiveProducer, CoordinatorState]] = {}
+    for at, answer in answers.items():
+        if isinstance(answer, NeverKnown):
+            log.warning("whether Kafka has committed what is open in %s-%d is not known: %s", *at, answer)
+            continue
+        if isinstance(answer, str):
+            raise _not_known(f"{answer} about {at[0]}-{at[1]}")
+        for it in answer:
+            known = it.coordinator_state
+            if known is None and not it.proven:
+                raise _not_known(f"not every broker said whose transaction is open in {at[0]}-{at[1]}")
+            if known is not None and known.transactional_id == transactional_id:
+                found[at] = it, known
+    return found
 
 
 def _first(missing: Missing) -> str:

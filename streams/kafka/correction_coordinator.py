@@ -91,7 +91,7 @@ class CorrectionCoordinator:
             raise
         except BaseException:  # whoever goes on need not wait
             with suppress(BrokerError):
-                self._claim.end(APPLYING, state.steps)
+                self._claim.end(APPLYING, self._steps or state.steps)
             raise
         self._claim.end(APPLIED, self._steps)
         return taken

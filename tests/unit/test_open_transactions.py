@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
-from streams.kafka.active_producers import CoordinatorState, active_producers, run, still_active
+from streams.kafka.active_producers import CoordinatorState, NeverKnown, active_producers, run, still_active
 from streams.kafka.clients import Clients
+from streams.kafka.commit_completion import of_id
 from streams.kafka.offsets import GROUPS, _java_hash
 from streams.kafka.open_transactions import OpenTransaction, _of_partition, concerns, sentence, worker_ids
 from streams.kafka.security import UnmappedOption, connection_options
@@ -127,6 +129,19 @@ def test_one_that_kafka_has_committed_elsewhere_must_not_be_aborted() -> None:
     assert "Do not abort it: a worker of retold that starts under this id commits it here" in sentence(it, "kafka:9092", "p.")
     [late] = _of_partition(FIRST, still_active(both, both, {7: replace(known, epoch=3)}, all_asked=True), LATER)
     assert "abort --topic user" in sentence(late, "kafka:9092", "p.")
+
+
+def test_who_does_not_know_whether_it_is_committed_asks_again() -> None:
+    """A broker that has just started may not say yet: to go on would abort a part of what is committed."""
+    both, at = [producer(7, 1042)], ("user", 3)
+    for answer in ("there was no answer within 5 s", still_active(both, None, {}, all_asked=True)):
+        with pytest.raises(KafkaException, match="whether the last transaction is complete is not known"):
+            of_id("billing-1", {at: answer})
+    assert of_id("billing-1", {at: NeverKnown("this version of Kafka cannot say")}) == {}
+    known = replace(LOST, state="CompleteCommit", epoch=2)
+    [found] = of_id("billing-1", {at: still_active(both, both, {7: known}, all_asked=True)}).values()
+    assert found[0].is_committed
+    assert of_id("another", {at: still_active(both, both, {7: known}, all_asked=True)}) == {}
 
 
 def test_among_the_groups_offsets_only_our_workers_concern_us() -> None:
