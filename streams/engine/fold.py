@@ -17,7 +17,7 @@ from streams.engine.partition_rows import PartitionRows
 from streams.engine.readable import in_a_line, named, shortened
 from streams.engine.records import ACCEPTED, Headers
 from streams.engine.step import CorrectionStep
-from streams.errors import CodeChanged, HistoryError
+from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
 from streams.event import Event
 from streams.outcome import Rejected
 
@@ -82,6 +82,12 @@ class RowFold:
             )
         found = None
         if isinstance(data, CorrectionStep):
+            if self._whole:
+                raise RowsNotBuilt(
+                    f"the correction {data.correction} has set the row {named(data.entity)} as {self._log}:{header.sequence}, to "
+                    f"what code of another generation makes of it: rows of generation {self._engine.generation} cannot be folded "
+                    "beyond that. Code of the generation that workers keep goes on"
+                )
             self._set(data, header.sequence)
         else:
             found = self._event(event, header)

@@ -227,7 +227,7 @@ class _ClusterVerification:
         if isinstance(record, Marker):
             self._verification.marker(at, record)
         elif isinstance(record, StoredRow) and record.generation == self._generations[at[0]]:
-            self._verification.row(at, record.key, TableRow(record.value, record.version))
+            self._verification.row(at, record.key, TableRow(record.value, record.version, record.built))
 
     def _parked(self, at: NamespacePartition, message: Message) -> None:
         try:

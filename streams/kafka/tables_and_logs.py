@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Generic, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
@@ -46,6 +45,14 @@ def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancell
     return found[topic].partitions
 
 
+def _keep(stored: dict[str, StoredRow], record: StoredRow) -> None:
+    """The last one counts, as for a worker; but one that was built may come late, and counts if it is newer."""
+    if not record.value and not record.version:  # its generation was dropped
+        stored.pop(record.key, None)
+    elif not record.built or record.version > stored.get(record.key, record._replace(version=-1)).version:
+        stored[record.key] = record
+
+
 def read_table(
     clients: Clients, prefix: str, namespace: str, codec: AvroCodec, row_type: type[R], key: str | None = None,
     generation: int = FIRST,
@@ -74,7 +81,7 @@ def read_table(
             elif isinstance(record, BuiltTo):
                 built |= {message.partition() or 0: record} if record.generation == generation else {}
             elif record.generation == generation and key in (None, record.key):
-                stored[record.key] = max(record, stored.get(record.key, record), key=attrgetter("version"))
+                _keep(stored, record)
     finally:
         consumer.close()
     # Decoded once a key and not once a record: a table holds old versions until Kafka compacts it.

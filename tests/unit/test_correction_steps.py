@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from streams.cli.commands.tail import line_of
 from streams.codec import codec_of
 from streams.engine.engine import Engine, Inbox
-from streams.engine.fold import fold
+from streams.engine.fold import RowFold, fold
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer, encode_step
 from streams.engine.stored import log_record
 from streams.engine.times import from_micros, to_micros
 from streams.engine.wire_format import WireFormat
+from streams.errors import RowsNotBuilt
 from streams.history.recorded_event import STEP, read_recorded
 from streams.kafka.messages import LogEvent
 from tests.applications import bank, timed
@@ -98,6 +99,15 @@ def test_a_fold_takes_the_row_as_it_is() -> None:
     records = [log_record(it)[1:] for each in (first, *changes) for it in each.log]
     folded = fold(ENGINE, ENGINE.image(), records)
     assert folded.rows == image.rows == {"a": (AccountRow(balance=75), 3)}
+
+
+def test_rows_of_another_generation_are_not_folded_beyond_a_step() -> None:
+    """It has the row that code of another one makes: taken as it is, it would be wrong, and nobody would see it."""
+    [handled] = ENGINE.handle(opened(), [record(a_step())], NOW).log
+    _, value, headers = log_record(handled)
+    fresh = RowFold(ENGINE, 0, ENGINE.rows(), 1)
+    with pytest.raises(RowsNotBuilt, match=r"the correction c1 has set the row a as .*-0:2, to what code of another generation"):
+        fresh.take(value, headers)
 
 
 def test_the_log_has_the_bytes_of_the_inbox_and_says_who_and_why() -> None:

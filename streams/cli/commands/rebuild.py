@@ -29,6 +29,7 @@ from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.table_generations import GenerationState, read_generations
+from streams.namespace import FIRST
 from streams.server.readmodel.store_schema import code_of
 from streams.worker.builder_assembly import builder_of
 from streams.worker.row_builder import RowBuilder
@@ -108,7 +109,7 @@ def status(namespace: NamespaceArgument, as_json: Json = False) -> None:
 @rebuild.command(cls=Command)
 def drop(
     namespace: NamespaceArgument,
-    generation: Annotated[int, typer.Argument(help="Of rows that no worker keeps.", metavar="GENERATION")],
+    generation: Annotated[int, typer.Argument(help="Of rows that no worker keeps.", metavar="GENERATION", min=FIRST)],
     by: Annotated[str | None, typer.Option("--by", help="Who drops it; default: your login.", metavar="NAME")] = None,
 ) -> None:
     """Delete the rows of a generation that no worker keeps. Code of that generation cannot go back to them.
@@ -119,6 +120,10 @@ def drop(
     """
     session = connect()
     namespace_named(session.app, namespace)
+    states = read_generations(session.clients, session.config.prefix, namespace, generation)
+    if not any(it.complete or it.dropped for it in states):
+        talk(f"Generation {generation} of {namespace} was never built: there is nothing to drop.")
+        raise typer.Exit(exit_codes.NO)
     who = by or getpass.getuser()
     steps = DroppedGeneration(session.clients, session.config.prefix, namespace, generation, who).drop()
     while True:

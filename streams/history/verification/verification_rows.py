@@ -16,10 +16,11 @@ from streams.namespace import Namespace
 
 
 class TableRow(NamedTuple):
-    """As its table has it; empty bytes if it was deleted."""
+    """As its table has it; empty bytes if it was deleted. A `built` one was made beside those that workers write."""
 
     value: bytes
     version: int
+    built: bool = False
 
 
 class RowCheck:
@@ -32,8 +33,8 @@ class RowCheck:
         self.count = 0
 
     def take(self, key: str, row: TableRow) -> None:
-        """Of those with one key the newest counts: one that was built may come late."""
-        if (known := self._rows.get(key)) is None or known.version <= row.version:
+        """The last one counts, as for a worker; but one that was built may come late, and counts if it is newer."""
+        if (known := self._rows.get(key)) is None or not row.built or known.version < row.version:
             self._rows[key] = row
         self.count = len(self._rows)
 
