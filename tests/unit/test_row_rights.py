@@ -137,6 +137,20 @@ def test_events_are_of_its_rows_alone(server: MemoryServer) -> None:
     assert_problem(server.http.get("/waiting/timers?namespace=order", headers=MINE), 403, "without `only`")
 
 
+def test_a_page_of_events_is_cut_after_others_are_left_out(server: MemoryServer) -> None:
+    """A `next` that was made of an event of another row would tell its time and its number."""
+    none, hidden = (server.http.get(f"/events/order?key={key}&_limit=1", headers=MINE).json() for key in ("o99", "o2"))
+    assert (hidden["events"], hidden["next"]) == (none["events"], none["next"]) == ([], None)
+    found, following = list[str](), ""
+    while following is not None:
+        place = f"&_next={following}" if following else ""
+        page = server.http.get(f"/events/order?_limit=1{place}", headers=MINE).json()
+        [event] = page["events"]
+        found, following = [*found, event["position"]], page["next"]
+    whole = server.http.get("/events/order", headers=ALL_OF).json()["events"]
+    assert found == [it["position"] for it in whole if it["key"] in ("o1", "o3")]
+
+
 def test_a_stream_is_of_its_rows_alone_and_keeps_its_place(server: MemoryServer) -> None:
     """Each event's id is a place to go on from, also behind events that were left out."""
     [(first, one), (_, other)] = watched(server.http, "/live/order?_from=beginning", 2, **MINE)

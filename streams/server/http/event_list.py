@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from streams.engine.times import from_micros
 from streams.history.recorded_event import OrderKey
+from streams.server.access.principal import Principal
 from streams.server.http import overview_spec
 from streams.server.http.access_checks import principal_of, some_namespaces
 from streams.server.http.answers import answer, at_least, ready, standing
@@ -20,7 +21,7 @@ from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
-from streams.server.readmodel.event_listing import OUTCOMES, EventQuery, ListedEvent, event_page
+from streams.server.readmodel.event_listing import OUTCOMES, EventQuery, ListedEvent, Permit, event_page
 
 KINDS = ("log",)
 FILTERS = ("type", "key", "id", "outcome")
@@ -58,13 +59,24 @@ def _page(request: Request, parts: ServerParts, query: EventQuery) -> Response:
     partitions = model.partitions(query.namespaces)
     at = standing(model, KINDS, partitions)  # before the events, so that the position is never ahead of them
     with model.reading() as db:
-        found = event_page(db, query)
-    hidden = hidden_keys(parts, principal_of(request), ((it.namespace, it.key) for it in found.events))
+        found = event_page(db, query, permit=_permit(parts, principal_of(request)))
     ready(parts)  # the model may have been reset meanwhile
     following = None if found.last is None else cursor_text(found.last[:4])
-    shown = [_members(it) for it in found.events if (it.namespace, it.key) not in hidden]
+    shown = [_members(it) for it in found.events]
     body = {"events": shown, "next": following, "positions": at.texts, "lag": at.lag}
     return answer(request, body, at)
+
+
+def _permit(parts: ServerParts, principal: Principal) -> Permit | None:
+    """What leaves out the events of rows that are not there for a principal; None: it sees all."""
+    if not principal.only:
+        return None
+
+    def permit(some: Sequence[ListedEvent]) -> list[ListedEvent]:
+        hidden = hidden_keys(parts, principal, ((it.namespace, it.key) for it in some))
+        return [it for it in some if (it.namespace, it.key) not in hidden]
+
+    return permit
 
 
 def _members(it: ListedEvent) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from streams.engine.records import ACCEPTED, CORRECTED, REJECTED
@@ -13,6 +15,8 @@ from streams.server.readmodel.list_query import equal_to
 
 SCANNED = 20_000
 """Events that one page looks through: a filter that few events pass would otherwise read the whole past."""
+PERMITTED_AT_ONCE = 200
+"""Events of which it is asked together whether they may be told."""
 ORDER = "recorded desc, ns desc, part desc, seq desc"
 COLUMNS = (
     "recorded, ns, part, seq, time, key, type, id, kind, accepted, by, reason, inbox, "
@@ -71,24 +75,41 @@ class EventPage(NamedTuple):
     last: OrderKey | None
 
 
-def event_page(db: sqlite3.Connection, query: EventQuery, scanned: int = SCANNED) -> EventPage:
-    """It looks through at most `scanned` events. Raises sqlite3.Error."""
+Permit = Callable[[Sequence[ListedEvent]], Sequence[ListedEvent]]
+"""Those of some events that may be told, in their order."""
+
+
+def event_page(db: sqlite3.Connection, query: EventQuery, scanned: int = SCANNED, permit: Permit | None = None) -> EventPage:
+    """It looks through at most `scanned` events. Raises sqlite3.Error.
+
+    What `permit` leaves out is left out before the page is cut, so that `last` does not tell of it.
+    """
     conditions, wanted = equal_to(query.named)
     conditions += [OUTCOMES[query.outcome]] if query.outcome else []
-    looked = scanned if conditions else query.limit + 1
+    filtered = bool(conditions) or permit is not None
+    looked = scanned if filtered else query.limit + 1
     behind, values = "", list[Any]()
     if query.before is not None:
         behind, values = "where (recorded, ns, part, seq) < (?, ?, ?, ?)", [*query.before[:4]]
     latest = f"select {COLUMNS} from record {behind} order by {ORDER} limit {looked}"
-    text = f"select * from ({latest}) where {' and '.join(conditions) or 'true'} limit ?"
-    found = [_listed(row) for row in db.execute(text, [*values, *wanted, query.limit + 1])]
+    text = f"select * from ({latest}) where {' and '.join(conditions) or 'true'}"
+    told = _told(db.execute(text, [*values, *wanted]), permit)
+    found = [*islice(told, query.limit + 1)]
     if len(found) > query.limit:
         return EventPage(found[: query.limit], found[query.limit - 1].order)
-    if not conditions:
+    if not filtered:
         return EventPage(found, None)
     end = f"select recorded, ns, part, seq from record {behind} order by {ORDER} limit 1 offset {looked - 1}"
     last = db.execute(end, values).fetchone()
     return EventPage(found, None if last is None else OrderKey(*last))
+
+
+def _told(rows: sqlite3.Cursor, permit: Permit | None) -> Iterator[ListedEvent]:
+    if permit is None:
+        yield from map(_listed, rows)
+        return
+    while some := [_listed(row) for row in rows.fetchmany(PERMITTED_AT_ONCE)]:
+        yield from permit(some)
 
 
 def _listed(row: tuple[Any, ...]) -> ListedEvent:
