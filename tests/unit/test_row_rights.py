@@ -221,6 +221,29 @@ def test_data_of_somebody_else_may_not_be_published(server: MemoryServer) -> Non
     assert server.http.post("/events/order.expire", json={"order": "o53"}, headers=MINE).status_code == 202
 
 
+def test_the_version_of_somebody_elses_row_is_not_told(server: MemoryServer) -> None:
+    """Nor can it be guessed, one by one or in a batch; of a key without a row the same is said."""
+    def cancelling(key: str, **headers: str) -> httpx.Response:
+        wait = {"Prefer": "wait=5", **MINE, **headers}
+        return server.http.post("/events/order.cancel", json={"order": key, "why": "late"}, headers=wait)
+
+    there = server.http.get("/rows/order/o4", headers=ALL_OF).headers["etag"]
+    for headers in ({"If-Match": '"99"'}, {"If-Match": there}, {"If-None-Match": "*"}):
+        assert_problem(cancelling("o4", **headers), 412, "no row that you may see")
+    assert_problem(cancelling("o98", **{"If-Match": '"99"'}), 412, "no row that you may see")
+    assert "no row" not in cancelling("o3", **{"If-Match": '"99"'}).text, "its own row's version is told"
+    event = {
+        "specversion": "1.0", "source": "test", "type": "order.cancel", "data": {"order": "o4", "why": "late"},
+        "expectedversion": 7,
+    }  # fmt: skip
+    headers = {**MINE, "Content-Type": "application/cloudevents-batch+json", "Prefer": "wait=5"}
+    events = [{**event, "id": "a"}, {**event, "id": "b", "data": {"order": "o98", "why": "late"}}]
+    got = server.http.post("/events?_bad=skip", content=json.dumps(events), headers=headers).text.splitlines()
+    assert [json.loads(line)["status"] for line in got] == [412, 412], got
+    assert not [line for line in got if "no row that you may see" not in line]
+    assert server.http.get("/rows/order/o4", headers=ALL_OF).headers["etag"] == there
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [

@@ -64,7 +64,8 @@ def checked_lines(
             yield BatchLine(number, _checked(parts, endpoint, asked, key, principal), endpoint)
         except (InvalidEvent, Problem) as error:
             problem = problem_of(error)
-            yield BatchLine(number, None, None, problem.field, problem.detail, 403 if problem.status == 403 else 422)
+            status = problem.status if problem.status in (403, 412) else 422
+            yield BatchLine(number, None, None, problem.field, problem.detail, status)
 
 
 def _asked(kind: str, given: bytes | Any) -> tuple[str, PublishRequest, str | None]:

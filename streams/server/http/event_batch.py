@@ -18,6 +18,7 @@ from streams.server.http.answers import STOPS, ready, up_to_date
 from streams.server.http.batch_lines import BatchLine, checked_lines
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.permitted_rows import told_outcome
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem, problem_of
 from streams.server.http.requests import CLOUD_BATCH, LINES, media_type, no_binary_mode, read_body, wait_of
@@ -37,7 +38,7 @@ def routes(parts: ServerParts, endpoints: Mapping[str, EventEndpoint]) -> APIRou
         "/events", status_code=202, response_class=Response, openapi_extra=openapi.publishing_many(), summary="Publish many events"
     )
     async def publish(request: Request) -> Response:
-        skips = _skips(request)
+        skips, principal = _skips(request), principal_of(request)
         no_binary_mode(request)
         _refuse_headers_of_one(request)
         kind = media_type(request, (LINES, CLOUD_BATCH))
@@ -47,11 +48,11 @@ def routes(parts: ServerParts, endpoints: Mapping[str, EventEndpoint]) -> APIRou
             up_to_date(parts)  # as for one event
         elif seconds is not None:
             ready(parts)
-        lines = await in_thread(parts.pools.memory, _checked, parts, endpoints, kind, body, principal_of(request))
+        lines = await in_thread(parts.pools.memory, _checked, parts, endpoints, kind, body, principal)
         if not skips:
             _refuse_bad(lines)
         sent = await in_thread(parts.pools.publishing, _publish, request, lines)
-        results = [_published(it) for it in sent] if seconds is None else await _settled(parts, sent, seconds)
+        results = [_published(it) for it in sent] if seconds is None else await _settled(parts, sent, seconds, principal)
         results = sorted([*results, *(_refused(line) for line in lines if line.wanted is None)], key=lambda it: int(it["line"]))
         applied = {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}
         content = b"".join(to_json(it) + b"\n" for it in results)
@@ -116,7 +117,7 @@ def _confirmed(line: BatchLine, event_id: str | None, sent: Receipt | Problem, d
     return sent
 
 
-async def _settled(parts: ServerParts, sent: Sent, seconds: float) -> list[dict[str, Any]]:
+async def _settled(parts: ServerParts, sent: Sent, seconds: float, principal: Principal) -> list[dict[str, Any]]:
     """The results with outcomes, as far as there are some in so many seconds, for all together."""
     deadline, model, results = time.monotonic() + seconds, parts.model, list[dict[str, Any]]()
     for line, receipt in sent:
@@ -129,9 +130,10 @@ async def _settled(parts: ServerParts, sent: Sent, seconds: float) -> list[dict[
                 detail = STOPS if model.notifier.ended else f"it was not handled after {seconds:g} s"
                 result |= {"status": 503 if model.notifier.ended else 504, "detail": f"{detail}; see {result['url']}"}
             else:
-                result |= outcome_of(became) | {"status": 200}
+                told = told_outcome(parts, principal, receipt.namespace, receipt.key, became)
+                result |= outcome_of(told) | {"status": 200}
                 try:
-                    publish_outcome(receipt, became).raise_for_outcome()
+                    publish_outcome(receipt, told).raise_for_outcome()
                 except StreamsError as error:
                     result |= {"status": error.status, "detail": str(error)}
         results.append(result)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
+import msgspec
+
+from streams.errors import WrongVersion
+from streams.receipt import EventOutcome
 from streams.server.access.principal import Principal
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
 from streams.server.readmodel.store_moment import FoundRow
 
 KeyOfTable = tuple[str, str]
+HIDDEN_VERSION: Final = "wrong version: no row that you may see is at the expected one"
+"""In place of a reason that tells at which version a row is. It is the same for a key that has no row."""
 
 
 def permitted_row(parts: ServerParts, principal: Principal, name: str, key: str) -> FoundRow | None:
@@ -37,6 +44,21 @@ def hidden_keys(parts: ServerParts, principal: Principal, keys: Iterable[KeyOfTa
             shown = moment.keys_of(model.tables[name], model.row_types[name], some, principal.only[name])
             hidden |= {(name, key) for key in some - shown}
     return hidden
+
+
+def refuse_hidden_version(parts: ServerParts, principal: Principal, name: str, key: str, version: int | None) -> None:
+    """Raises a 412 problem for an expected version of a row that is there, and not for this principal: it could guess it."""
+    if version is None or name not in principal.only or permitted_row(parts, principal, name, key) is not None:
+        return
+    if parts.model.row(parts.model.tables[name], key) is not None:
+        raise Problem(WrongVersion.status, HIDDEN_VERSION)
+
+
+def told_outcome(parts: ServerParts, principal: Principal, name: str, key: str, became: EventOutcome) -> EventOutcome:
+    """An outcome as its publisher is told it: without the version of a row that is not there for this principal."""
+    if not became.wrong_version or name not in principal.only or permitted_row(parts, principal, name, key) is not None:
+        return became
+    return msgspec.structs.replace(became, reason=HIDDEN_VERSION)
 
 
 def refuse_past(principal: Principal, *names: str) -> None:

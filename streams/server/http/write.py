@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streams.codec import check_key
-from streams.data import EventData
+from streams.data import EventData, namespace_of
 from streams.engine.identity import request_id
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError, did_you_mean
 from streams.eventfiles.convert import Converter
@@ -22,7 +22,7 @@ from streams.server.http.answers import STOPS, AnswerPosition, ready, up_to_date
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.permitted_rows import permitted_row
+from streams.server.http.permitted_rows import permitted_row, refuse_hidden_version, told_outcome
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.requests import (
@@ -91,6 +91,7 @@ class EventEndpoint:
 
     def __init__(self, parts: ServerParts, keys: IdempotencyKeys, data: type[EventData]) -> None:
         self._parts, self._keys, self._type = parts, keys, data.event_type
+        self._namespace = namespace_of(data.event_type)
         self._convert = Converter(data, texts=False, noun="field")
 
     def route(self) -> Route:
@@ -120,10 +121,13 @@ class EventEndpoint:
     def _read(self, request: Request, kind: str, body: bytes) -> CheckedRequest:
         """Parse and check the body."""
         asked = read_asked(kind, body, self._type)
-        return self.check(asked, principal_of(request))._replace(version=self._version(request, asked))
+        principal = principal_of(request)
+        wanted = self.check(asked, principal)._replace(version=self._version(request, asked))
+        refuse_hidden_version(self._parts, principal, self._namespace, wanted.data.key, wanted.version)
+        return wanted
 
     def check(self, asked: PublishRequest, principal: Principal) -> CheckedRequest:
-        """The data of what is asked for. Raises InvalidEvent, and a 403 problem for data that this principal may not publish."""
+        """The data of what is asked for. Raises InvalidEvent, and a 403 or 412 problem for what this principal may not publish."""
         data = self._convert(asked.data)
         conditions = principal.publish_only.get(self._type, ())
         if not hold(conditions, data.key, data):
@@ -135,6 +139,7 @@ class EventEndpoint:
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
+        refuse_hidden_version(self._parts, principal, self._namespace, data.key, asked.expected_version)
         return CheckedRequest(asked, data, content, asked.expected_version)
 
     def _version(self, request: Request, asked: PublishRequest) -> int | None:
@@ -207,16 +212,17 @@ class EventEndpoint:
         headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
         if became is None:
             raise _unknown(receipt, seconds, headers, model)
+        told = told_outcome(self._parts, principal, receipt.namespace, receipt.key, became)
         if became.sequence is not None:
             headers |= AnswerPosition({partition: became.sequence}, model.lag(["table"], [partition])).headers
         try:
-            publish_outcome(receipt, became).raise_for_outcome()
+            publish_outcome(receipt, told).raise_for_outcome()
         except StreamsError as error:
-            raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
+            raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(told)) from None
         kept = permitted_row(self._parts, principal, receipt.namespace, receipt.key)
         if kept is not None:  # another event may have changed it since: the ETag is the present version
             headers["ETag"] = self._parts.row_etag(receipt.namespace, kept.version)
-        answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
+        answer = _answer(200, {**shown, **outcome_of(told)}, receipt)
         answer.headers.update(headers)
         return answer
 
