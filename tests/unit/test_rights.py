@@ -196,6 +196,21 @@ def test_lines_of_a_batch_need_the_right_of_each(server: MemoryServer) -> None:
     assert [('"status":403' in line, '"status":202' in line) for line in got] == [(True, False), (False, True)]
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("web", "rows"), ("reader", "rows events calls timers last"), ("operator", "parked unanswered quarantined"),
+        ("auditor", "rows events calls timers last"),
+        ("own", "rows events calls timers last parked unanswered quarantined"),
+    ],
+)  # fmt: skip
+def test_an_overview_has_the_figures_that_lists_would_tell(server: MemoryServer, name: str, told: str) -> None:
+    """A right to rows is none to the numbers of events, of timers and of what is parked; others are null."""
+    [order] = [it for it in server.http.get("/", headers=shown(name)).json()["namespaces"] if it["name"] == "order"]
+    without = {"name", "handles", "calls_for", "lag", "blocked"}  # nothing is known of the last two without Kafka
+    assert {name for name in order.keys() - without if order[name] is not None} == {*told.split()}
+
+
 def test_lists_are_of_what_the_principal_may_see(server: MemoryServer) -> None:
     """Tables, projections, namespaces, views and events of others are not named in them."""
     web, reader = shown("web"), shown("reader")

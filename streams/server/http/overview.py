@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,7 @@ from streams.engine.times import from_micros
 from streams.kafka.status import NamespaceStatus
 from streams.query.filters import operators_of
 from streams.query.row_fields import KEY, fields_of
-from streams.server.access.principal import ADMIN, Principal, Right
+from streams.server.access.principal import ADMIN, Kind, Principal, Right
 from streams.server.http import overview_spec
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import latest
@@ -39,6 +39,15 @@ LINKS = {
     "status": "/-/status",
     "openapi": "/openapi.json",
 }
+
+
+FIGURE_RIGHTS: Mapping[str, Sequence[tuple[Kind, str]]] = {
+    "rows": (("read", "rows/"),),
+    **dict.fromkeys(("events", "calls", "timers", "last"), (("read", "events/"),)),
+    **dict.fromkeys(("lag", "blocked"), (("read", "events/"), ("operate", ""))),
+    **dict.fromkeys(("parked", "unanswered", "quarantined"), (("operate", ""),)),
+}
+"""Each figure of a namespace, with the rights to the namespace of which any gives it."""
 
 
 def routes(parts: ServerParts) -> APIRouter:
@@ -111,8 +120,9 @@ def _overview(parts: ServerParts, principal: Principal) -> dict[str, Any]:
                 "name": space.name,
                 "handles": [data.event_type for data in space.handlers],
                 "calls_for": [g.data.event_type for g in app.gateways if namespace_of(g.data.event_type) == space.name],
-                "rows": None if space.name in principal.only else sizes.get(space.name),
-                **_counts(figures.get(space.name, StoreFigures()), seen.get(space.name)),
+                **_permitted(principal, space.name, {
+                    "rows": sizes.get(space.name), **_counts(figures.get(space.name, StoreFigures()), seen.get(space.name)),
+                }),
             }
             for space in seen_spaces
         ],
@@ -129,6 +139,16 @@ def _sees(principal: Principal, namespace: str) -> bool:
     """Whether it may see anything of a namespace."""
     rights = (Right("read", f"rows/{namespace}"), Right("read", f"events/{namespace}"), Right("operate", namespace))
     return any(map(principal.may, rights))
+
+
+def _permitted(principal: Principal, namespace: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Null in place of those that it has no right to; with `only` of all, since they count what is not there for it."""
+    told = {
+        name
+        for name, rights in FIGURE_RIGHTS.items()
+        if namespace not in principal.only and any(principal.may(Right(kind, f"{of}{namespace}")) for kind, of in rights)
+    }
+    return {name: value if name in told else None for name, value in figures.items()}
 
 
 def _figures(parts: ServerParts) -> dict[str, StoreFigures]:

@@ -12,9 +12,11 @@ COUNT = shapes.NUMBER
 UNKNOWN_COUNT = shapes.or_null(shapes.NUMBER)
 LIMITED = shapes.whole(1, 1_000)
 
+FIGURES = ("rows", "events", "lag", "blocked", "parked", "unanswered", "quarantined", "calls", "timers")
+
 NAMESPACE = shapes.shape(
-    name=shapes.TEXT, handles=NAMES, calls_for=NAMES, rows=UNKNOWN_COUNT, events=COUNT, lag=UNKNOWN_COUNT, blocked=UNKNOWN_COUNT,
-    parked=COUNT, unanswered=COUNT, quarantined=COUNT, calls=COUNT, timers=COUNT, last=shapes.or_null(shapes.TIME),
+    name=shapes.TEXT, handles=NAMES, calls_for=NAMES, last=shapes.or_null(shapes.TIME),
+    **dict.fromkeys(FIGURES, UNKNOWN_COUNT),
 )  # fmt: skip
 CHECK = shapes.shape(name=shapes.TEXT, state=shapes.TEXT, detail=shapes.TEXT, do=shapes.TEXT)
 OVERVIEW = shapes.shape(

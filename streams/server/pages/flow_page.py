@@ -18,18 +18,22 @@ async def flow(asked: PageRequest) -> Page:
     spaces = sorted(found["namespaces"], key=lambda it: not any(it[name] for name in TROUBLE))
     boxes = {it["name"]: _lines(it) for it in found["namespaces"]}
     values = {
-        **found, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"]), "handled": _handled(found["namespaces"]),
+        **found, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"]), "handled": _handled(asked, found["namespaces"]),
         "aside": [it for it in spaces if it["parked"] or it["unanswered"]],
         "checks": [it for it in found["checks"] if not it["name"].endswith(".parked")],
     }  # fmt: skip
     return Page("flow.html", "Flow", "/", values, answer)
 
 
-def _handled(spaces: Sequence[Mapping[str, Any]]) -> bool | None:
-    """Whether all that was published is handled, and nothing waits for a person; None: that is not known."""
+def _handled(asked: PageRequest, spaces: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Whether all that was published is handled, and nothing waits for a person; None: that is not known.
+
+    False also if who asks may not be told it of any of them: then nothing is said.
+    """
+    told = asked.principal.some("operate", "", [it["name"] for it in spaces])
     if any(it[name] for it in spaces for name in (*TROUBLE, "lag")):
         return False
-    return None if any(it["lag"] is None for it in spaces) else True
+    return None if any(it["lag"] is None for it in spaces if it["name"] in told) else bool(told)
 
 
 def _lines(space: Mapping[str, Any]) -> list[BoxLine]:
