@@ -63,6 +63,7 @@ class MemoryKafka:
         self.answers = threading.Event()
         self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
+        self.data_at: dict[tuple[str, int], EventData] = {}
         self.became_later: dict[int, KnownOutcome] = {}
         self.commands: list[OperatorCommand] = []
         self.published: list[tuple[EventData, dict[str, Any]]] = []
@@ -155,6 +156,7 @@ class MemoryKafka:
             receipt.partition, receipt.timestamp = 0, 0
             receipt.offset = sum(1 for partition in self.receipts if partition[0] == space)
             self.receipts[space, receipt.offset] = receipt
+            self.data_at[space, receipt.offset] = data
             if not self.held:
                 self.world.when(data, id=receipt.id, time=time, expected_version=expected_version, source=source or "")
                 self.show()
@@ -162,7 +164,7 @@ class MemoryKafka:
 
     def take_over(self, other: MemoryKafka) -> None:
         """The same Kafka as another server's, which this one reads from the beginning."""
-        self.world, self.receipts = other.world, other.receipts
+        self.world, self.receipts, self.data_at = other.world, other.receipts, other.data_at
         self._shown = dict.fromkeys(self._shown, 0)
         self.show()
 
@@ -235,6 +237,9 @@ class MemoryKafka:
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         assert self.answers.wait(120)
         return self.receipts.get((partition[0], offset))
+
+    def data(self, partition: NamespacePartition, offset: int) -> EventData | None:
+        return self.data_at.get((partition[0], offset))
 
     def became(self, receipt: Receipt) -> KnownOutcome | None:
         return self.became_later.get(receipt.offset or 0)

@@ -36,6 +36,7 @@ PRINCIPALS: dict[str, Entry] = {
         "publish": ["order.*"], "read": ["*"], "only": {"order": "customer = {sub}", "charges": "_key={sub}"},
         "publish_only": {"order.place": "customer={sub}"},
     },
+    "shop7": {"publish": ["order.place"], "publish_only": {"order.place": "customer=c7"}},
     "all": {"publish": ["*"], "read": ["*"]},
 }  # fmt: skip
 MINE, ALL_OF = bearer("c7"), bearer("all")
@@ -136,6 +137,17 @@ def test_events_are_of_its_rows_alone(server: MemoryServer) -> None:
     assert_problem(server.http.get(f"/events/order/0/{places['o2']}", headers=MINE), 404, "holds no event")
     assert server.http.get("/waiting/timers", headers=MINE).json()["timers"] == []
     assert_problem(server.http.get("/waiting/timers?namespace=order", headers=MINE), 403, "without `only`")
+
+
+def test_outcomes_are_of_what_one_may_publish_oneself(server: MemoryServer) -> None:
+    """Of others of its type the key and the reason would be told; one's own is told also if its row is not there."""
+    at = {it.key: it.offset for it in reversed(server.kafka.receipts.values()) if it.event_type == "order.place"}
+    for headers in (bearer("shop7"), MINE):
+        assert server.http.get(f"/events/order/0/{at['o1']}", headers=headers).json()["key"] == "o1"
+        assert_problem(server.http.get(f"/events/order/0/{at['o2']}", headers=headers), 404, "holds no event")
+        assert server.http.get("/events/order/0/777", headers=headers).status_code == 404
+    rejected = server.kafka.publish(order(2, "c7"))
+    assert server.http.get(f"/events/order/0/{rejected.offset}", headers=MINE).json()["outcome"] == "rejected"
 
 
 def test_a_page_of_events_is_cut_after_others_are_left_out(server: MemoryServer) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from streams.data import namespace_of
 from streams.history.recorded_event import NamespacePartition
+from streams.query.filters import hold
 from streams.server.access.principal import Principal, Right
 from streams.server.http import openapi
 from streams.server.http.access_checks import missing, principal_of
@@ -44,7 +45,7 @@ def routes(parts: ServerParts) -> APIRouter:
         if became is None or became.key is None:
             became = await in_thread(parts.pools.kafka, _look, parts, at, number, became)
         _refuse(principal, namespace, [became.event_type or ""])
-        if namespace in principal.only and (became.key is None or hidden_keys(parts, principal, [(namespace, became.key)])):
+        if not await in_thread(parts.pools.kafka, _is_told, parts, principal, at, number, became):
             raise Problem(404, _nothing_at(at, number))
         body: dict[str, Any] = {
             "type": became.event_type, "key": became.key, "id": became.id,
@@ -62,6 +63,18 @@ def _refuse(principal: Principal, namespace: str, types: Iterable[str]) -> None:
     reading = Right("read", f"events/{namespace}")
     if not (principal.may(reading) or principal.some("publish", "", types)):
         raise missing(principal, reading, Right("publish", f"{namespace}.…"))
+
+
+def _is_told(parts: ServerParts, principal: Principal, at: NamespacePartition, offset: int, became: KnownOutcome) -> bool:
+    """Whether its row is there for this principal, or its data are such as this principal may publish. Blocks."""
+    namespace, conditions = at[0], principal.publish_only.get(became.event_type or "")
+    if namespace in principal.only:
+        if became.key is not None and not hidden_keys(parts, principal, [(namespace, became.key)]):
+            return True
+    elif conditions is None or principal.may(Right("read", f"events/{namespace}")):
+        return True
+    data = None if conditions is None else parts.archive.data(at, offset)
+    return conditions is not None and data is not None and hold(conditions, data.key, data)
 
 
 def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> tuple[NamespacePartition, int]:

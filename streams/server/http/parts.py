@@ -60,6 +60,9 @@ class Archive(Protocol):
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         """The receipt of an inbox record; None if there is none at this offset, or no longer."""
 
+    def data(self, partition: NamespacePartition, offset: int) -> EventData | None:
+        """The event in an inbox record; None as for a receipt, and for what does not read here."""
+
     def became(self, receipt: Receipt) -> KnownOutcome | None:
         """The event's outcome, from Kafka; None if it is not known."""
 

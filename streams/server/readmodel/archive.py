@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka import Message
 
 from streams.codec import AvroCodec
+from streams.data import EventData
 from streams.engine.control import OperatorCommand
-from streams.errors import OutcomeTimeout
+from streams.errors import OutcomeTimeout, StreamsError
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.backlog import BacklogReader
 from streams.kafka.bounded_read import first_records, headers_of
@@ -42,18 +44,30 @@ class KafkaArchive:
         LearningCodec(self._codec, self._clients, self._prefix).learn()
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
-        namespace, number = partition
-        at = topic_names(self._prefix, namespace).inbox, number
-        if not starts(self._admin, [at])[at] <= offset < ends(self._admin, [at])[at]:
+        message, (namespace, number) = self._in_inbox(partition, offset), partition
+        if message is None:
             return None
-        message = self._record(at, offset)
-        if message is None or message.offset() != offset:
-            return None  # a control record, or a record of an aborted transaction
         texts = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
         key = (message.key() or b"").decode(errors="replace")
         receipt = Receipt(namespace, texts.get("ce_type", ""), key, texts.get("ce_id", ""))
         receipt.partition, receipt.timestamp, receipt.offset = number, message.timestamp()[1], offset
         return receipt
+
+    def data(self, partition: NamespacePartition, offset: int) -> EventData | None:
+        message = self._in_inbox(partition, offset)
+        if message is not None:
+            with suppress(StreamsError):
+                return self._codec.decode(message.value() or b"")
+        return None
+
+    def _in_inbox(self, partition: NamespacePartition, offset: int) -> Message | None:
+        at = topic_names(self._prefix, partition[0]).inbox, partition[1]
+        if not starts(self._admin, [at])[at] <= offset < ends(self._admin, [at])[at]:
+            return None
+        message = self._record(at, offset)
+        if message is None or message.offset() != offset:
+            return None  # a control record, or a record of an aborted transaction
+        return message
 
     def _record(self, at: tuple[str, int], offset: int) -> Message | None:
         """The first readable record from an offset on; None if an end comes first. Raises BrokerError."""
