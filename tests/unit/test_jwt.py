@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from joserfc import jwk, jwt
 
 from streams.config import load
 from streams.errors import ConfigError
-from streams.server.access.jwt_keys import AGAIN, KEPT, AddressKeys, fetch, keys_of
+from streams.server.access.jwt_keys import AGAIN, FETCH_SECONDS, KEPT, AddressKeys, body_of, fetch, keys_of
 from streams.server.access.principal import Right
 from streams.server.access.principals import Principals, is_jwt
 from tests.applications import shop
@@ -205,7 +207,7 @@ def test_keys_of_an_address_are_asked_for_again_in_measure() -> None:
     issuer, now = Issuer(), 0.0
     found = f"{ISSUER}/.well-known/openid-configuration"
     issuer.answers = {found: json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"}).encode(), f"{ISSUER}/keys": key_set(EC)}
-    keys = AddressKeys(ISSUER, "", issuer.fetch, lambda: now)
+    keys = AddressKeys(ISSUER, "", issuer.fetch, lambda: now, wait=60)
     assert (keys.get("ec") is not None, issuer.asked) == (True, [found, f"{ISSUER}/keys"])
     for _ in range(50):
         assert keys.get("ed") is None
@@ -226,9 +228,49 @@ def test_an_issuer_that_names_another_one_is_not_believed() -> None:
     """Nor is an address without TLS asked."""
     issuer = Issuer()
     issuer.answers = {f"{ISSUER}/.well-known/openid-configuration": b'{"issuer": "https://id.elsewhere", "jwks_uri": "https://x"}'}
-    assert AddressKeys(ISSUER, "", issuer.fetch).get("ec") is None
+    assert AddressKeys(ISSUER, "", issuer.fetch, wait=60).get("ec") is None
     with pytest.raises(ValueError, match="https"):
         fetch("http://127.0.0.1:1/keys")
+
+
+def test_no_request_waits_for_an_issuer(tmp_path: Path) -> None:
+    """Its tokens are refused until its keys are here: an issuer that is slow would hold up everybody."""
+    write(tmp_path)
+    principals = principals_in(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = (tmp_path / "tokens.toml").read_text()
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}/keys"
+        (tmp_path / "tokens.toml").write_text(text.replace('"keys.json"', f'"{address}"'))
+        begin = time.monotonic()
+        assert principals.of_token(token().encode()) is None
+        assert time.monotonic() - begin < FETCH_SECONDS / 2
+    assert principals.fault == ""
+    may_answer = threading.Event()
+
+    def fetch_slowly(address: str) -> bytes:
+        may_answer.wait(60)
+        return key_set(EC)
+
+    keys = AddressKeys(ISSUER, f"{ISSUER}/keys", fetch_slowly)
+    assert keys.get("ec") is None
+    may_answer.set()
+    until(lambda: keys.get("ec") is not None, "the keys are not here")
+    settled()
+
+
+def test_an_answer_that_comes_bit_by_bit_is_given_up() -> None:
+    """It would never end, though no read of it takes long."""
+    now = 0.0
+
+    class Dripping:
+        def read1(self, size: int, /) -> bytes:
+            nonlocal now
+            now += 1.0
+            return b" "
+
+    with pytest.raises(TimeoutError, match="6 bytes"):
+        body_of(Dripping(), lambda: now)
+    assert body_of(io.BytesIO(b"{}")) == b"{}"
 
 
 def test_a_server_takes_tokens_of_an_issuer(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from streams.errors import ConfigError
 
@@ -21,11 +22,16 @@ KEPT: Final = 3_600.0
 AGAIN: Final = 60.0
 """s between two times that the address is asked: anybody may send a key id that nobody knows."""
 FETCH_SECONDS: Final = 5.0
+"""In which an address has to answer, and again for the whole of its answer to come."""
 DISCOVERY: Final = "/.well-known/openid-configuration"
 PRIVATE: Final = ("d", "k")
 """Members of keys that sign, or that both sides share."""
 Fetch = Callable[[str], bytes]
 Jwk = Mapping[str, Any]
+
+
+class Body(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
 
 
 def keys_of(content: bytes, where: str) -> Mapping[str, Jwk]:
@@ -71,29 +77,42 @@ class FileKeys:
 
 
 class AddressKeys:
-    """Fetched at the beginning, and then beside the requests: none waits for the issuer."""
+    """Fetched in a thread beside the requests: none waits for the issuer, and until the keys are here there is none.
 
-    def __init__(self, issuer: str, address: str, fetch: Fetch, clock: Callable[[], float] = time.monotonic) -> None:
+    `wait`: s for which the first keys are waited for, when the server starts.
+    """
+
+    def __init__(
+        self, issuer: str, address: str, fetch: Fetch, clock: Callable[[], float] = time.monotonic, *, wait: float = 0.0
+    ) -> None:
         self._issuer, self._address, self._fetch, self._clock = issuer, address, fetch, clock
         self._keys: Mapping[str, Jwk] = {}
         self._asked, self._fetched, self._asking = clock(), float("-inf"), threading.Lock()
-        self.ask()
+        self._begin().join(wait)
 
     def get(self, kid: str) -> Jwk | None:
         now, found = self._clock(), self._keys.get(kid)
         if (found is None or now - self._fetched > KEPT) and now - self._asked >= AGAIN:
             self._asked = now
-            threading.Thread(target=self.ask, name="jwt keys", daemon=True).start()
+            self._begin()
         return found
 
+    def _begin(self) -> threading.Thread:
+        asking = threading.Thread(target=self.ask, name="jwt keys", daemon=True)
+        asking.start()
+        return asking
+
     def ask(self) -> None:
-        """What cannot be fetched leaves the keys as they were."""
-        with self._asking:
-            try:
-                address = self._address or self._discovered()
-                self._keys, self._fetched = keys_of(self._fetch(address), address), self._clock()
-            except (OSError, ValueError, ConfigError) as error:
-                log.error("the keys of %s cannot be fetched: %s; those before stay (%d)", self._issuer, error, len(self._keys))
+        """What cannot be fetched leaves the keys as they were. While they are being fetched, nobody asks a second time."""
+        if not self._asking.acquire(blocking=False):
+            return
+        try:
+            address = self._address or self._discovered()
+            self._keys, self._fetched = keys_of(self._fetch(address), address), self._clock()
+        except (OSError, ValueError, HTTPException, ConfigError) as error:
+            log.error("the keys of %s cannot be fetched: %s; those before stay (%d)", self._issuer, error, len(self._keys))
+        finally:
+            self._asking.release()
 
     def _discovered(self) -> str:
         where = f"{self._issuer.rstrip('/')}{DISCOVERY}"
@@ -108,8 +127,17 @@ def fetch(address: str) -> bytes:
     if not address.startswith("https://"):
         raise ValueError(f"{address[:200]!r} is no https address")
     with _opener.open(address, timeout=FETCH_SECONDS) as answer:
-        found: bytes = answer.read(LARGEST)
-        return found
+        return body_of(answer)
+
+
+def body_of(answer: Body, clock: Callable[[], float] = time.monotonic) -> bytes:
+    """LARGEST bytes at most. Raises TimeoutError for one that does not end in time, though something comes again and again."""
+    found, deadline = bytearray(), clock() + FETCH_SECONDS
+    while len(found) < LARGEST and (part := answer.read1(LARGEST - len(found))):
+        found += part
+        if clock() > deadline:
+            raise TimeoutError(f"the answer is not whole after {FETCH_SECONDS:g} s; {len(found)} bytes of it came")
+    return bytes(found)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -36,14 +36,17 @@ class Claims(NamedTuple):
     until: float
 
 
-def keys_for(entry: JwtEntry, folder: Path) -> Keys:
-    """From a file, beside that of the principals if it is relative, or from an address. Raises ConfigError."""
+def keys_for(entry: JwtEntry, folder: Path, wait: float) -> Keys:
+    """From a file, beside that of the principals if it is relative, or from an address. Raises ConfigError.
+
+    `wait`: s for which keys from an address are waited for.
+    """
     if entry.keys and "://" not in entry.keys:
         return FileKeys(folder / entry.keys)
     where = entry.keys or entry.issuer
     if not where.startswith("https://"):
         raise ConfigError(f"the keys of [jwt] are at {where[:200]!r}; a file, or an address by https, was expected")
-    return AddressKeys(entry.issuer, entry.keys, fetch)
+    return AddressKeys(entry.issuer, entry.keys, fetch, wait=wait)
 
 
 class JwtVerifier:

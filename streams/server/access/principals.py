@@ -28,6 +28,8 @@ from streams.server.access.token_file import (
 
 log = logging.getLogger("retold.server")
 Stamp = tuple[int, int, int]
+STARTS_IN = 20.0
+"""s for which a server that starts waits for the keys of an issuer; a request does not."""
 MOST_SUBJECTS = 10_000
 """Holders of JSON Web Tokens that are kept."""
 JWT_FORM = re.compile(rb"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -62,7 +64,7 @@ class Principals:
         self._of_roles: dict[tuple[str, str], Principal] = {}
         if self._file is not None:
             self._stamp = _stamp_of(self._file)
-            self._read(self._file)
+            self._read(self._file, STARTS_IN)
 
     def local(self) -> Principal | None:
         """Who asks without a token; None: one is needed."""
@@ -116,7 +118,7 @@ class Principals:
         try:
             if stamp is None:
                 self._of_file, self._document, self._verifier, self._of_roles = {}, TokenDocument(), None, {}
-            self._read(self._file)
+            self._read(self._file, 0.0)
             self.fault = ""
             log.info("%s is read again: it has %d principals", self._file, len(self._of_file))
         except ConfigError as error:
@@ -125,14 +127,14 @@ class Principals:
             log.error("%s", self.fault)
 
 
-    def _read(self, file: Path) -> None:
-        """Raises ConfigError, and then everything is as it was."""
+    def _read(self, file: Path, wait: float) -> None:
+        """Raises ConfigError, and then everything is as it was. `wait`: s for which an issuer's keys are waited for."""
         document = read_document(file)
         found, verifier = principals_of(document, self._app, file), self._verifier
         if document.jwt is None:
             verifier = None
         elif verifier is None or document.jwt != self._document.jwt:
-            verifier = JwtVerifier(document.jwt, keys_for(document.jwt, file.parent))
+            verifier = JwtVerifier(document.jwt, keys_for(document.jwt, file.parent, wait))
         self._of_file, self._document, self._verifier, self._of_roles = found, document, verifier, {}
 
 
