@@ -127,3 +127,13 @@ def test_a_cookie_has_the_rights_of_its_token(server: MemoryServer) -> None:
         json = {"Accept": "application/json"}
         assert browser.get("/rows/order", headers=json).status_code == 200
         assert browser.get("/rows/stock", headers=json).status_code == 403
+
+
+def test_the_page_of_the_api_is_the_same_for_all(server: MemoryServer) -> None:
+    """Its events come from the OpenAPI, which every token may read, and so does what they lead to."""
+    pages = []
+    for name in ("auditor", "web", "probe"):
+        with browser_of(server, name) as browser:
+            text = seen(browser, "/-/docs").text
+            pages.append(text[text.index("order.cancel") :])
+    assert pages[1:] == pages[:1] * 2

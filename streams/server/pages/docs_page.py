@@ -16,20 +16,21 @@ PUBLISHING = "/events/"
 
 async def docs(asked: PageRequest) -> Page:
     spec = (await asked.answer("/openapi.json", "")).value
-    flow = (await asked.answer("/", "")).value
+    app = asked.parts.app
+    flow = app.flow()  # all of it, as in the OpenAPI; that of `GET /` has what the token may see
     causes: dict[str, list[str]] = {}
-    for name, out in flow["flow"].items():
+    for name, out in flow.items():
         for effect in out:
             causes.setdefault(effect, []).append(name)
-    calls = {name for space in flow["namespaces"] for name in space["calls_for"]}
+    calls = {gateway.data.event_type for gateway in app.gateways}
     schemas = spec["components"]["schemas"]
     events = [
         {
-            "name": name, "gateway": name in calls, "leads_to": flow["flow"].get(name, []), "comes_from": causes.get(name, []),
+            "name": name, "gateway": name in calls, "leads_to": flow.get(name, []), "comes_from": causes.get(name, []),
             "fields": _fields(schemas.get(name, {})), "about": schemas.get(name, {}).get("description", ""),
             "line": _line(asked.api.origin, name, spec["paths"][f"{PUBLISHING}{name}"]["post"]),
         }
-        for name in sorted(asked.parts.app.event_types())
+        for name in sorted(app.event_types())
     ]  # fmt: skip
     known = {f"{PUBLISHING}{it['name']}" for it in events}
     routes = [
