@@ -22,6 +22,7 @@ from tests.applications import bank, probe, shop
 from tests.support.memory_server import MemoryServer
 from tests.support.processes import retold
 from tests.support.sse import watched
+from tests.unit.test_server_errors import assert_problem
 
 SCHEMA = Path(__file__).parents[1] / "data" / "asyncapi" / "schema-3.0.0.json.gz"
 APPLICATIONS = {"shop": shop.app, "bank": bank.app, "probe": probe.app, "demo": processors.app}
@@ -91,6 +92,16 @@ def test_its_headers_are_those_that_a_publisher_writes() -> None:
     """What retold's own publisher sends is described."""
     written = {name for name, _ in attributes("id", "source", datetime(2026, 1, 1, tzinfo=UTC), 3, None)}
     assert written - {"content-type"} <= HEADERS.keys()
+
+
+def test_a_server_answers_as_on_other_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made once; an unknown parameter is refused, and the overview leads to it."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        assert_problem(server.http.get("/asyncapi.json?x=1"), 422, "'x' is no parameter here", field="x")
+        monkeypatch.delattr("streams.server.http.asyncapi_document.asyncapi_document")  # nothing can make it again
+        got = server.http.get(server.http.get("/").json()["links"]["asyncapi"])
+    assert got.headers["content-type"] == "application/json"
+    assert got.json() | {"servers": 0} == document(shop.app(), tmp_path) | {"servers": 0}
 
 
 def test_a_stream_tells_events_as_it_says(tmp_path: Path) -> None:

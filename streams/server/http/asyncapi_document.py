@@ -7,8 +7,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from msgspec import Raw
 
 from streams.app import App
 from streams.config import Config
@@ -17,8 +18,10 @@ from streams.kafka.topics import topic_names
 from streams.server.http import shapes
 from streams.server.http.answers import latest
 from streams.server.http.json_schema import Spec, components, reference
+from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.spec_examples import Samples, cloud_sample, event_sample, texts_of_answers
+from streams.server.readmodel.row_json import to_json
 
 VERSION = "3.0.0"
 AVRO, JSON = "application/vnd.confluent.avro", "application/json"
@@ -41,14 +44,17 @@ HEADERS: Mapping[str, str] = {
 
 def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["overview"])
+    # Made once, since it takes some ms. Whoever reads rows need not know Kafka.
+    document = Raw(to_json(asyncapi_document(parts.app, replace(parts.config, broker=None))))
     content = {JSON: {"schema": {"type": "object"}}}
     extra = {"responses": {"200": {"description": "The document.", "content": content}}}
 
     @router.get(
         "/asyncapi.json", response_class=Response, openapi_extra=extra, summary="The events of the application, as AsyncAPI 3.0"
     )
-    async def asyncapi() -> Response:
-        return latest(asyncapi_document(parts.app, replace(parts.config, broker=None)))  # whoever reads rows need not know Kafka
+    async def asyncapi(request: Request) -> Response:
+        known_params(request.query_params.multi_items())
+        return latest(document)
 
     return router
 

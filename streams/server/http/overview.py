@@ -38,6 +38,7 @@ LINKS = {
     "live": "/live",
     "status": "/-/status",
     "openapi": "/openapi.json",
+    "asyncapi": "/asyncapi.json",
 }
 
 
