@@ -343,7 +343,7 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
             began |= the_server_dies_and_comes_back(run, log, http)
             until(lambda: log.read_text(encoding="utf-8").count("Ready: ") == 2, "it is not said that all are ready again")
             said = log.read_text(encoding="utf-8")
-            assert len(messages(said)) == 7, said  # the server was started again, and so is ready twice
+            assert len(messages(said)) == 8, said  # the server was started again, and so is ready twice
             assert "It has no password: every user of this machine can read and change its topics." in said
             assert run.stop(signal.SIGINT) == 130
             with pytest.raises(httpx.ConnectError):
@@ -389,7 +389,7 @@ def test_run_uses_the_broker_that_is_set_wherever_in_the_project_it_is_called(tm
         }  # fmt: skip
         assert not (tmp_path / "broker.json").exists()
         assert run.stop(signal.SIGTERM) == 0
-    assert len(messages(log.read_text(encoding="utf-8"))) == 3
+    assert len(messages(log.read_text(encoding="utf-8"))) == 4
 
 
 def test_a_broker_that_is_not_there_is_a_sentence_within_ten_seconds(env: Env) -> None:
