@@ -263,6 +263,7 @@ def test_the_version_of_somebody_elses_row_is_not_told(server: MemoryServer) -> 
         ({"only": {"orders": "customer={sub}"}}, ["'orders'", "order"]),
         ({"only": {"order": "costumer={sub}"}}, ["'costumer'", "customer", "only, order"]),
         ({"only": {"order": "customer"}}, ["'customer'", "as in an address"]),
+        ({"only": {"order": ""}}, ["''", "as in an address"]),
         ({"only": {"order": "customer__in={sub}"}}, ["{sub} alone"]),
         ({"only": {"order": "customer=c{sub}"}}, ["{sub} alone"]),
         ({"only": {"order": "customer=a&customer=b"}}, ["'customer' twice"]),

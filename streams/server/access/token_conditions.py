@@ -28,6 +28,8 @@ def conditions_of(text: str, record_type: type[Record], subject: str, where: str
             if SUBJECT in value and (value != SUBJECT or name.endswith(NOT_OF_ONE)):
                 raise ConfigError(f"{where} has {name[:100]}={value[:100]}; {SUBJECT} alone, compared with one value, was expected")
             given[name] = subject if value == SUBJECT else value
+        if not given:
+            raise ValueError("no condition would let everything be seen")
         return filters_of_texts(given, fields_of(record_type))
     except InvalidQuery as error:
         raise ConfigError(f"{where}: {error}") from error
