@@ -1,6 +1,6 @@
 """Generations of rows: one table topic has them all, under keys of their own, and its marker says which is current (rule 30).
 
-Of each there are rows that workers wrote and rows that were built beside them. Of a key, the one of the higher version counts.
+Of each there are rows that workers wrote and rows that were built beside them: which of a key's counts, `counts` says.
 """
 
 from __future__ import annotations
@@ -48,6 +48,14 @@ def rows_to(last: Marker, built: BuiltTo | None, generation: int) -> int:
     if last.generation == generation:
         return last.last
     return max(last.complete.get(generation, 0), 0 if built is None else built.sequence)
+
+
+def counts(version: int, known: int, *, built: bool) -> bool:
+    """Whether a row that comes behind one of version `known` (0: there is none) counts in its place.
+
+    A worker's does, as the last one of its key. One that was built may come late, and counts if it is newer.
+    """
+    return not built or version > known
 
 
 def row_key(entity: str, generation: int) -> bytes:

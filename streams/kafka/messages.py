@@ -74,7 +74,7 @@ class LoggedMessage(NamedTuple):
 class StoredRow(NamedTuple):
     """A row as stored in its table topic: Avro, empty if the row was deleted. `version` is 0 if the record has none.
 
-    A `built` one was made beside those that workers write. Of a key and generation, the row of the higher version counts.
+    A `built` one was made beside those that workers write (`streams.engine.generations.counts`).
     """
 
     key: str

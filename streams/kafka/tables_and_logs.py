@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine import marker
-from streams.engine.generations import BuiltTo, rows_to
+from streams.engine.generations import BuiltTo, counts, rows_to
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
@@ -46,10 +46,11 @@ def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancell
 
 
 def _keep(stored: dict[str, StoredRow], record: StoredRow) -> None:
-    """The last one counts, as for a worker; but one that was built may come late, and counts if it is newer."""
     if not record.value and not record.version:  # its generation was dropped
         stored.pop(record.key, None)
-    elif not record.built or record.version > stored.get(record.key, record._replace(version=-1)).version:
+        return
+    known = stored.get(record.key)
+    if counts(record.version, 0 if known is None else known.version, built=record.built):
         stored[record.key] = record
 
 

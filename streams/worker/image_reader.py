@@ -9,7 +9,7 @@ from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
 from streams.engine.fold import RowFold
-from streams.engine.generations import BuiltTo
+from streams.engine.generations import BuiltTo, counts
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers, QueuePosition
 from streams.engine.stored import pending_of, set_aside_of
@@ -48,7 +48,9 @@ class ImageReader:
             if record.generation == self._generation:
                 self.built = record
             return
-        if record.generation != self._generation or (record.built and record.version <= self.rows.version(record.key)):
+        if record.generation != self._generation:
+            return
+        if not counts(record.version, self.rows.version(record.key), built=record.built):
             return
         if record.value:
             self._check_row(self._row_type, record.value)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from streams.codec import PREFIX, AvroCodec, prefix_of
 from streams.data import Record
+from streams.engine.generations import counts
 from streams.engine.marker import Marker
 from streams.engine.records import Entry
 from streams.errors import StreamsError
@@ -33,8 +34,8 @@ class RowCheck:
         self.count = 0
 
     def take(self, key: str, row: TableRow) -> None:
-        """The last one counts, as for a worker; but one that was built may come late, and counts if it is newer."""
-        if (known := self._rows.get(key)) is None or not row.built or known.version < row.version:
+        known = self._rows.get(key)
+        if counts(row.version, 0 if known is None else known.version, built=row.built):
             self._rows[key] = row
         self.count = len(self._rows)
 

@@ -8,6 +8,7 @@ from confluent_kafka import Message
 
 from streams.data import Record
 from streams.engine import marker
+from streams.engine.generations import counts
 from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import Decoder, StoredRow, table_record
@@ -61,7 +62,7 @@ class TableFollower:
                 return False
         known = self._rows.get(record.key) or (b"", self._deleted.get(record.key, 0))
         stored = self._writer.version(self._partition[0], record.key)
-        return record.version > max(known[1], stored)
+        return counts(record.version, max(known[1], stored), built=True)
 
     def flush(self) -> None:
         """The transaction is whole."""
