@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import Message
 
 from streams.engine.readable import harmless, named, one_line
-from streams.errors import UNREADABLE_JSON, BrokerError, InvalidChange, StalePlan
+from streams.errors import UNREADABLE_JSON, InvalidChange, StalePlan
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.correction.correction_calls import ASK
 from streams.history.correction.correction_plan import StoredChange
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
+from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.offsets import ends, starts
 from streams.kafka.topics import corrections_topic, describe
 
@@ -33,8 +34,6 @@ READING = 10.0
 """s to read the topic."""
 ROOM = 1024
 """Bytes of a record beside its value: its key, and what Kafka adds."""
-CONFIRMED = 15.0
-"""s that the broker has to confirm a state."""
 
 
 class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -176,19 +175,10 @@ def take_back(clients: Clients, prefix: str, correction: str) -> None:
 
 def write_records(clients: Clients, prefix: str, records: Sequence[tuple[bytes, bytes | None]]) -> int:
     """Keys and values, of which there is one at least. Returns the last offset when the broker has them. Raises BrokerError."""
-    failed: list[KafkaError] = []
     offsets: list[int] = []
-
-    def delivered(error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            failed.append(error)
-        else:
-            offsets.append(message.offset() or 0)
-
-    producer = clients.producer("retold-corrections", delivery=CONFIRMED - 5.0, on_delivery=delivered)
+    topic = corrections_topic(prefix)
+    producer = ConfirmedProducer(clients, "retold-corrections", lambda message: offsets.append(message.offset() or 0))
     for key, value in records:
-        producer.produce(corrections_topic(prefix), value, key)
-    if producer.flush(CONFIRMED) or len(offsets) < len(records):
-        why = failed[0].str() if failed else f"no confirmation in {CONFIRMED:.0f} s"
-        raise BrokerError(f"the state of a correction could not be written to {corrections_topic(prefix)}: {why}")
+        producer.put(topic, value, key)
+    producer.flush(f"the state of a correction could not be written to {topic}", "Try again")
     return offsets[-1]

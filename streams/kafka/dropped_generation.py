@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confluent_kafka import KafkaError, Message, Producer
-
 from streams.engine.control import DropCommand, encode
 from streams.engine.generations import is_of, row_key_of
 from streams.errors import BrokerError, HistoryError
 from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Steps
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
+from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.offsets import ends, starts
 from streams.kafka.table_generations import read_generations
 from streams.kafka.tables_and_logs import partitions_of
@@ -35,7 +34,6 @@ class DroppedGeneration:
     def __init__(self, clients: Clients, prefix: str, namespace: str, generation: int, who: str) -> None:
         self._clients, self._prefix, self._namespace = clients, prefix, namespace
         self._generation, self._who = generation, who
-        self._failed: list[KafkaError] = []
 
     def drop(self) -> Steps[int]:
         """Gives how many rows were deleted. Dropped again it deletes what an earlier attempt has left.
@@ -44,17 +42,17 @@ class DroppedGeneration:
         """
         names = topic_names(self._prefix, self._namespace)
         count = partitions_of(self._clients.admin(), names.table)
-        producer = self._clients.producer("retold-rebuild", delivery=CONFIRMED, on_delivery=self._delivered)
+        producer = ConfirmedProducer(self._clients, "retold-rebuild", delivery=CONFIRMED, patience=CONFIRMED + 1.0)
         if not self._is_noted():
             value = encode(DropCommand("drop", self._generation, self._who))
             for number in range(count):
-                producer.produce(names.inbox, value, b"", number)
+                producer.put(names.inbox, value, b"", number)
             self._flush(producer)
             yield from self._until_noted()
         rows = set[str]()
         for number, (partition, key) in enumerate(self._keys(names.table, count), 1):
             rows.add(row_key_of(key).entity)
-            producer.produce(names.table, None, key, partition)
+            producer.put(names.table, None, key, partition)
             if number % AT_ONCE == 0:
                 self._flush(producer)
         self._flush(producer)
@@ -102,12 +100,5 @@ class DroppedGeneration:
             consumer.close()
         yield from (at for at in there if at not in gone)
 
-    def _flush(self, producer: Producer) -> None:
-        left = producer.flush(CONFIRMED + 1.0)
-        if left or self._failed:
-            why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
-            raise BrokerError(f"generation {self._generation} of {self._namespace} could not be dropped: {why}. Drop it again")
-
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._failed.append(error)
+    def _flush(self, producer: ConfirmedProducer) -> None:
+        producer.flush(f"generation {self._generation} of {self._namespace} could not be dropped", "Drop it again")

@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, Message
-
 from streams.engine import control
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import Headers, QueuePosition
-from streams.errors import BrokerError, InvalidEvent
+from streams.errors import InvalidEvent
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
+from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.messages import parked_message
 from streams.kafka.offsets import ends, starts
 from streams.kafka.topics import describe, topic_names
@@ -89,21 +88,7 @@ def send_commands(clients: Clients, prefix: str, namespace: str, commands: Itera
 
     Raises BrokerError if any was not delivered.
     """
-    failed: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            failed.append(error)
-
-    producer = clients.producer("retold-parked", delivery=10.0, on_delivery=delivered)
-    inbox = topic_names(prefix, namespace).inbox
+    producer, inbox = ConfirmedProducer(clients, "retold-parked"), topic_names(prefix, namespace).inbox
     for command in commands:
-        while True:
-            try:
-                producer.produce(inbox, control.encode(command), command.key.encode(), partition)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    if producer.flush(15.0) or failed:
-        why = failed[0].str() if failed else "no confirmation in 15 s"
-        raise BrokerError(f"a command did not reach the inbox of {namespace}: {why}. Say it again")
+        producer.put(inbox, control.encode(command), command.key.encode(), partition)
+    producer.flush(f"a command did not reach the inbox of {namespace}", "Say it again")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from streams.engine.control import ClockCommand, encode
 from streams.engine.marker import Marker
 from streams.engine.step import CorrectionStep, encode_step
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.clients import Clients
+from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, stable_ends
 from streams.kafka.topics import describe, topic_names
 
 STILL = 60.0
 """s without a step that is handled after which waiting ends with an error."""
-CONFIRMED = 15.0
-"""s that the broker has to confirm a step."""
 
 
 class StepWriter:
@@ -32,9 +31,8 @@ class StepWriter:
         self._inboxes = {space.table: space.inbox for space in self._spaces.values()}
         self._handled: dict[TopicAndPartition, int] = {}
         self._sent: dict[TopicAndPartition, int] = {}
-        self._failed: list[KafkaError] = []
         begin = stable_ends(admin, there)  # whatever may fail comes before what is to be closed
-        self._producer = clients.producer("retold-steps", delivery=CONFIRMED - 5.0, on_delivery=self._delivered)
+        self._producer = ConfirmedProducer(clients, "retold-steps", self._delivered)
         self._consumer: Consumer = clients.consumer("retold-steps", partition_eof=False)
         self._consumer.assign([TopicPartition(*at, offset) for at, offset in begin.items()])
 
@@ -47,14 +45,8 @@ class StepWriter:
         Raises BrokerError if one was not delivered, and OutcomeTimeout if nothing is handled for a minute.
         """
         self._sent.clear()
-        self._failed.clear()
         for step in steps:
-            while True:
-                try:
-                    self._producer.produce(self._spaces[step.namespace].inbox, encode_step(step), step.entity.encode())
-                    break
-                except BufferError:
-                    self._producer.poll(0.1)
+            self._producer.put(self._spaces[step.namespace].inbox, encode_step(step), step.entity.encode())
         self._flush()
         self._wait(waiting)
 
@@ -64,22 +56,16 @@ class StepWriter:
         Each is sent the end of an import that there never was, which does nothing, and is handled in its turn.
         """
         self._sent.clear()
-        self._failed.clear()
         nothing = encode(ClockCommand("clock", "nothing", None))
         for table, partition in self._tables:
-            self._producer.produce(self._inboxes[table], nothing, b"", partition)
+            self._producer.put(self._inboxes[table], nothing, b"", partition)
         self._flush()
         self._wait(waiting)
 
     def _flush(self) -> None:
-        if self._producer.flush(CONFIRMED) or self._failed:
-            why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
-            raise BrokerError(f"a step of a correction did not reach its inbox: {why}. Apply the correction again")
+        self._producer.flush("a step of a correction did not reach its inbox", "Apply the correction again")
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed.append(error)
-            return
+    def _delivered(self, message: Message) -> None:
         at = message.topic() or "", message.partition() or 0
         self._sent[at] = max(self._sent.get(at, -1), message.offset() or 0)
 
