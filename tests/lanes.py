@@ -8,6 +8,7 @@ it has ended.
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,9 @@ NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""
 
 
+LAST_BYTES = 16_000
+"""A summary of pytest, or the stacks of all threads after a crash."""
+
 SECONDS_TO_END = 60
 """After Ctrl-C a lane still ends what its tests have started."""
 
@@ -79,10 +83,21 @@ class Lane:
         return self._process.wait()
 
     def tell(self) -> None:
-        self._said.seek(0)
         print(f"\n{self.name}, {self.seconds:.0f} s:", flush=True)
-        sys.stdout.buffer.write(self._said.read())
+        sys.stdout.buffer.write(self._output())
         sys.stdout.flush()
+
+    def tell_how_it_failed(self) -> None:
+        """Again, after all others: whoever sees the end of a long output alone must see this."""
+        code = self.code
+        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        print(f"\nThe lane {self.name!r} failed: {how}. The end of what it said:", flush=True)
+        sys.stdout.buffer.write(self._output()[-LAST_BYTES:])
+        sys.stdout.flush()
+
+    def _output(self) -> bytes:
+        self._said.seek(0)
+        return self._said.read()
 
     def __enter__(self) -> Lane:
         return self
@@ -97,9 +112,9 @@ class Lane:
 
 
 def main(arguments: list[str]) -> int:
-    """0 if no lane failed, else the first code that is none of success."""
+    """0 if no lane failed, else 1."""
     fine = {0, NOTHING_COLLECTED} if arguments else {0}
-    failed: list[int] = []
+    failed: list[Lane] = []
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(Lane(name, [*paths, *arguments])) for name, paths in LANES.items()]
         print(f"{len(running)} lanes run at once: {', '.join(LANES)}. Each is shown when it has ended.", flush=True)
@@ -108,8 +123,10 @@ def main(arguments: list[str]) -> int:
             for lane in [lane for lane in running if lane.ended()]:
                 running.remove(lane)
                 lane.tell()
-                failed += [lane.code] if lane.code not in fine else []
-    return failed[0] if failed else 0
+                failed += [lane] if lane.code not in fine else []
+        for lane in failed:
+            lane.tell_how_it_failed()
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
