@@ -172,7 +172,7 @@ def test_a_transaction_that_is_open_is_left_to_its_producer(config: Config, fore
     left.complete()
     assert left.held() == [(topic, number)]
     producer.abort_transaction(20)
-    assert left.held() == []
+    until(lambda: left.held() == [], "the ends of the aborted transaction are not written")
     assert keys(foreign, "echo-table") == [b"\x00none"]
 
 
