@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams.config import Config
@@ -23,6 +23,7 @@ from streams.kafka.topics import group_of
 from streams.kafka.transaction_protocol import DescribeTransactions, plain
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
+from tests.support.group_offsets import committed
 from tests.support.inbox import Foreign, of_probe
 from tests.support.workers import Running, settings, until
 
@@ -115,10 +116,7 @@ class Left:
         until(lambda: with_client(self.foreign.clients, set(), ask, 20) == 0, "the group's coordinator does not take the offset")
 
     def committed(self) -> int:
-        asked = ConsumerGroupTopicPartitions(self.group, [TopicPartition(f"{self.foreign.config.prefix}echo", 0)])
-        admin = AdminClient({"bootstrap.servers": self.foreign.clients.address})
-        [found] = admin.list_consumer_group_offsets([asked], require_stable=False).values()
-        return int(found.result(20).topic_partitions[0].offset)
+        return committed(self.foreign.clients.address, self.group, f"{self.foreign.config.prefix}echo", 0)
 
     def held(self) -> Sequence[TopicAndPartition]:
         offsets = group_offsets_partition(self.admin, self.group)

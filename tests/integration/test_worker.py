@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import TopicPartition
 
 from streams import App
 from streams.codec import AvroCodec, prefix_of
@@ -25,6 +25,7 @@ from streams.kafka.topics import ensure, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support import raw_header
+from tests.support.group_offsets import commit
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, until
 
@@ -259,10 +260,8 @@ def test_a_committed_offset_ahead_of_the_marker_is_refused(config: Config, broke
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: len(worker.rows("echo")) == 1, "not handled")
-    topic, admin = f"{config.prefix}echo", foreign.clients.admin()
-    at = [TopicPartition(topic, partition, 100) for partition in (0, 1)]
-    group = f"{config.prefix}retold.echo"
-    admin.client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, at)])[group].result(20)
+    at = [TopicPartition(f"{config.prefix}echo", partition, 100) for partition in (0, 1)]
+    commit(broker, f"{config.prefix}retold.echo", at)
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         until(worker.ended, "the worker goes on")
     assert isinstance(worker.errors[0], TopicMismatch)
