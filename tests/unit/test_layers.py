@@ -217,9 +217,16 @@ def test_faust_is_imported_in_one_file() -> None:
     assert importers == {"worker/faust_app.py"}
 
 
+def test_a_server_loads_neither_fastapi_nor_pydantic() -> None:
+    """Typer brings the latter, and loads it where it is needed, which is nowhere here."""
+    program = "import sys, streams.server.serve; print({'fastapi', 'pydantic'} & sys.modules.keys() or 'none')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "none"
+
+
 def test_the_read_model_knows_no_http() -> None:
     """What is kept in memory is asked by routes today, and may be asked by others tomorrow."""
-    http = {"fastapi", "starlette", "uvicorn", "anyio"}
+    http = {"starlette", "uvicorn", "anyio"}
     found = [
         f"{path}:{line} imports {name}"
         for path in MODULES

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from streams.server.http.operations import OPERATIONS
+from streams.server.http.route_table import NOT_TOLD, PUBLISHING, ROUTES
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
@@ -48,6 +50,12 @@ def operations(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 
 def parameters(operation: Mapping[str, Any], kind: str) -> set[str]:
     return {it["name"] for it in operation.get("parameters", []) if it["in"] == kind}
+
+
+def test_every_route_is_told_of_or_is_none_of_the_api() -> None:
+    """A new route without a word about it fails here, and so does a word about one that is gone."""
+    routes = {re.sub(r":\w+}", "}", f"{it.method} {it.path}") for it in ROUTES if it.path not in (PUBLISHING, *NOT_TOLD)}
+    assert routes == OPERATIONS.keys()
 
 
 def test_its_parts_fit_together(spec: dict[str, Any]) -> None:

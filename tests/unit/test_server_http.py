@@ -150,7 +150,8 @@ def test_head_gives_the_headers_of_get_alone(http: httpx.Client, url: str) -> No
 def test_where_head_is_possible_is_said(http: httpx.Client) -> None:
     """A stream does not end, so its headers come with it; what there is instead stands in `Allow`."""
     assert_problem(http.delete("/rows/order"), 405, "GET, HEAD is")
-    for path, methods in (("/events", "GET, HEAD, POST"), ("/events/order.place", "POST"), ("/events/order", "GET, HEAD")):
+    for path, methods in (("/events", "GET, HEAD, POST"), ("/events/order.place", "POST"), ("/events/order", "GET, HEAD"),
+                          ("/openapi.json", "GET, HEAD")):  # fmt: skip
         assert (path, http.delete(path).headers["allow"]) == (path, methods)
     head, other = http.head("/live/order"), http.delete("/live/order")
     assert (head.status_code, head.headers["allow"], other.headers["allow"]) == (405, "GET", "GET")

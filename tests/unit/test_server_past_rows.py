@@ -109,7 +109,8 @@ def test_a_handler_that_is_gone_leaves_its_own_rows_untold(tmp_path: Path, monke
         without = without_handler(shop.app(), OrderLineRefused)
         for name, other in (("app", without), ("codec", codec_of(without))):
             monkeypatch.setitem(vars(server.parts), name, other)
-        monkeypatch.delitem(vars(server.parts), "past_codec")
+        for name in ("past_codec", "handlers"):  # made of the application before
+            monkeypatch.delitem(vars(server.parts), name)
         found = server.http.get(path)
         assert found.status_code == 200, found.text
         assert {it["key"]: it["row"] for it in found.json()["rows"]} == {"o1": whole["o1"]}

@@ -67,7 +67,7 @@ def server(
 
 
 def import_server() -> None:
-    """FastAPI takes a second to import; a broker may start meanwhile. Without one, there is nothing to import it for."""
+    """What serves takes a while to import; a broker may start meanwhile. Without one, there is nothing to import it for."""
     import streams.server.serve  # noqa: F401 - used by `_serve`, once there is a broker to use it on
 
 

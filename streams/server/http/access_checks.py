@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fastapi import Request
+from starlette.requests import Request
 
 from streams.server.access.principal import Kind, Principal, Right
 from streams.server.http.parts import ServerParts

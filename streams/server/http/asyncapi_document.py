@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
-
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
-from msgspec import Raw
 
 from streams.app import App
 from streams.config import Config
 from streams.data import EventData, namespace_of
 from streams.kafka.topics import topic_names
 from streams.server.http import shapes
-from streams.server.http.answers import latest
 from streams.server.http.json_schema import Spec, components, reference
-from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
 from streams.server.http.spec_examples import Samples, cloud_sample, event_sample, texts_of_answers
-from streams.server.readmodel.row_json import to_json
 
 VERSION = "3.0.0"
 AVRO, JSON = "application/vnd.confluent.avro", "application/json"
@@ -40,23 +31,6 @@ HEADERS: Mapping[str, str] = {
     "traceparent": "The trace that it belongs to, as in W3C's Trace Context.",
 }
 """CloudEvents in binary mode. All are optional."""
-
-
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["overview"])
-    # Made once, since it takes some ms. Whoever reads rows need not know Kafka.
-    document = Raw(to_json(asyncapi_document(parts.app, replace(parts.config, broker=None))))
-    content = {JSON: {"schema": {"type": "object"}}}
-    extra = {"responses": {"200": {"description": "The document.", "content": content}}}
-
-    @router.get(
-        "/asyncapi.json", response_class=Response, openapi_extra=extra, summary="The events of the application, as AsyncAPI 3.0"
-    )
-    async def asyncapi(request: Request) -> Response:
-        known_params(request.query_params.multi_items())
-        return latest(document)
-
-    return router
 
 
 def asyncapi_document(app: App, config: Config) -> Spec:

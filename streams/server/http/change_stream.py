@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.responses import Response
 
-from streams.server.http import overview_spec
 from streams.server.http.access_checks import principal_of
 from streams.server.http.live import ALIVE, RETRY, STOP
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
+from streams.server.http.server_sent_events import KEEP_ALIVE, EventStream, sent_event
 from streams.server.http.watchers import Watcher, refuse_more_streams
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.notifier import until
@@ -25,17 +24,12 @@ PACE = 0.25
 """s between two events, however much changes."""
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["live"])
-
-    @router.get("/live", response_class=Response, openapi_extra=overview_spec.changing(), summary="That something has changed")
-    async def changes(request: Request) -> Response:
-        known_params(request.query_params.multi_items())
-        refuse_more_streams(parts, principal_of(request))
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return EventSourceResponse(_lines(parts, request.state), headers=headers)
-
-    return router
+async def changes(request: Request) -> Response:
+    parts = parts_of(request)
+    known_params(request.query_params.multi_items())
+    refuse_more_streams(parts, principal_of(request))
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventStream(_lines(parts, request.state), headers=headers)
 
 
 async def _lines(parts: ServerParts, client: State) -> AsyncIterator[bytes]:
@@ -47,14 +41,14 @@ async def _lines(parts: ServerParts, client: State) -> AsyncIterator[bytes]:
         while not parts.stopping.is_set() and client.lasts():
             if (now := _standing(model)) != told:
                 told, silent = now, 0.0
-                yield format_sse_event(retry=RETRY, data_str=to_json({"positions": _positions(model)}).decode())
+                yield sent_event(to_json({"positions": _positions(model)}), retry=RETRY)
                 await asyncio.sleep(PACE)
                 continue
             if not await _changed(model, told):
                 silent += STOP
             if silent >= ALIVE:
                 silent = 0.0
-                yield KEEPALIVE_COMMENT
+                yield KEEP_ALIVE
     finally:
         parts.watching.discard(watching)
 

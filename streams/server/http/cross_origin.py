@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from streams.config import Config
@@ -25,9 +25,9 @@ def origins_of(config: Config) -> frozenset[str]:
     return frozenset(config.http_origins.split(",")) if config.http_origins else frozenset()
 
 
-def allow_origins(api: FastAPI, origins: frozenset[str]) -> None:
-    """Before the guard: a browser asks first what it may send, and shows no token for that. Cookies are never allowed."""
-    api.add_middleware(
+def allowing(origins: frozenset[str]) -> Middleware:
+    """To be before the guard: a browser asks first what it may send, and shows no token for that. Cookies are never allowed."""
+    return Middleware(
         CORSMiddleware, allow_origins=sorted(origins), allow_methods=METHODS, allow_headers=SENT, expose_headers=READ,
         max_age=SECONDS,
     )  # fmt: skip

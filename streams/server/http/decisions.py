@@ -7,8 +7,8 @@ import sqlite3
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.engine.control import OperatorCommand
 from streams.engine.readable import one_line
@@ -16,11 +16,10 @@ from streams.engine.records import PARKED, UNANSWERED
 from streams.errors import UNREADABLE_JSON, InvalidEvent, did_you_mean
 from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.kafka.parked_checks import answer_value, first_at
-from streams.server.http import overview_spec
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import STOPS, ready
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.requests import JSON, media_type, read_body, wait_of
@@ -59,27 +58,20 @@ class SentDecision(NamedTuple):
     behind: int
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["parked"])
-
-    @router.post(
-        "/parked/{namespace}/{partition}/{place}/{decision}", response_class=Response, openapi_extra=overview_spec.deciding(),
-        summary="Decide about an event that is set aside",
-    )  # fmt: skip
-    async def decide(request: Request, namespace: str, partition: str, place: str, decision: str) -> Response:
-        known_params(request.query_params.multi_items())
-        what = _known_decision(decision)
-        at = place_named(parts, namespace, partition, place)
-        if media_type(request) != JSON:
-            raise Problem(415, f"a decision is {JSON}", field="Content-Type")
-        asked = _document(await read_body(request, parts.config.max_event_bytes))
-        seconds = wait_of(request)
-        ready(parts)
-        who = principal_of(request).name
-        sent = await in_thread(parts.pools.publishing, _send, parts, at, what, asked, who)
-        return await _followed(parts, what, sent, WAIT if seconds is None else seconds)
-
-    return router
+async def decide(request: Request) -> Response:
+    parts = parts_of(request)
+    namespace, partition, place, decision = (request.path_params[it] for it in ("namespace", "partition", "place", "decision"))
+    known_params(request.query_params.multi_items())
+    what = _known_decision(decision)
+    at = place_named(parts, namespace, partition, place)
+    if media_type(request) != JSON:
+        raise Problem(415, f"a decision is {JSON}", field="Content-Type")
+    asked = _document(await read_body(request, parts.config.max_event_bytes))
+    seconds = wait_of(request)
+    ready(parts)
+    who = principal_of(request).name
+    sent = await in_thread(parts.pools.publishing, _send, parts, at, what, asked, who)
+    return await _followed(parts, what, sent, WAIT if seconds is None else seconds)
 
 
 def _known_decision(text: str) -> Decision:

@@ -6,23 +6,29 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import StreamsError
 from streams.receipt import Receipt, publish_outcome
 from streams.server.access.principal import Principal
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import STOPS, ready, up_to_date
 from streams.server.http.batch_lines import BatchLine, checked_lines
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import told_outcome
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem, problem_of
 from streams.server.http.requests import CLOUD_BATCH, LINES, media_type, no_binary_mode, read_body, wait_of
-from streams.server.http.write import CONFIRMED_IN, IDEMPOTENCY_KEY, EventEndpoint, outcome_of, shown_receipt
+from streams.server.http.write import (
+    CONFIRMED_IN,
+    IDEMPOTENCY_KEY,
+    EventEndpoint,
+    endpoints_of,
+    outcome_of,
+    shown_receipt,
+)
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
 
@@ -31,34 +37,27 @@ OF_ONE: Final = ("If-Match", "If-None-Match")
 Sent = list[tuple[BatchLine, Receipt | Problem]]
 
 
-def routes(parts: ServerParts, endpoints: Mapping[str, EventEndpoint]) -> APIRouter:
-    router = APIRouter(tags=["events"])
-
-    @router.post(
-        "/events", status_code=202, response_class=Response, openapi_extra=openapi.publishing_many(), summary="Publish many events"
-    )
-    async def publish(request: Request) -> Response:
-        skips, principal = _skips(request), principal_of(request)
-        no_binary_mode(request)
-        _refuse_headers_of_one(request)
-        kind = media_type(request, (LINES, CLOUD_BATCH))
-        body = await read_body(request, MOST_BYTES, " in a batch")
-        seconds = wait_of(request)
-        if IDEMPOTENCY_KEY in request.headers:
-            up_to_date(parts)  # as for one event
-        elif seconds is not None:
-            ready(parts)
-        lines = await in_thread(parts.pools.memory, _checked, parts, endpoints, kind, body, principal)
-        if not skips:
-            _refuse_bad(lines)
-        sent = await in_thread(parts.pools.publishing, _publish, request, lines)
-        results = [_published(it) for it in sent] if seconds is None else await _settled(parts, sent, seconds, principal)
-        results = sorted([*results, *(_refused(line) for line in lines if line.wanted is None)], key=lambda it: int(it["line"]))
-        applied = {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}
-        content = b"".join(to_json(it) + b"\n" for it in results)
-        return Response(content, 202 if seconds is None else 200, applied, media_type=LINES)
-
-    return router
+async def publish(request: Request) -> Response:
+    parts = parts_of(request)
+    skips, principal = _skips(request), principal_of(request)
+    no_binary_mode(request)
+    _refuse_headers_of_one(request)
+    kind = media_type(request, (LINES, CLOUD_BATCH))
+    body = await read_body(request, MOST_BYTES, " in a batch")
+    seconds = wait_of(request)
+    if IDEMPOTENCY_KEY in request.headers:
+        up_to_date(parts)  # as for one event
+    elif seconds is not None:
+        ready(parts)
+    lines = await in_thread(parts.pools.memory, _checked, parts, endpoints_of(request), kind, body, principal)
+    if not skips:
+        _refuse_bad(lines)
+    sent = await in_thread(parts.pools.publishing, _publish, request, lines)
+    results = [_published(it) for it in sent] if seconds is None else await _settled(parts, sent, seconds, principal)
+    results = sorted([*results, *(_refused(line) for line in lines if line.wanted is None)], key=lambda it: int(it["line"]))
+    applied = {} if seconds is None else {"Preference-Applied": f"wait={seconds:g}"}
+    content = b"".join(to_json(it) + b"\n" for it in results)
+    return Response(content, 202 if seconds is None else 200, applied, media_type=LINES)
 
 
 def _skips(request: Request) -> bool:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.engine.times import from_micros
 from streams.history.recorded_event import OrderKey
 from streams.server.access.principal import Principal
-from streams.server.http import overview_spec
 from streams.server.http.access_checks import principal_of, some_namespaces
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
@@ -28,22 +27,15 @@ FILTERS = ("type", "key", "id", "outcome")
 OURS = ("_limit", "_next", "_min_position")
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["events"])
+async def events(request: Request) -> Response:
+    parts = parts_of(request)
+    return await _listed(request, parts, some_namespaces(principal_of(request), parts, "read", "events/"))
 
-    @router.get("/events", response_class=Response, openapi_extra=overview_spec.event_list(), summary="What was handled")
-    async def events(request: Request) -> Response:
-        return await _listed(request, parts, some_namespaces(principal_of(request), parts, "read", "events/"))
 
-    @router.get(
-        "/events/{namespace}", response_class=Response, openapi_extra=overview_spec.event_list(),
-        summary="What was handled in a namespace",
-    )  # fmt: skip
-    async def of_namespace(request: Request, namespace: str) -> Response:
-        known_namespace(parts, namespace)
-        return await _listed(request, parts, [namespace])
-
-    return router
+async def of_namespace(request: Request) -> Response:
+    parts, namespace = parts_of(request), request.path_params["namespace"]
+    known_namespace(parts, namespace)
+    return await _listed(request, parts, [namespace])
 
 
 async def _listed(request: Request, parts: ServerParts, namespaces: list[str] | None) -> Response:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.data import namespace_of
 from streams.history.recorded_event import NamespacePartition
 from streams.query.filters import hold
 from streams.server.access.principal import Principal, Right
-from streams.server.http import openapi
 from streams.server.http.access_checks import missing, principal_of
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
@@ -27,35 +26,28 @@ from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 PENDING = KnownOutcome(outcome="pending")
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["events"])
-
-    @router.get(
-        "/events/{namespace}/{partition}/{offset}", response_class=Response, openapi_extra=openapi.becoming(),
-        summary="What became of an event",
-    )  # fmt: skip
-    async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
-        principal = principal_of(request)
-        _refuse(principal, namespace, [name for name in parts.app.event_types() if namespace_of(name) == namespace])
-        model = ready(parts)
-        at, number = _parsed(parts, namespace, partition, offset)
-        known_params(request.query_params.multi_items(), "_min_position")
-        await at_least(request, model, ["table"])
-        became = model.became(at, number)
-        if became is None or became.key is None:
-            became = await in_thread(parts.pools.kafka, _look, parts, at, number, became)
-        _refuse(principal, namespace, [became.event_type or ""])
-        if not await in_thread(parts.pools.kafka, _is_told, parts, principal, at, number, became):
-            raise Problem(404, _nothing_at(at, number))
-        body: dict[str, Any] = {
-            "type": became.event_type, "key": became.key, "id": became.id,
-            "namespace": namespace, "partition": at[1], "offset": number, **outcome_of(became),
-        }  # fmt: skip
-        if became.sequence is not None:
-            body["position"] = f"{namespace}-{at[1]}:{became.sequence}"
-        return answer(request, body, standing(model, ["table"], [at]))
-
-    return router
+async def event(request: Request) -> Response:
+    parts = parts_of(request)
+    namespace, partition, offset = (request.path_params[it] for it in ("namespace", "partition", "offset"))
+    principal = principal_of(request)
+    _refuse(principal, namespace, [name for name in parts.app.event_types() if namespace_of(name) == namespace])
+    model = ready(parts)
+    at, number = _parsed(parts, namespace, partition, offset)
+    known_params(request.query_params.multi_items(), "_min_position")
+    await at_least(request, model, ["table"])
+    became = model.became(at, number)
+    if became is None or became.key is None:
+        became = await in_thread(parts.pools.kafka, _look, parts, at, number, became)
+    _refuse(principal, namespace, [became.event_type or ""])
+    if not await in_thread(parts.pools.kafka, _is_told, parts, principal, at, number, became):
+        raise Problem(404, _nothing_at(at, number))
+    body: dict[str, Any] = {
+        "type": became.event_type, "key": became.key, "id": became.id,
+        "namespace": namespace, "partition": at[1], "offset": number, **outcome_of(became),
+    }  # fmt: skip
+    if became.sequence is not None:
+        body["position"] = f"{namespace}-{at[1]}:{became.sequence}"
+    return answer(request, body, standing(model, ["table"], [at]))
 
 
 def _refuse(principal: Principal, namespace: str, types: Iterable[str]) -> None:

@@ -9,8 +9,7 @@ from functools import partial
 from math import ceil, inf
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.access.principal import Principal

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import BrokerError
 from streams.kafka.alarms import worst
 from streams.server.access.principal import ADMIN
 from streams.server.http.metrics import Metrics
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.server_checks import all_checks
@@ -27,60 +27,55 @@ MOST_UNREADABLE = 100
 """The most rows of a table that are told not to be readable."""
 
 
-def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
-    async def check(request: Request) -> None:
-        known_params(request.query_params.multi_items())
-
-    router = APIRouter(tags=["operation"], prefix="/-", dependencies=[Depends(check)])
-
-    _add_probes(router, parts)
-
-    @router.get("/status", response_class=Response, summary="The application and this server, as they are")
-    async def status() -> Response:
-        try:
-            found = await in_thread(parts.pools.kafka, parts.archive.status)
-        except BrokerError as error:
-            server = await in_thread(parts.pools.memory, _server, parts)
-            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=server) from None
-        spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
-        body = {
-            "checks": [asdict(each) for each in all_checks(parts) if each.state != "good"],
-            "application": parts.app.name,
-            "broker": found.broker,
-            "prefix": found.prefix,
-            "namespaces": spaces,
-            "open_transactions": [asdict(each) for each in found.open_transactions],
-            "server": await in_thread(parts.pools.memory, _server, parts),
-        }
-        return Response(to_json(body), media_type="application/json")
-
-    @router.get("/metrics", response_class=Response, summary="Figures for Prometheus")
-    async def figures() -> Response:
-        return Response(await in_thread(parts.pools.memory, metrics.text), media_type=CONTENT_TYPE_LATEST)
-
-    return router
+async def live(request: Request) -> Response:
+    known_params(request.query_params.multi_items())
+    return Response(to_json({"status": "live"}), media_type="application/json")
 
 
-def _add_probes(router: APIRouter, parts: ServerParts) -> None:
-    @router.get("/live", response_class=Response, summary="200 as long as this process answers")
-    async def live() -> Response:
-        return Response(to_json({"status": "live"}), media_type="application/json")
+async def ready(request: Request) -> Response:
+    known_params(request.query_params.multi_items())
+    model = parts_of(request).model
+    if (model.waits or model.behind) is not None or "broker" in model.faults:
+        raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
+    return Response(to_json({"status": "ready"}), media_type="application/json")
 
-    @router.get("/ready", response_class=Response, summary="200 if this server can answer queries, else 503")
-    async def ready() -> Response:
-        if (parts.model.waits or parts.model.behind) is not None or "broker" in parts.model.faults:
-            raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
-        return Response(to_json({"status": "ready"}), media_type="application/json")
 
-    @router.get("/health", response_class=Response, summary="200 if nothing in the application needs an operator, else 503")
-    async def health(request: Request) -> Response:
-        found = all_checks(parts)
-        body: dict[str, Any] = {"state": worst(found)}
-        if (principal := request.state.principal) is not None and principal.may(ADMIN):
-            body["checks"] = [asdict(each) for each in found if each.state != "good"]
-        if body["state"] == "bad":
-            raise Problem(503, "the application needs an operator; /-/status says why", headers=RETRY_AFTER, **body)
-        return Response(to_json({"status": "ready", **body}), media_type="application/json")
+async def health(request: Request) -> Response:
+    known_params(request.query_params.multi_items())
+    found = all_checks(parts_of(request))
+    body: dict[str, Any] = {"state": worst(found)}
+    if (principal := request.state.principal) is not None and principal.may(ADMIN):
+        body["checks"] = [asdict(each) for each in found if each.state != "good"]
+    if body["state"] == "bad":
+        raise Problem(503, "the application needs an operator; /-/status says why", headers=RETRY_AFTER, **body)
+    return Response(to_json({"status": "ready", **body}), media_type="application/json")
+
+
+async def status(request: Request) -> Response:
+    known_params(request.query_params.multi_items())
+    parts = parts_of(request)
+    try:
+        found = await in_thread(parts.pools.kafka, parts.archive.status)
+    except BrokerError as error:
+        server = await in_thread(parts.pools.memory, _server, parts)
+        raise Problem(error.status, str(error), headers=RETRY_AFTER, server=server) from None
+    spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
+    body = {
+        "checks": [asdict(each) for each in all_checks(parts) if each.state != "good"],
+        "application": parts.app.name,
+        "broker": found.broker,
+        "prefix": found.prefix,
+        "namespaces": spaces,
+        "open_transactions": [asdict(each) for each in found.open_transactions],
+        "server": await in_thread(parts.pools.memory, _server, parts),
+    }
+    return Response(to_json(body), media_type="application/json")
+
+
+async def figures(request: Request) -> Response:
+    known_params(request.query_params.multi_items())
+    metrics: Metrics = request.app.state.metrics
+    return Response(await in_thread(parts_of(request).pools.memory, metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
 def _server(parts: ServerParts) -> dict[str, Any]:

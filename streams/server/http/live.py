@@ -9,22 +9,21 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import position, ready, standing
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import KeyOfTable, hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.http.server_sent_events import KEEP_ALIVE, EventStream, sent_event
 from streams.server.http.snapshot import refuse_new
 from streams.server.http.table_rows import known_namespace
 from streams.server.http.watchers import Watcher, refuse_more_streams
@@ -43,25 +42,17 @@ RETRY = 2_000
 ID = re.compile(r"\d{1,6}:\d{1,18}(,\d{1,6}:\d{1,18})*")
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["live"])
-    extra = openapi.watching()
+async def of_namespace(request: Request) -> Response:
+    parts, namespace = parts_of(request), request.path_params["namespace"]
+    return await _respond(request, parts, namespace, None)
 
-    @router.get(
-        "/live/{namespace}", response_class=Response, openapi_extra=extra, summary="The log of a namespace, as it grows"
-    )
-    async def of_namespace(request: Request, namespace: str) -> Response:
-        return await _respond(request, parts, namespace, None)
 
-    @router.get(
-        "/live/{namespace}/{key:rest}", response_class=Response, openapi_extra=extra, summary="The events of a key"
-    )
-    async def of_key(request: Request, namespace: str, key: str) -> Response:
-        if key == "":
-            raise Problem(404, f"no key is empty; /live/{namespace[:100]} is the log of all keys")
-        return await _respond(request, parts, namespace, key)
-
-    return router
+async def of_key(request: Request) -> Response:
+    parts = parts_of(request)
+    namespace, key = request.path_params["namespace"], request.path_params["key"]
+    if key == "":
+        raise Problem(404, f"no key is empty; /live/{namespace[:100]} is the log of all keys")
+    return await _respond(request, parts, namespace, key)
 
 
 async def _respond(request: Request, parts: ServerParts, namespace: str, key: str | None) -> Response:
@@ -73,7 +64,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin), request.state)
     refuse_more_streams(parts, principal_of(request))
     headers = {**standing(model, ("log",), partitions).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(stream.lines(), headers=headers)
+    return EventStream(stream.lines(), headers=headers)
 
 
 async def _begin(
@@ -143,7 +134,7 @@ class Stream:
         watching = Watcher(self._client.principal)
         self._parts.watching.add(watching)
         try:
-            yield format_sse_event(id=self._id(), retry=RETRY)
+            yield sent_event(id=self._id(), retry=RETRY)
             silent = 0.0
             while not self._parts.stopping.is_set():
                 events = await self._next()
@@ -154,7 +145,7 @@ class Stream:
                     silent = 0.0
                 elif (silent := silent + STOP) >= ALIVE:
                     silent = 0.0
-                    yield KEEPALIVE_COMMENT
+                    yield KEEP_ALIVE
         finally:
             self._parts.watching.discard(watching)
 
@@ -194,7 +185,7 @@ class Stream:
         self._at[at] = max(self._at[at], event.sequence)
         if (event.namespace, event.event.key) in self._hidden:
             return b""
-        return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
+        return sent_event(to_json(shown(event)), id=self._id())
 
     def _id(self) -> str:
         return ",".join(f"{partition[1]}:{sequence}" for partition, sequence in self._at.items())

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.data import Record, namespace_of
 from streams.engine.times import from_micros
@@ -18,11 +18,10 @@ from streams.kafka.status import NamespaceStatus
 from streams.query.filters import operators_of
 from streams.query.row_fields import KEY, fields_of
 from streams.server.access.principal import ADMIN, Kind, Principal, Right
-from streams.server.http import overview_spec
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import latest
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.server_checks import all_checks
 from streams.server.readmodel.store_figures import StoreFigures, store_figures
@@ -51,43 +50,37 @@ FIGURE_RIGHTS: Mapping[str, Sequence[tuple[Kind, str]]] = {
 """Each figure of a namespace, with the rights to the namespace of which any gives it."""
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["overview"])
+async def overview(request: Request) -> Response:
+    parts = parts_of(request)
+    known_params(request.query_params.multi_items())
+    return latest(await in_thread(parts.pools.memory, _overview, parts, principal_of(request)))
 
-    @router.get("/", response_class=Response, openapi_extra=overview_spec.overview(), summary="What there is, and how it goes")
-    async def overview(request: Request) -> Response:
-        known_params(request.query_params.multi_items())
-        return latest(await in_thread(parts.pools.memory, _overview, parts, principal_of(request)))
 
-    @router.get("/rows", response_class=Response, openapi_extra=overview_spec.table_list(), summary="The tables that there are")
-    async def tables(request: Request) -> Response:
-        known_params(request.query_params.multi_items())
-        sizes = await in_thread(parts.pools.memory, parts.model.sizes)
-        spaces, principal = parts.app.namespaces, principal_of(request)
-        sizes = {name: size for name, size in sizes.items() if name not in principal.only}
-        found = [_table(it.name, sizes, it.row_type) for it in spaces if principal.may(Right("read", f"rows/{it.name}"))]
-        return latest({"tables": found})
+async def tables(request: Request) -> Response:
+    parts = parts_of(request)
+    known_params(request.query_params.multi_items())
+    sizes = await in_thread(parts.pools.memory, parts.model.sizes)
+    spaces, principal = parts.app.namespaces, principal_of(request)
+    sizes = {name: size for name, size in sizes.items() if name not in principal.only}
+    found = [_table(it.name, sizes, it.row_type) for it in spaces if principal.may(Right("read", f"rows/{it.name}"))]
+    return latest({"tables": found})
 
-    @router.get(
-        "/projections", response_class=Response, openapi_extra=overview_spec.projection_list(),
-        summary="The projections that there are",
-    )  # fmt: skip
-    async def projections(request: Request) -> Response:
-        known_params(request.query_params.multi_items())
-        model, principal = parts.model, principal_of(request)
-        sizes = await in_thread(parts.pools.memory, model.sizes)
-        sizes = {name: size for name, size in sizes.items() if name not in principal.only}
-        found = [
-            {
-                **_table(it.name, sizes, it.row_type), "folds": model.folded_by[it.name],
-                "fault": model.stopped.get(it.name), "rebuilding": model.rebuilding.get(it.name),
-            }
-            for it in parts.app.projections
-            if principal.may(Right("read", f"projections/{it.name}"))
-        ]  # fmt: skip
-        return latest({"projections": found})
 
-    return router
+async def projections(request: Request) -> Response:
+    parts = parts_of(request)
+    known_params(request.query_params.multi_items())
+    model, principal = parts.model, principal_of(request)
+    sizes = await in_thread(parts.pools.memory, model.sizes)
+    sizes = {name: size for name, size in sizes.items() if name not in principal.only}
+    found = [
+        {
+            **_table(it.name, sizes, it.row_type), "folds": model.folded_by[it.name],
+            "fault": model.stopped.get(it.name), "rebuilding": model.rebuilding.get(it.name),
+        }
+        for it in parts.app.projections
+        if principal.may(Right("read", f"projections/{it.name}"))
+    ]  # fmt: skip
+    return latest({"projections": found})
 
 
 def _table(name: str, sizes: Mapping[str, int], row_type: type[Record]) -> dict[str, Any]:

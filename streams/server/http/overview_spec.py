@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.app import App
 from streams.server.http import shapes
 from streams.server.http.json_schema import Spec
 
@@ -33,17 +34,17 @@ TABLE = {"name": shapes.TEXT, "rows": UNKNOWN_COUNT, "fields": NAMES, "scalar": 
 PROJECTION = {**TABLE, "folds": NAMES, "fault": shapes.or_null(shapes.TEXT), "rebuilding": UNKNOWN_COUNT}
 
 
-def overview() -> Spec:
+def overview(_: App) -> Spec:
     """For `GET /`."""
     return found(OVERVIEW)
 
 
-def table_list() -> Spec:
+def table_list(_: App) -> Spec:
     """For `GET /rows`."""
     return found(shapes.shape(tables={"type": "array", "items": shapes.shape(**TABLE)}))
 
 
-def projection_list() -> Spec:
+def projection_list(_: App) -> Spec:
     """For `GET /projections`."""
     return found(shapes.shape(projections={"type": "array", "items": shapes.shape(**PROJECTION)}))
 
@@ -55,7 +56,7 @@ LISTED = shapes.shape(
 )  # fmt: skip
 
 
-def event_list() -> Spec:
+def event_list(_: App) -> Spec:
     """For `GET /events` and `GET /events/NAMESPACE`."""
     parameters = [
         _query("type", "Events of this name, such as order.place."),
@@ -86,7 +87,7 @@ DECIDED = shapes.shape(
 )  # fmt: skip
 
 
-def aside_list() -> Spec:
+def aside_list(_: App) -> Spec:
     """For `GET /parked`."""
     parameters = [
         _query("namespace", "Events of this namespace."),
@@ -100,12 +101,12 @@ def aside_list() -> Spec:
     return found(shapes.shape(events=events, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
 
 
-def one_aside() -> Spec:
+def one_aside(_: App) -> Spec:
     """For `GET /parked/NAMESPACE/PARTITION/PLACE`."""
     return found(ONE_ASIDE)
 
 
-def deciding() -> Spec:
+def deciding(_: App) -> Spec:
     """For `POST /parked/NAMESPACE/PARTITION/PLACE/DECISION`."""
     spec = found(DECIDED)
     told = {"description": "Sent; a worker handles it later.", "content": {"application/json": {"schema": DECIDED}}}
@@ -123,12 +124,12 @@ TIMER = shapes.shape(**WAITING, due=shapes.TIME, overdue={"type": "boolean"}, da
 CALL = shapes.shape(**WAITING, since=shapes.TIME, data=DATA)
 
 
-def timer_list() -> Spec:
+def timer_list(_: App) -> Spec:
     """For `GET /waiting/timers`."""
     return _waiting(timers={"type": "array", "items": TIMER})
 
 
-def call_list() -> Spec:
+def call_list(_: App) -> Spec:
     """For `GET /waiting/calls`."""
     return _waiting(calls={"type": "array", "items": CALL})
 
@@ -144,7 +145,7 @@ def _waiting(**members: Spec) -> Spec:
     return found(shapes.shape(**members, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
 
 
-def changing() -> Spec:
+def changing(_: App) -> Spec:
     """For `GET /live`."""
     data = {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.shape(positions=NAMES)}
     described = {"type": "object", "properties": {"retry": COUNT, "data": data}}

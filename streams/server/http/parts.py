@@ -9,11 +9,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Protocol
 
+from starlette.requests import Request
+
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
 from streams.engine.control import OperatorCommand
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
@@ -116,6 +119,11 @@ class ServerParts:
         return console_secret(self.config)
 
     @cached_property
+    def handlers(self) -> ApplicationHandlers:
+        """What decides the past again."""
+        return ApplicationHandlers(self.app, self.codec)
+
+    @cached_property
     def past_codec(self) -> UnhandledTypes:
         """Reads events without a handler, too: such a one leaves its own row of the past untold, and no others."""
         return UnhandledTypes(self.app, self.codec)
@@ -130,3 +138,9 @@ class ServerParts:
         if namespace in self.model.reshaped:  # the row is as its former schema has it
             return f'"{version}.0"'
         return f'"{version}.{self.codec.newest_id(self.app.namespace(namespace).row_type)}"'
+
+
+def parts_of(request: Request) -> ServerParts:
+    """What the server has that is asked."""
+    found: ServerParts = request.app.state.parts
+    return found

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import NotKnownYet
-from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut
 from streams.history.past_times import cut_of, cut_until, moment_of, time_members, token_of
 from streams.history.stored.stored_corrections import counted_at, kept_corrections
@@ -83,9 +82,8 @@ async def ask_as_of(
             cut = cut_until(noted_frontier(past.db), asked)
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
-        handlers = ApplicationHandlers(parts.app, parts.codec)
-        counted = counted_at(past, cut, handlers, kept_corrections(past.db), parts.past_codec)
-        rows = StoredRows(past, cut, handlers, parts.code, counted)
+        counted = counted_at(past, cut, parts.handlers, kept_corrections(past.db), parts.past_codec)
+        rows = StoredRows(past, cut, parts.handlers, parts.code, counted)
         with PastStore(parts.app, parts.codec, rows, MOST if limited else None) as store:
             return ask(store), cut
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from anyio import CapacityLimiter
-from fastapi import Request
+from starlette.requests import Request
 
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, TooMuch, UnsupportedSchema
 from streams.history.stored.stored_past import StoredPast, learn_schemas

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.data import Record
 from streams.errors import HistoryError

@@ -6,14 +6,14 @@ import logging
 import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from streams.errors import BrokerError, InvalidEvent, InvalidQuery, StreamsError
 from streams.server.http.problem_types import BY_NAME
@@ -90,25 +90,23 @@ def _methods_at(request: Request) -> list[str]:
 
     One of this very path hides those with names in theirs, and one that the OpenAPI does not tell of says only what is wrong.
     """
-    routers = [getattr(it, "original_router", request.app) for it in request.app.routes]  # FastAPI includes them whole
-    routes = [it for router in routers for it in router.routes if it.matches(request.scope)[0] is not Match.NONE]
-    told = [it for it in routes if getattr(it, "include_in_schema", False)]
-    exact = [it for it in told if "{" not in getattr(it, "path", "")]
-    found = {method for it in exact or told for method in getattr(it, "methods", None) or ()}
+    routes = [it for it in request.app.routes if isinstance(it, Route) and it.matches(request.scope)[0] is not Match.NONE]
+    told = [it for it in routes if it.include_in_schema]
+    exact = [it for it in told if "{" not in it.path]
+    found = {method for it in exact or told or routes for method in it.methods or ()}
     return sorted(found | ({"HEAD"} if "GET" in found and not is_stream(request.url.path) else set()))
 
 
-def install(app: FastAPI) -> None:
-    """Answer errors of routes and of routing as problems; the guard answers unexpected ones."""
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Errors of routes and of routing as problems; the guard answers unexpected ones."""
+    problem = problem_of(error)
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
+    elif isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = problem.headers["Allow"] = ", ".join(_methods_at(request)) or problem.headers.get("Allow", "another method")
+        problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
+    return problem.response(request.url.path)
 
-    async def answer(request: Request, error: Exception) -> Response:
-        problem = problem_of(error)
-        if isinstance(error, HTTPException) and error.status_code == 404:
-            problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
-        elif isinstance(error, HTTPException) and error.status_code == 405:
-            allowed = problem.headers["Allow"] = ", ".join(_methods_at(request)) or problem.headers.get("Allow", "another method")
-            problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
-        return problem.response(request.url.path)
 
-    for kind in (Problem, StreamsError, HTTPException, KafkaException, StoreAway, sqlite3.Error):
-        app.add_exception_handler(kind, answer)
+ERRORS: Final = (Problem, StreamsError, HTTPException, KafkaException, StoreAway, sqlite3.Error)
+"""What `answer_error` answers."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 import msgspec
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import did_you_mean
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
 from streams.server.http.permitted_rows import permitted_row, refuse_past
@@ -27,48 +26,42 @@ from streams.server.readmodel.store_moment import StoreMoment
 KINDS = ("log",)
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["projections"])
-    extra = openapi.projected(parts.app)
+async def rows(request: Request) -> Response:
+    parts, name = parts_of(request), request.path_params["name"]
+    _refuse_unknown(parts, name)
+    params, asked = split_times(request.query_params.multi_items())
+    listed = read_list(request, params, parts.model.row_types[name], name, versioned=False)
+    if asked is not None:
+        refuse_past(principal_of(request), name)
+        return await projection_as_it_was(request, parts, listed, asked)
+    model = ready(parts)
+    check(model, name)
+    await at_least(request, model, KINDS, [name])
+    open_rows = partial(_open, parts, listed, model.remade)
+    return await answer_rows(request, parts, listed, open_rows, partial(_still, parts, name))
 
-    @router.get("/projections/{name}", response_class=Response, openapi_extra=extra, summary="A projection's rows")
-    async def rows(request: Request, name: str) -> Response:
-        _refuse_unknown(parts, name)
-        params, asked = split_times(request.query_params.multi_items())
-        listed = read_list(request, params, parts.model.row_types[name], name, versioned=False)
-        if asked is not None:
-            refuse_past(principal_of(request), name)
-            return await projection_as_it_was(request, parts, listed, asked)
-        model = ready(parts)
-        check(model, name)
-        await at_least(request, model, KINDS, [name])
-        open_rows = partial(_open, parts, listed, model.remade)
-        return await answer_rows(request, parts, listed, open_rows, partial(_still, parts, name))
 
-    one = openapi.one_projected(parts.app)
-
-    @router.get("/projections/{name}/{key:rest}", response_class=Response, openapi_extra=one, summary="A projection's row")
-    async def row(request: Request, name: str, key: str) -> Response:
-        _refuse_unknown(parts, name)
-        params, asked = split_times(request.query_params.multi_items())
-        known_params(params, "_min_position", *TIMES)
-        principal = principal_of(request)
-        if asked is not None:
-            refuse_past(principal, name)
-            return await projected_as_it_was(request, parts, name, key, asked)
-        model = ready(parts)
-        check(model, name)
-        await at_least(request, model, KINDS, [name])
-        remade = model.remade
-        at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
-        at = at.of_tables(remade, [name])
-        found = permitted_row(parts, principal, name, key)
-        _still(parts, name)
-        if found is None or found.body is None:
-            raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
-        return answer(request, {"key": key, "row": msgspec.Raw(found.body), "positions": at.texts, "lag": at.lag}, at)
-
-    return router
+async def row(request: Request) -> Response:
+    parts = parts_of(request)
+    name, key = request.path_params["name"], request.path_params["key"]
+    _refuse_unknown(parts, name)
+    params, asked = split_times(request.query_params.multi_items())
+    known_params(params, "_min_position", *TIMES)
+    principal = principal_of(request)
+    if asked is not None:
+        refuse_past(principal, name)
+        return await projected_as_it_was(request, parts, name, key, asked)
+    model = ready(parts)
+    check(model, name)
+    await at_least(request, model, KINDS, [name])
+    remade = model.remade
+    at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
+    at = at.of_tables(remade, [name])
+    found = permitted_row(parts, principal, name, key)
+    _still(parts, name)
+    if found is None or found.body is None:
+        raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
+    return answer(request, {"key": key, "row": msgspec.Raw(found.body), "positions": at.texts, "lag": at.lag}, at)
 
 
 def _refuse_unknown(parts: ServerParts, name: str) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import InvalidSchema, SchemaNotFound, did_you_mean
 from streams.schemas.avro import parse
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.readmodel.row_json import to_json
@@ -31,51 +31,52 @@ def is_registry(path: str) -> bool:
     return f"{path}/".startswith(ROOTS + ASKED_FOR)
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["schema registry"])
+async def by_id(request: Request) -> Response:
+    parts, schema_id = parts_of(request), request.path_params["schema_id"]
+    return _answer({"schema": await in_thread(parts.pools.kafka, _text, parts, schema_id)})
 
-    @router.get("/schemas/ids/{schema_id}", response_class=Response, summary="A schema by its id")
-    async def by_id(schema_id: str) -> Response:
-        return _answer({"schema": await in_thread(parts.pools.kafka, _text, parts, schema_id)})
 
-    @router.get("/schemas/ids/{schema_id}/schema", response_class=Response, summary="Its text alone")
-    async def text_by_id(schema_id: str) -> Response:
-        return _answer(json.loads(await in_thread(parts.pools.kafka, _text, parts, schema_id)))
+async def text_by_id(request: Request) -> Response:
+    parts, schema_id = parts_of(request), request.path_params["schema_id"]
+    return _answer(json.loads(await in_thread(parts.pools.kafka, _text, parts, schema_id)))
 
-    @router.get("/schemas/ids/{schema_id}/versions", response_class=Response, summary="Where it is used")
-    async def versions_by_id(schema_id: str) -> Response:
-        await in_thread(parts.pools.kafka, _text, parts, schema_id)
-        wanted = int(schema_id)
-        uses = [(name, number) for name, found in _subjects(parts).items() for number in found if found[number] == wanted]
-        return _answer([{"subject": name, "version": number} for name, number in uses])
 
-    @router.get("/schemas/types", response_class=Response, summary="The kinds of schemas")
-    async def types() -> Response:
-        return _answer(["AVRO"])
+async def versions_by_id(request: Request) -> Response:
+    parts, schema_id = parts_of(request), request.path_params["schema_id"]
+    await in_thread(parts.pools.kafka, _text, parts, schema_id)
+    wanted = int(schema_id)
+    uses = [(name, number) for name, found in _subjects(parts).items() for number in found if found[number] == wanted]
+    return _answer([{"subject": name, "version": number} for name, number in uses])
 
-    @router.get("/config", response_class=Response, summary="How versions fit together")
-    async def config() -> Response:
-        return _answer({"compatibilityLevel": "FULL_TRANSITIVE"})
 
-    @router.get("/subjects", response_class=Response, summary="Every event and row that has a schema")
-    async def subjects() -> Response:
-        return _answer(sorted(_subjects(parts)))
+async def types(_: Request) -> Response:
+    return _answer(["AVRO"])
 
-    @router.get("/subjects/{subject}/versions", response_class=Response, summary="The versions of a subject")
-    async def versions(subject: str) -> Response:
-        return _answer(sorted(_subject(parts, subject)))
 
-    @router.get("/subjects/{subject}/versions/{version}", response_class=Response, summary="A version, or the latest")
-    async def version(subject: str, version: str) -> Response:
-        found = _subject(parts, subject)
-        number = max(found) if version in ("latest", "-1") else int(version) if _is_number(version) else 0
-        if number not in found:
-            known = ", ".join(map(str, sorted(found)))
-            raise _problem(404, NO_VERSION, f"{subject} has no version {version[:40]!r}; it has {known}, and latest")
-        text = parts.codec.schema_text(found[number])
-        return _answer({"subject": subject, "version": number, "id": found[number], "schema": text})
+async def config(_: Request) -> Response:
+    return _answer({"compatibilityLevel": "FULL_TRANSITIVE"})
 
-    return router
+
+async def subjects(request: Request) -> Response:
+    parts = parts_of(request)
+    return _answer(sorted(_subjects(parts)))
+
+
+async def versions(request: Request) -> Response:
+    parts, subject = parts_of(request), request.path_params["subject"]
+    return _answer(sorted(_subject(parts, subject)))
+
+
+async def version(request: Request) -> Response:
+    parts = parts_of(request)
+    subject, asked = request.path_params["subject"], request.path_params["version"]
+    found = _subject(parts, subject)
+    number = max(found) if asked in ("latest", "-1") else int(asked) if _is_number(asked) else 0
+    if number not in found:
+        known = ", ".join(map(str, sorted(found)))
+        raise _problem(404, NO_VERSION, f"{subject} has no version {asked[:40]!r}; it has {known}, and latest")
+    text = parts.codec.schema_text(found[number])
+    return _answer({"subject": subject, "version": number, "id": found[number], "schema": text})
 
 
 def _text(parts: ServerParts, schema_id: str) -> str:

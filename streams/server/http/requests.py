@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import parse_http_list
 
 import msgspec
-from fastapi import Request
+from starlette.requests import Request
 
 from streams.engine.attributes import TRACEPARENT
 from streams.errors import InvalidEvent

@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing
 from typing import Any, Final, NamedTuple
 
 from anyio import WouldBlock, fail_after
-from fastapi import Request
-from fastapi.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from streams.server.http.answers import STOPS, AnswerPosition

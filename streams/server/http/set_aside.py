@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.data import EventData
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED
@@ -16,12 +16,11 @@ from streams.engine.times import from_micros
 from streams.errors import InvalidEvent, StreamsError
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset
 from streams.kafka.parked_checks import declared_answers
-from streams.server.http import overview_spec
 from streams.server.http.access_checks import asked_namespaces, principal_of, some_namespaces
 from streams.server.http.answers import decoded, latest, ready
 from streams.server.http.list_paging import limit_in
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
@@ -33,30 +32,24 @@ QUEUE = 100
 """Events behind the first of a key that are told."""
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["parked"])
+async def aside(request: Request) -> Response:
+    parts = parts_of(request)
+    given = known_params(request.query_params.multi_items(), "namespace", "key", "status", "_limit", "_next")
+    if "namespace" in given:
+        known_namespace(parts, given["namespace"])
+    principal = principal_of(request)
+    query = _query(given, asked_namespaces(principal, parts, given.get("namespace"), "operate"))
+    ready(parts)
+    return await in_thread(parts.pools.memory, _page, parts, query, some_namespaces(principal, parts, "operate"))
 
-    @router.get("/parked", response_class=Response, openapi_extra=overview_spec.aside_list(), summary="What is set aside")
-    async def aside(request: Request) -> Response:
-        given = known_params(request.query_params.multi_items(), "namespace", "key", "status", "_limit", "_next")
-        if "namespace" in given:
-            known_namespace(parts, given["namespace"])
-        principal = principal_of(request)
-        query = _query(given, asked_namespaces(principal, parts, given.get("namespace"), "operate"))
-        ready(parts)
-        return await in_thread(parts.pools.memory, _page, parts, query, some_namespaces(principal, parts, "operate"))
 
-    @router.get(
-        "/parked/{namespace}/{partition}/{place}", response_class=Response, openapi_extra=overview_spec.one_aside(),
-        summary="An event that is set aside",
-    )  # fmt: skip
-    async def one(request: Request, namespace: str, partition: str, place: str) -> Response:
-        known_params(request.query_params.multi_items())
-        at = place_named(parts, namespace, partition, place)
-        ready(parts)
-        return await in_thread(parts.pools.memory, _one, parts, at)
-
-    return router
+async def one(request: Request) -> Response:
+    parts = parts_of(request)
+    namespace, partition, place = (request.path_params[it] for it in ("namespace", "partition", "place"))
+    known_params(request.query_params.multi_items())
+    at = place_named(parts, namespace, partition, place)
+    ready(parts)
+    return await in_thread(parts.pools.memory, _one, parts, at)
 
 
 def place_named(parts: ServerParts, namespace: str, partition: str, place: str) -> InboxOffset:

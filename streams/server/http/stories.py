@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import NoSuchEvent
-from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.event_lookup import put_in
 from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast
@@ -18,11 +17,10 @@ from streams.history.story.named_event import event_named, nothing_happened
 from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
 from streams.history.story.story_members import key_story_members, story_members
 from streams.server.access.principal import READ_ALL
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of, require
 from streams.server.http.answers import answer
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.past_asking import Ask, ask_past
 from streams.server.http.paths import escaped_path
 from streams.server.http.problems import Problem
@@ -31,57 +29,47 @@ from streams.server.http.table_rows import known_namespace, one_row
 END = "/story"
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    """To be added before those of events and rows, whose paths end with whatever a key may be."""
-    router = APIRouter()
-    handlers = ApplicationHandlers(parts.app, parts.codec)
+async def of_event(request: Request) -> Response:
+    parts, event = parts_of(request), request.path_params["event"]
+    given = known_params(request.query_params.multi_items(), "_depth", "_min_position")
+    depth = _number("_depth", given, DEPTH, 0, DEEPEST)
 
-    def corrections_of(past: StoredPast) -> EventCorrections:
-        return EventCorrections(kept_corrections(past.db), parts.past_codec)
+    def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
+        teller = Storyteller(past, parts.handlers, waiting, _corrections_of(parts, past))
+        try:
+            found = event_named(past, waiting, parts.app, event)
+        except NoSuchEvent:
+            counts = counted(past, parts.handlers, kept_corrections(past.db), parts.past_codec)
+            if counts is past or (it := put_in(counts, event)) is None:
+                raise
+            found, teller = it, Storyteller(counts, parts.handlers, waiting, _corrections_of(parts, past))
+        return story_members(teller.of_event(found, depth))
 
-    @router.get(
-        "/events/{event:rest}/story", tags=["events"], response_class=Response, openapi_extra=openapi.story_of_event(),
-        summary="The story of an event",
-    )  # fmt: skip
-    async def of_event(request: Request, event: str) -> Response:
-        given = known_params(request.query_params.multi_items(), "_depth", "_min_position")
-        depth = _number("_depth", given, DEPTH, 0, DEEPEST)
+    return await _told(request, parts, ask)
 
-        def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-            teller = Storyteller(past, handlers, waiting, corrections_of(past))
-            try:
-                found = event_named(past, waiting, parts.app, event)
-            except NoSuchEvent:
-                counts = counted(past, handlers, kept_corrections(past.db), parts.past_codec)
-                if counts is past or (it := put_in(counts, event)) is None:
-                    raise
-                found, teller = it, Storyteller(counts, handlers, waiting, corrections_of(past))
-            return story_members(teller.of_event(found, depth))
 
-        return await _told(request, parts, ask)
+async def of_row(request: Request) -> Response:
+    parts = parts_of(request)
+    namespace, key = request.path_params["namespace"], request.path_params["key"]
+    if not escaped_path(request.scope).endswith(END):  # the slash is escaped, so it belongs to the key
+        return await one_row(request, parts, namespace, f"{key}{END}")
+    require(principal_of(request), READ_ALL)
+    known_namespace(parts, namespace)
+    given = known_params(request.query_params.multi_items(), "_depth", "_last", "_min_position")
+    depth = _number("_depth", given, DEPTH_OF_ROW, 0, DEEPEST)
+    last = _number("_last", given, LAST, 1, MOST_LAST)
 
-    @router.get(
-        "/rows/{namespace}/{key:rest}/story", tags=["rows"], response_class=Response, openapi_extra=openapi.story_of_row(parts.app),
-        summary="The story of a row",
-    )  # fmt: skip
-    async def of_row(request: Request, namespace: str, key: str) -> Response:
-        if not escaped_path(request.scope).endswith(END):  # the slash is escaped, so it belongs to the key
-            return await one_row(request, parts, namespace, f"{key}{END}")
-        require(principal_of(request), READ_ALL)
-        known_namespace(parts, namespace)
-        given = known_params(request.query_params.multi_items(), "_depth", "_last", "_min_position")
-        depth = _number("_depth", given, DEPTH_OF_ROW, 0, DEEPEST)
-        last = _number("_last", given, LAST, 1, MOST_LAST)
+    def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
+        found = Storyteller(past, parts.handlers, waiting, _corrections_of(parts, past)).of_key((namespace, key), depth, last)
+        if found is None:
+            raise nothing_happened(past, (namespace, key))
+        return key_story_members(found)
 
-        def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-            found = Storyteller(past, handlers, waiting, corrections_of(past)).of_key((namespace, key), depth, last)
-            if found is None:
-                raise nothing_happened(past, (namespace, key))
-            return key_story_members(found)
+    return await _told(request, parts, ask)
 
-        return await _told(request, parts, ask)
 
-    return router
+def _corrections_of(parts: ServerParts, past: StoredPast) -> EventCorrections:
+    return EventCorrections(kept_corrections(past.db), parts.past_codec)
 
 
 async def _told(request: Request, parts: ServerParts, ask: Ask[dict[str, Any]]) -> Response:

@@ -6,16 +6,15 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.errors import did_you_mean
 from streams.namespace import Namespace
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
 from streams.server.http.permitted_rows import permitted_row, refuse_past
@@ -31,30 +30,25 @@ MOST_UNREADABLE = 100
 """The most keys of unreadable rows in an answer."""
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["rows"])
+async def rows(request: Request) -> Response:
+    parts, namespace = parts_of(request), request.path_params["namespace"]
+    row_type = known_namespace(parts, namespace).row_type
+    model = ready(parts)
+    params, asked = split_times(request.query_params.multi_items())
+    listed = read_list(request, params, row_type, namespace, versioned=True)
+    if asked is not None:
+        refuse_past(principal_of(request), namespace)
+        return await rows_as_they_were(request, parts, listed, asked)
+    refuse_new(model, namespace)
+    await at_least(request, model, KINDS)
+    open_rows = partial(_open, parts, listed, model.remade)
+    return await answer_rows(request, parts, listed, open_rows, partial(ready, parts))
 
-    @router.get("/rows/{namespace}", response_class=Response, openapi_extra=openapi.listing(parts.app), summary="Rows")
-    async def rows(request: Request, namespace: str) -> Response:
-        row_type = known_namespace(parts, namespace).row_type
-        model = ready(parts)
-        params, asked = split_times(request.query_params.multi_items())
-        listed = read_list(request, params, row_type, namespace, versioned=True)
-        if asked is not None:
-            refuse_past(principal_of(request), namespace)
-            return await rows_as_they_were(request, parts, listed, asked)
-        refuse_new(model, namespace)
-        await at_least(request, model, KINDS)
-        open_rows = partial(_open, parts, listed, model.remade)
-        return await answer_rows(request, parts, listed, open_rows, partial(ready, parts))
 
-    @router.get(
-        "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
-    )
-    async def row(request: Request, namespace: str, key: str) -> Response:
-        return await one_row(request, parts, namespace, key)
-
-    return router
+async def row(request: Request) -> Response:
+    parts = parts_of(request)
+    namespace, key = request.path_params["namespace"], request.path_params["key"]
+    return await one_row(request, parts, namespace, key)
 
 
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 import msgspec
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.app import App
 from streams.errors import did_you_mean
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready, standing_at
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import view_as_it_was
 from streams.server.http.paths import escaped_path
@@ -31,22 +30,16 @@ from streams.view import Tables, View
 log = logging.getLogger("retold.server")
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["views"])
-    extra = openapi.viewing(parts.app)
-
-    @router.get("/views/{path:rest}", response_class=Response, openapi_extra=extra, summary="A view's answer")
-    async def view(request: Request) -> Response:
-        found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
-        params, asked = split_times(request.query_params.multi_items())
-        known_params(params, "_min_position", *TIMES)
-        if asked is not None:
-            refuse_past(principal_of(request), *principal_of(request).only)
-            return await view_as_it_was(request, parts, found, names, asked)
-        await at_least(request, ready(parts), kinds_of(parts.app))
-        return await in_thread(parts.pools.views, _answer, request, parts, found, names)
-
-    return router
+async def view(request: Request) -> Response:
+    parts = parts_of(request)
+    found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
+    params, asked = split_times(request.query_params.multi_items())
+    known_params(params, "_min_position", *TIMES)
+    if asked is not None:
+        refuse_past(principal_of(request), *principal_of(request).only)
+        return await view_as_it_was(request, parts, found, names, asked)
+    await at_least(request, ready(parts), kinds_of(parts.app))
+    return await in_thread(parts.pools.views, _answer, request, parts, found, names)
 
 
 def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str, str]) -> Response:

@@ -5,35 +5,30 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.engine.envelope import CALL, TIMER
 from streams.engine.times import from_micros
 from streams.server.access.principal import Principal, Right
-from streams.server.http import overview_spec
 from streams.server.http.access_checks import asked_namespaces, missing, principal_of, some_namespaces
 from streams.server.http.answers import decoded, latest, ready
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.table_rows import known_namespace
 from streams.server.readmodel.due_listing import DueOrder, DueQuery, ListedDue, due_counts, due_page
 
 
-def routes(parts: ServerParts) -> APIRouter:
-    router = APIRouter(tags=["waiting"], prefix="/waiting")
+async def timers(request: Request) -> Response:
+    parts = parts_of(request)
+    return await _listed(request, parts, TIMER)
 
-    @router.get("/timers", response_class=Response, openapi_extra=overview_spec.timer_list(), summary="Timers that wait")
-    async def timers(request: Request) -> Response:
-        return await _listed(request, parts, TIMER)
 
-    @router.get("/calls", response_class=Response, openapi_extra=overview_spec.call_list(), summary="Calls without an answer")
-    async def calls(request: Request) -> Response:
-        return await _listed(request, parts, CALL)
-
-    return router
+async def calls(request: Request) -> Response:
+    parts = parts_of(request)
+    return await _listed(request, parts, CALL)
 
 
 async def _listed(request: Request, parts: ServerParts, kind: str) -> Response:

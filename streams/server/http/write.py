@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.codec import check_key
 from streams.data import EventData, namespace_of
@@ -16,12 +16,11 @@ from streams.eventfiles.convert import Converter
 from streams.query.filters import hold
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.access.principal import Principal
-from streams.server.http import openapi
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import STOPS, AnswerPosition, ready, up_to_date
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts
+from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import permitted_row, refuse_hidden_version, told_outcome
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
@@ -45,29 +44,27 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
 CONFIRMED_IN = 10.0
 """s in which Kafka must have an event."""
-Route = Callable[[Request], Awaitable[Response]]
 
 
-def endpoints_of(parts: ServerParts) -> Mapping[str, EventEndpoint]:
+def event_endpoints(parts: ServerParts) -> Mapping[str, EventEndpoint]:
     """What publishes each type of event."""
     keys = IdempotencyKeys(parts.model.sent)
     return {name: EventEndpoint(parts, keys, data) for name, data in parts.app.event_types().items()}
 
 
-def routes(parts: ServerParts, endpoints: Mapping[str, EventEndpoint]) -> APIRouter:
-    """One route for each event, so that each has its schema in the OpenAPI, and one that answers for unknown events."""
-    router = APIRouter(tags=["events"])
-    for name, data in parts.app.event_types().items():
-        router.add_api_route(
-            f"/events/{name}", endpoints[name].route(), methods=["POST"], status_code=202, operation_id=f"publish {name}",
-            summary=f"Publish {name}", response_class=Response, openapi_extra=openapi.publishing(data),
-        )  # fmt: skip
+def endpoints_of(request: Request) -> Mapping[str, EventEndpoint]:
+    """Those of the server that is asked."""
+    found: Mapping[str, EventEndpoint] = request.app.state.endpoints
+    return found
 
-    @router.post("/events/{event_type}", include_in_schema=False)
-    async def unknown(event_type: str) -> Response:
-        raise Problem(404, unknown_event(parts, event_type))
 
-    return router
+async def publish(request: Request) -> Response:
+    """Raises a 404 problem for an event that the application does not handle."""
+    event_type = request.path_params["event_type"]
+    endpoint = endpoints_of(request).get(event_type)
+    if endpoint is None:
+        raise Problem(404, unknown_event(parts_of(request), event_type))
+    return await endpoint.publish(request)
 
 
 def unknown_event(parts: ServerParts, event_type: str) -> str:
@@ -93,12 +90,6 @@ class EventEndpoint:
         self._parts, self._keys, self._type = parts, keys, data.event_type
         self._namespace = namespace_of(data.event_type)
         self._convert = Converter(data, texts=False, noun="field")
-
-    def route(self) -> Route:
-        async def publish(request: Request) -> Response:
-            return await self.publish(request)
-
-        return publish
 
     async def publish(self, request: Request) -> Response:
         known_params(request.query_params.multi_items())

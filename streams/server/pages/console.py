@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Mapping
 
 import msgspec
-from fastapi import Request
-from fastapi.responses import Response
 from jinja2 import Environment
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.access.principal import Kind, Principal, Right

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from fastapi import Request
-from fastapi.responses import Response
 from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import Response
 
 from streams.server.access.principals import Principals
 from streams.server.http.console_cookie import LOCAL_NAME, NAME, SECONDS, cookie_value, set_cookie

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fastapi import APIRouter
-from fastapi.responses import RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
@@ -14,15 +14,9 @@ from streams.server.http.guard import SITE_PATH
 from streams.server.pages.page_templates import SECURITY
 
 
-def site_route() -> APIRouter:
+async def to_the_site(_: Request) -> Response:
     """Leads from /app to /app/, since the addresses in the files are relative."""
-    router = APIRouter()
-
-    @router.get(SITE_PATH.rstrip("/"), include_in_schema=False)
-    async def to_the_site() -> Response:
-        return RedirectResponse(SITE_PATH, 308)
-
-    return router
+    return RedirectResponse(SITE_PATH, 308)
 
 
 class SiteFiles(StaticFiles):
