@@ -29,10 +29,11 @@ SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
 
 
 class CallAnswer(NamedTuple):
-    """What a gateway answered."""
+    """What a gateway answered. `value` are its bytes if they were made already, by `Engine.answer_value`, which checks it."""
 
     call: PendingCall
     data: EventData
+    value: bytes = b""
 
 
 class CallGivenUp(NamedTuple):
@@ -112,7 +113,7 @@ class BatchProcessor:
         if isinstance(came, CallGivenUp):
             size = self._calls.give_up(came.call, came.reason, came.detail)
         else:
-            size = self._calls.answer(came.call, came.data)
+            size = self._calls.answer(came.call, came.data, came.value)
         self.changes.answered += 1
         return size
 

@@ -24,13 +24,14 @@ class Calls:
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, parking: Parking) -> None:
         self._handlers, self._wire, self._overlay, self._parking = handlers, wire, overlay, parking
 
-    def answer(self, call: PendingCall, answer: EventData) -> int:
-        """Publish an answer; returns its size. The call leaves the due topic when its answer is handled, not before (rule 23).
+    def answer(self, call: PendingCall, answer: EventData, value: bytes = b"") -> int:
+        """Publish an answer; returns its size. `value` has its bytes if it was checked already (`answer_value`).
 
+        The call leaves the due topic when its answer is handled, not before (rule 23).
         The request may have changed meanwhile: admission finds it, or counts or rejects the answer.
         Raises InvalidEvent for an answer that the gateway does not declare or that is about another key; then nothing changes.
         """
-        value = answer_value(self._handlers, self._wire, call, answer)
+        value = value or answer_value(self._handlers, self._wire, call, answer)
         headers = answer_headers(self._handlers.source, call, answer, self._overlay.now)
         changes = self._overlay.changes
         changes.emitted.append(EmittedRecord(namespace_of(answer.event_type), answer.key.encode(), value, headers))

@@ -7,25 +7,26 @@ reference is the idempotency key of a call.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from contextvars import Context, copy_context
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
 from streams.data import EventData
 from streams.engine.changes import PendingCall
-from streams.engine.readable import in_a_line
-from streams.errors import InvalidEvent
 from streams.gateway import Gateway
+from streams.worker.call_try import CallFailure, CallTries, Check
 from streams.worker.runtime import Flag
 
 log = structlog.get_logger("retold.worker")
+
+SLICE = 0.001
+"""s after which a task calls for no other key, so that the event loop goes on."""
 
 
 @dataclass(frozen=True)
@@ -49,34 +50,29 @@ class Assignment(NamedTuple):
     epoch: int
 
 
-@dataclass(frozen=True)
-class CallResult:
-    """The result of a call: an answer, or the reason why there is none."""
+class CallResult(msgspec.Struct, frozen=True):
+    """The result of a call: an answer with its bytes, or the reason why there is none."""
 
     assignment: Assignment
     call: PendingCall
     answer: EventData | None
     reason: str = ""
     detail: str = ""
+    value: bytes = b""
 
 
-class CallFailure(NamedTuple):
-    """A failed try. `final`: another try would fail in the same way."""
+class CallQueue(msgspec.Struct, eq=False):
+    """The calls of one key, in order. The first is being made, is waiting, or was given up.
 
-    reason: str
-    detail: str = ""
-    final: bool = False
-
-
-@dataclass(eq=False)
-class CallQueue:
-    """The calls of one key, in order. The first is being made, is waiting, or was given up."""
+    `forgotten`: its assignment has ended, so the result of a call that could not be cancelled is dropped.
+    """
 
     assignment: Assignment
     key: str
-    calls: deque[PendingCall] = field(default_factory=deque)
+    calls: deque[PendingCall] = msgspec.field(default_factory=deque)
     tried: int = 0
     given_up: bool = False
+    forgotten: bool = False
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -84,20 +80,20 @@ class CallQueue:
 class Caller:
     """Works on `loop`; a namespace's thread calls the public methods, and `done` gets each result.
 
-    `ended` is set when the last call that began before `finish` has ended. `check` raises InvalidEvent for an answer that is
-    not allowed. After a call of a key was given up, the key's other calls wait for `resume`.
+    `ended` is set when the last call that began before `finish` has ended. After a call of a key was given up, the key's other
+    calls wait for `resume`.
     """
 
     def __init__(
         self,
         gateways: Mapping[type[EventData], Gateway[Any]],
-        check: Callable[[PendingCall, EventData], object],
+        check: Check,
         policy: RetryPolicy,
         loop: asyncio.AbstractEventLoop,
         done: Callable[[CallResult], None],
         ended: Flag,
     ) -> None:
-        self._gateways, self._check, self._policy, self._done = gateways, check, policy, done
+        self._tries, self._policy, self._done = CallTries(gateways, check, policy.timeout, loop), policy, done
         self._queues: defaultdict[Assignment, dict[str, CallQueue]] = defaultdict(dict)
         self._ready: deque[CallQueue] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -152,6 +148,7 @@ class Caller:
     def _forget(self, assignment: Assignment) -> None:
         self._failing.pop(assignment.partition, None)
         for queue in self._queues.pop(assignment, {}).values():
+            queue.forgotten = True
             if queue.timer is not None:
                 queue.timer.cancel()
             if queue.task is not None:
@@ -167,37 +164,56 @@ class Caller:
 
     def _start_calls(self) -> None:
         """Start as many calls as the policy allows. After one try a key leaves its slot to others."""
-        while self._ready and len(self._running) < self._policy.concurrency and not self._ending:
-            queue = self._ready.popleft()
-            if self._is_assigned(queue):
-                task = queue.task = self._loop.create_task(self._work(queue))
-                self._running.add(task)
-                task.add_done_callback(partial(self._worked, queue))  # called even if the task is cancelled before it starts
+        while len(self._running) < self._policy.concurrency and (queue := self._next_key()) is not None:
+            task = queue.task = self._loop.create_task(self._work(queue))
+            self._running.add(task)
+            task.add_done_callback(self._worked)  # called even if the task is cancelled before it starts
 
-    def _worked(self, queue: CallQueue, task: asyncio.Task[None]) -> None:
+    def _next_key(self) -> CallQueue | None:
+        """The next one to call for; None: there is none, or no more calls are started."""
+        while self._ready and not self._ending:
+            queue = self._ready.popleft()
+            if not queue.forgotten:
+                return queue
+        return None
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if queue.task is task:  # else its next call has started already
-            queue.task = None
         self._start_calls()
         self._check_ended()
 
-    def _is_assigned(self, queue: CallQueue) -> bool:
-        """Whether its assignment is current. The result of a call that could not be cancelled is dropped."""
-        return self._queues.get(queue.assignment, {}).get(queue.key) is queue
+    async def _work(self, first: CallQueue) -> None:
+        """Call for one key, and for others as long as no call waits: to make a task takes longer than such a call.
 
-    async def _work(self, queue: CallQueue) -> None:
+        One that has waited, was cancelled, or has left something in the task's context is the last of its task.
+        """
+        task, until, context = first.task, self._loop.time() + SLICE, copy_context()
+        queue: CallQueue | None = first
+        while task is not None and queue is not None:
+            queue.task = task
+            waited = await self._call(queue)
+            if queue.task is task:  # else its next call has started already
+                queue.task = None
+            if waited or task.cancelling() or self._loop.time() >= until or not _is_current(context):
+                return
+            queue = self._next_key()
+
+    async def _call(self, queue: CallQueue) -> bool:
+        """Make the first call of a key; returns whether it has waited."""
         call = queue.calls[0]
-        came = await self._try(queue, call)
-        if not self._is_assigned(queue):
-            return
+        came, waited = await self._tries.once(call)
+        if queue.forgotten:
+            return waited
+        if queue.tried:
+            self._failing[queue.assignment.partition].pop(queue, None)
         queue.tried += 1
-        self._failing[queue.assignment.partition].pop(queue, None)
         if isinstance(came, CallFailure):
             self._failed(queue, call, came)
         else:
-            self._done(CallResult(queue.assignment, call, came))
+            self._done(CallResult(queue.assignment, call, came.data, value=came.value))
             queue.calls.popleft()
             self._next(queue)
+        return waited
 
     def _next(self, queue: CallQueue) -> None:
         """Make the queue's first call ready, if there is one."""
@@ -232,31 +248,10 @@ class Caller:
         self._ready.append(queue)
         self._start_calls()
 
-    async def _try(self, queue: CallQueue, call: PendingCall) -> EventData | CallFailure:
-        """Call the gateway once. Whatever it raises is a failure, so that nothing can end a key's calls for ever."""
-        event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
-        if gateway is None:
-            return CallFailure(f"{event_type} has no gateway in this application any more", final=True)
-        limit = asyncio.timeout(self._policy.timeout)
-        try:
-            async with limit:
-                asked: object = gateway.call(call.event)
-                if not inspect.isawaitable(asked):
-                    return CallFailure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
-                answer: EventData = await asked
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and not self._is_assigned(queue):
-                raise
-            expired = isinstance(error, TimeoutError) and limit.expired()
-            return CallFailure(f"no answer in {self._policy.timeout:g} s") if expired else _failure_of(error)
-        try:
-            self._check(call, answer)
-        except InvalidEvent as error:
-            return CallFailure(str(error), final=True)
-        except Exception as error:  # noqa: BLE001 - a value that cannot even be checked
-            return _failure_of(error)._replace(final=True)
-        return answer
 
-
-def _failure_of(error: BaseException) -> CallFailure:
-    return CallFailure(in_a_line(error), "".join(traceback.format_exception(error)))
+def _is_current(context: Context) -> bool:
+    """Whether nothing was set in the context since."""
+    try:
+        return copy_context() == context
+    except Exception:  # noqa: BLE001 - values may be anything, and these were set since
+        return False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import islice
+
+from msgspec.structs import replace
 
 from streams.engine.batch import CallAnswer, CallGivenUp
 from streams.engine.changes import Changes, PendingCall
@@ -54,9 +55,10 @@ class GatewayCalls:
         for task in tasks:
             self._call(task, task.take_restored_calls())
         there = {task.assignment: task for task in tasks}
-        for _ in range(self._results.qsize()):
-            result = self._results.get_nowait()
+        if count := self._results.qsize():
             self._last = self._monotonic()
+        for _ in range(count):
+            result = self._results.get_nowait()
             if (owner := there.get(result.assignment)) is not None:
                 owner.results.append(result)
 
@@ -90,10 +92,10 @@ def answers_of(results: Iterable[CallResult], most: int = RESULTS) -> list[CallA
 
 def refuse_answer(result: CallResult, reason: str) -> CallResult:
     """A result without the answer, which is too large for a transaction: its request will be parked."""
-    return replace(result, answer=None, reason=f"the answer cannot be published: {reason}")
+    return replace(result, answer=None, value=b"", reason=f"the answer cannot be published: {reason}")
 
 
 def _answer_of(result: CallResult) -> CallAnswer | CallGivenUp:
     if result.answer is None:
         return CallGivenUp(result.call, result.reason, result.detail)
-    return CallAnswer(result.call, result.answer)
+    return CallAnswer(result.call, result.answer, result.value)

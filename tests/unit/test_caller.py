@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
+import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import Any
 
@@ -175,6 +178,147 @@ def test_many_keys_wait_without_a_task_each() -> None:
         assert most <= 4 + 2  # those in flight, this one, and the one around it
 
     calling(charged, test, concurrency=4)
+
+
+def called_from(act: Act, keys: int, *, concurrency: int = 1) -> list[object]:
+    """By which task each key's call was made; kept, so that no two of them have one place in memory."""
+    tasks = list[object]()
+
+    async def noted(event: Event[PaymentCharge]) -> EventData:
+        tasks.append(asyncio.current_task())
+        return await act(event)
+
+    async def test(caller: Caller, results: list[CallResult]) -> None:
+        caller.submit(OURS, [call(str(number)) for number in range(keys)])
+        await told(results, keys)
+        assert sorted(int(result.call.event.key) for result in results) == list(range(keys))
+
+    calling(noted, test, concurrency=concurrency, tries=1)
+    assert len(tasks) == keys
+    return tasks
+
+
+async def waits(event: Event[PaymentCharge]) -> EventData:
+    await asyncio.sleep(0)
+    return await charged(event)
+
+
+async def is_cancelled_later(event: Event[PaymentCharge]) -> EventData:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return await charged(event)
+
+
+def test_calls_that_do_not_wait_share_a_task() -> None:
+    """To make one takes longer than such a call."""
+    assert len(set(called_from(charged, 1_000))) < 1_000
+
+
+def test_a_task_whose_calls_do_not_wait_lets_others_run() -> None:
+    """A partition that moves is heard of while there is always one more to call, and what was not begun is not called."""
+    begun, count = list[str](), 5_000
+
+    async def slow(event: Event[PaymentCharge]) -> EventData:
+        begun.append(event.id)
+        time.sleep(0.0001)
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[CallResult]) -> None:
+        caller.submit(OURS, [call(str(number)) for number in range(count)])
+        while not begun:
+            await asyncio.sleep(0)
+        caller.forget(OURS)
+        caller.submit(Assignment(1, 0), [call("last")])
+        while results[-1].call.event.key != "last":
+            await asyncio.sleep(0.001)
+
+    calling(slow, test, concurrency=1)
+    assert len(begun) < count // 2
+
+
+def test_a_call_that_waits_behind_others_of_its_task_is_cancelled_with_its_partition() -> None:
+    """It is known by then which task has come to it."""
+    waiting, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hangs_for_b(event: Event[PaymentCharge]) -> EventData:
+        if event.key == "b":
+            waiting.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[CallResult]) -> None:
+        caller.submit(OURS, [call("a"), call("b")])
+        await waiting.wait()
+        caller.forget(OURS)
+        await asyncio.wait_for(cancelled.wait(), 30)
+
+    calling(hangs_for_b, test, concurrency=1, timeout=60.0)
+
+
+@pytest.mark.parametrize("act", [waits, is_cancelled_later])
+def test_a_call_that_waits_or_is_cancelled_is_the_last_of_its_task(act: Act) -> None:
+    """What libraries keep for a task is no other call's, nor is its being cancelled."""
+    assert len(set(called_from(act, 20))) == 20
+
+
+class Odd:
+    """As where `==` gives an array."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("no truth value")
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("value", [object, Odd])
+def test_what_a_gateway_leaves_in_its_context_is_no_other_calls(value: type, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as what is bound to each line of its log; also if it cannot be compared."""
+    seen, left = list[object](), ContextVar[object]("left")
+
+    async def leaves(event: Event[PaymentCharge]) -> EventData:
+        seen.append(left.get())
+        left.set(value())
+        return await charged(event)
+
+    def begin() -> object:
+        left.set(first := value())
+        called_from(leaves, 5)
+        return first
+
+    first = copy_context().run(begin)
+    assert [it is first for it in seen] == [True] * 5
+    gc.collect()  # a task that raised says so when it is gone
+    assert not caplog.messages
+
+
+def test_an_answer_comes_with_its_bytes() -> None:
+    """They were made to check it, and are not made again."""
+    result = came_of(charged, times=1)
+    assert result.answer is not None
+    assert result.value == ENGINE.codec.encode(result.answer)
+
+
+def test_a_gateway_that_first_takes_all_of_its_time_does_not_wait_then() -> None:
+    """Its limit counts from its call."""
+
+    async def slow(event: Event[PaymentCharge]) -> EventData:
+        loop = asyncio.get_running_loop()
+        time.sleep(0.2)
+        soon = asyncio.Event()
+        loop.call_later(0.1, soon.set)
+        await soon.wait()
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[CallResult]) -> None:
+        caller.submit(OURS, [call("a")])
+        await told(results, 1)
+
+    [result] = calling(slow, test, tries=1, timeout=0.2)
+    assert result.reason == "the gateway failed 1 times, at last: no answer in 0.2 s"
 
 
 def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:

@@ -269,6 +269,8 @@ KNOWN = {
     "worker/gateway_loop.py": "the thread of gateways, and their event loop",
     "worker/runner.py": "awaits the namespace's thread for Faust",
     "worker/faust_app.py": "Faust lives on an event loop",
+    "worker/bounded_call.py": "a gateway's coroutine, within a time limit of the loop that runs it",
+    "worker/call_try.py": "the loop, whose clock limits a try, is given",
     "worker/caller.py": "gateways are coroutines; the loop is given",
     "worker/assemble.py": "names the type of that loop",
     "worker/standby.py": "a lock: copies are taken by the threads of restores",
