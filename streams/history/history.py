@@ -24,6 +24,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.correction_plan import CorrectionPlan
+from streams.history.correction.decided_corrections import DecidedCorrections
 from streams.history.correction.planning import plan_correction
 from streams.history.cut_past import Cut
 from streams.history.difference.comparison import compare
@@ -256,7 +257,7 @@ def _codec(app: App, db: sqlite3.Connection) -> UnhandledTypes:
 def _corrected(db: sqlite3.Connection, log: Past, codec: Codec) -> CorrectedLog | None:
     """None: nothing was corrected."""
     corrections = kept_corrections(db)
-    return CorrectedLog.of(log, corrections, codec) if corrections else None
+    return CorrectedLog.of(log, corrections, codec, DecidedCorrections()) if corrections else None
 
 
 def _micros(name: str, time: datetime | None) -> int | None:

@@ -22,10 +22,12 @@ from streams.history.branch.branch_times import TimedBranch
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.correction_plan import StoredChange, stored_change
 from streams.history.cut_past import Cut, CutPast
+from streams.history.held_back import HeldBack
 from streams.history.history import History
 from streams.history.past import MemoryPast, Past
 from streams.history.past_tables import PastTables
-from streams.history.recorded_event import ROOT, OrderKey
+from streams.history.past_views import AskedTables
+from streams.history.recorded_event import ROOT, OrderKey, RecordedEvent
 from streams.history.stored.stored_corrections import counted, counted_at
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_rows import StoredRows
@@ -73,11 +75,16 @@ def corrected_and_gone_on(kind: str, seed: int) -> tuple[random.Random, Correcte
 
 
 def as_told(here: Corrected, known_from: list[int], cut: Cut) -> PastTables:
-    """The oracle: a plain past of the events that count, cut."""
+    """The oracle: all tables of `that_counts`."""
+    return PastTables(that_counts(here, known_from, cut), here.handlers)
+
+
+def that_counts(here: Corrected, known_from: list[int], cut: Cut) -> CutPast:
+    """A plain past of the events that count, cut."""
     changes = [it for it, at in zip(here.changes, known_from, strict=True) if cut.known is None or at <= cut.known]
     log = CutPast(here.log, Cut(known=cut.known))
     events = CorrectedLog(log, changes).past(here.handlers).events() if changes else log.events()
-    return PastTables(CutPast(MemoryPast(events), Cut(cut.as_of)), here.handlers)
+    return CutPast(MemoryPast(events), Cut(cut.as_of))
 
 
 @many
@@ -97,6 +104,7 @@ def test_a_past_that_was_corrected_is_told_as_of_a_time_with_what_was_known(kind
             rows = StoredRows(past, cut, here.handlers, None, counted)
             with PastStore(here.there.app, here.there.codec, rows) as told:
                 assert_same_tables(told, as_told(here, known_from, cut), here)
+                assert_same_held_back(told, that_counts(here, known_from, cut), here)
 
 
 @many
@@ -127,6 +135,32 @@ def assert_same_tables(told: PastStore, wanted: PastTables, here: Corrected) -> 
             assert told.entry(space.name, key)[0] == table.entry(key)[0]
     for projection in here.there.app.projections:
         assert dict(told.table(projection.name).items()) == wanted.projections[projection.name]
+
+
+def assert_same_held_back(told: PastStore, wanted: CutPast, here: Corrected) -> None:
+    """Of a table, a row, a projection and of several together: the first of them, and how many there are."""
+    held = sorted(filter(wanted.is_held_back, wanted.whole.events()), key=lambda it: (it.event.time, it.order))
+    assert told_of(told.held_back(AskedTables().table("nothing"))) is None
+    spaces = [it.name for it in here.there.app.namespaces]
+    for name in spaces:
+        assert told_of(told.held_back(AskedTables().table(name))) == first_of([it for it in held if it.namespace == name])
+    for place in sorted({it.place for it in wanted.whole.events()}):
+        assert told_of(told.held_back(AskedTables().row(*place))) == first_of([it for it in held if it.place == place])
+    for projection in here.there.app.projections:
+        folded = [it for it in held if it.accepted and type(it.event.data) in projection.folds_by]
+        assert told_of(told.held_back(AskedTables().table(projection.name))) == first_of(folded)
+        both = first_of([it for it in held if it in folded or it.namespace == spaces[0]])
+        assert told_of(told.held_back(AskedTables().table(projection.name).table(spaces[0]))) == both
+
+
+def told_of(found: HeldBack | None) -> tuple[str, int, int, int] | None:
+    return None if found is None else (found.event_type, found.time, found.counts_from, found.events)
+
+
+def first_of(held: list[RecordedEvent]) -> tuple[str, int, int, int] | None:
+    if not held:
+        return None
+    return held[0].event_type, to_micros(held[0].event.time), held[0].high or 0, len(held)
 
 
 def test_what_was_known_is_told_without_what_was_corrected_later() -> None:

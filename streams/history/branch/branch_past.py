@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 
 from streams.history.branch.branch_aside import BranchAside
 from streams.history.past import ErasedEvent, Past, answered, before, first_root_of
@@ -32,6 +33,12 @@ class BranchPast:
             self._by_reference[it.reference].append(it)
             if it.cause is not None:
                 self._effects[it.cause].append(it)
+
+    def over(self, past: Past) -> BranchPast:
+        """The same branch of a past that tells the same, such as that of another connection to its file."""
+        found = copy(self)
+        found._past = past
+        return found
 
     @property
     def origin(self) -> Past:

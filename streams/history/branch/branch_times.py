@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 from msgspec.structs import replace
 
@@ -32,6 +33,13 @@ class TimedBranch:
         self.places: set[Place] = {*branch.reached}
         """The rows whose events, or their times, may be otherwise than in the past."""
         self._find()
+        self._keys.clear()
+
+    def over(self, past: Past) -> TimedBranch:
+        """The same of a past that tells the same, as `BranchPast.over`."""
+        found = copy(self)
+        found._branch = self._branch.over(past)
+        return found
 
     def _find(self) -> None:
         waiting = {it.order: it for it in self._branch.all_decided()}

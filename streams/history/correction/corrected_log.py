@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from hashlib import blake2b
 from typing import NamedTuple, Self
 
 import msgspec
 
-from streams.engine.readable import named
 from streams.engine.records import Codec
 from streams.errors import BeforeHistory, HistoryError, StreamsError, UnsupportedSchema
 from streams.history.branch.branch_times import TimedBranch
@@ -15,10 +15,11 @@ from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.correction_plan import StoredChange
+from streams.history.correction.decided_corrections import DecidedCorrections, DecidedPast
 from streams.history.correction.merged_change import merged
 from streams.history.cut_past import Cut, CutPast, moment_text
 from streams.history.past import Past
-from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_past import StoredPast, state_of
 
 
 class KnownCorrection(msgspec.Struct, frozen=True):
@@ -39,34 +40,41 @@ class KnownCorrection(msgspec.Struct, frozen=True):
 class CorrectedLog(NamedTuple):
     """A log, and the corrections of it so far, in their order; `known_from` says when each was begun (µs).
 
-    `corrections` are the same as they are kept, where it is known who has made them.
+    `corrections` are the same as they are kept, where it is known who has made them. `decided` keeps what they make of a log in a
+    file.
     """
 
     log: Past
     changes: Sequence[Change] = ()
     known_from: Sequence[int] = ()
     corrections: Sequence[KnownCorrection] = ()
+    decided: DecidedCorrections | None = None
 
     @classmethod
-    def of(cls, log: Past, corrections: Iterable[KnownCorrection], codec: Codec) -> Self:
-        """Raises HistoryError for a correction with an event that does not read here."""
+    def of(
+        cls, log: Past, corrections: Iterable[KnownCorrection], codec: Codec, decided: DecidedCorrections | None = None
+    ) -> Self:
+        """`corrections` are all that there are. Raises HistoryError for one with an event that does not read here."""
         found = list(corrections)
+        if decided is not None:
+            decided.begin(_digest(found))
         try:
             changes = [it.change.read(codec) for it in found]
         except StreamsError as error:
             raise HistoryError(f"an event of a correction does not read here: {error}") from error
-        return cls(log, changes, [it.known_from for it in found], found)
+        return cls(log, changes, [it.known_from for it in found], found, decided)
 
     def known_at(self, known: int) -> CorrectedLog:
         """The same as it was known at a time (µs)."""
         log = self.log.until(known) if isinstance(self.log, StoredPast) else CutPast(self.log, Cut(known=known))
         times = [(change, at) for change, at in zip(self.changes, self.known_from, strict=True) if at <= known]
-        return CorrectedLog(log, [change for change, _ in times], [at for _, at in times])
+        corrections = [it for it in self.corrections if it.known_from <= known]
+        return CorrectedLog(log, [change for change, _ in times], [at for _, at in times], corrections, self.decided)
 
     def past(self, handlers: ApplicationHandlers) -> Past:
         """The history that counts. Raises HistoryError if the log has steps of corrections that are not known here."""
         if self.changes:
-            return self.corrected(handlers).past
+            return self._decided(handlers).past(self.log)
         for it in self.log.steps():
             raise HistoryError(
                 f"this past was corrected: {it.name} is a step of the correction {it.event.data.correction}, and what that has "
@@ -83,12 +91,16 @@ class CorrectedLog(NamedTuple):
 
         Raises HistoryError also if a handler raises: what it would make of its row is not known.
         """
-        if not self.changes:
-            return None
-        corrected = self.corrected(handlers)
-        for it in corrected.difference.raised:
-            raise HistoryError(f"the handler of {it.event.event_type} of {named(it.event.key)!r} raises {it.error} there")
-        return TimedBranch(corrected.past)
+        return self._decided(handlers).timed(self.log) if self.changes else None
+
+    def _decided(self, handlers: ApplicationHandlers) -> DecidedPast:
+        def decide() -> DecidedPast:
+            return DecidedPast(self.corrected(handlers))
+
+        if self.decided is None or not isinstance(self.log, StoredPast):
+            return decide()
+        key: Hashable = (state_of(self.log), _digest(self.corrections))
+        return self.decided.of(key, decide)
 
     def timed_at(self, cut: Cut, handlers: ApplicationHandlers) -> TimedBranch | None:
         """The same as it was known at the time of a cut; None: the log counts.
@@ -114,6 +126,10 @@ class CorrectedLog(NamedTuple):
         """The history that counts as of a time, as it was known at another one. Raises HistoryError as `timed_at`."""
         timed = self.timed_at(cut, handlers)
         return CutPast(self.log, cut) if timed is None else CutPast(timed, Cut(cut.as_of))
+
+
+def _digest(corrections: Sequence[KnownCorrection]) -> bytes:
+    return blake2b(msgspec.json.encode(corrections), digest_size=16).digest()
 
 
 def raise_if_unread(error: HistoryError) -> None:

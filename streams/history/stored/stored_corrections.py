@@ -12,6 +12,7 @@ from streams.errors import HistoryError
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection, raise_if_unread
+from streams.history.correction.decided_corrections import DecidedCorrections
 from streams.history.cut_past import Cut
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast
@@ -43,24 +44,26 @@ def kept_corrections(db: sqlite3.Connection) -> Sequence[KnownCorrection]:
 
 
 def counted(
-    past: StoredPast, handlers: ApplicationHandlers, corrections: Sequence[KnownCorrection], codec: Codec
-) -> Past:
+    past: StoredPast, handlers: ApplicationHandlers, corrections: Sequence[KnownCorrection], codec: Codec,
+    decided: DecidedCorrections | None = None,
+) -> Past:  # fmt: skip
     """The past as all corrections make it; without any, as it is recorded.
 
     So it is, too, if it cannot be told what they make of it, as where an event is gone that one names: then rows are what steps
     have set, and a branch leaves them untold where it has them otherwise before that.
     """
     try:
-        return CorrectedLog.of(past, corrections, codec).past(handlers) if corrections else past
+        return CorrectedLog.of(past, corrections, codec, decided).past(handlers) if corrections else past
     except HistoryError as error:
         raise_if_unread(error)
         return past
 
 
 def counted_at(
-    past: StoredPast, cut: Cut, handlers: ApplicationHandlers, corrections: Sequence[KnownCorrection], codec: Codec
-) -> TimedBranch | None:
+    past: StoredPast, cut: Cut, handlers: ApplicationHandlers, corrections: Sequence[KnownCorrection], codec: Codec,
+    decided: DecidedCorrections | None = None,
+) -> TimedBranch | None:  # fmt: skip
     """As `CorrectedLog.timed_at`."""
     if cut.known is None or not any(it.known_from <= cut.known for it in corrections):
         return None
-    return CorrectedLog.of(past, corrections, codec).timed_at(cut, handlers)
+    return CorrectedLog.of(past, corrections, codec, decided).timed_at(cut, handlers)

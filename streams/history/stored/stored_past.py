@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Protocol
@@ -236,3 +236,14 @@ class StoredPast:
         for row in self._stored.where(condition, *values):
             if row[3] <= self.last.get((row[1], row[2]), 0):
                 yield self._stored.event(row)
+
+
+def state_of(past: StoredPast) -> Hashable:
+    """Pasts of one application that have the same state tell the same. Raises sqlite3.Error.
+
+    Of a log only what an operator has erased and what is too old ever goes, and a topic that is made again has another id.
+    """
+    names = "'topics', 'left_out_times'"
+    meta = past.db.execute(f"select name, value from meta where name in ({names}) order by name").fetchall()
+    [erased] = past.db.execute("select count(*) from erased").fetchone()
+    return tuple(meta), erased, tuple(past.last.items())

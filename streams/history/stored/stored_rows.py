@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from heapq import merge
 from operator import attrgetter
 
@@ -55,8 +55,8 @@ class StoredRows:
     ) -> None:
         self.past, self.handlers = CutPast(past, cut), handlers
         self._whole, self._code = past, code
-        self._counted = None if counted is None else CutPast(counted, Cut(cut.as_of))
-        self._corrected = set[Place]() if counted is None else counted.places
+        self.counted = None if counted is None else CutPast(counted, Cut(cut.as_of))
+        self.corrected: Set[Place] = set() if counted is None else counted.places
         """The rows that are not told as the log has them."""
         self.read = 0
 
@@ -101,7 +101,7 @@ class StoredRows:
 
     def _counted_at(self, place: Place) -> CutPast | None:
         """Where a row's events are told from that corrections have made otherwise; None: it is as the log has it."""
-        return self._counted if self.past.cut.as_of is not None and place in self._corrected else None
+        return self.counted if self.past.cut.as_of is not None and place in self.corrected else None
 
     def keys(self, namespace: str, behind: str | None = None, *, falling: bool = False) -> Iterator[str]:
         """The keys of a namespace that have ever had an event, in their order, from behind one on."""
@@ -110,7 +110,7 @@ class StoredRows:
             (f"{text} order by key {order} limit 1", f"{text} and key {sign} ? order by key {order} limit 1")
             for text in ("select key from record where ns = ?", "select key from left_out where ns = ?")
         ]
-        put_in = sorted((key for of, key in self._corrected if of == namespace), reverse=falling)
+        put_in = sorted((key for of, key in self.corrected if of == namespace), reverse=falling)
         while True:
             values = (namespace,) if behind is None else (namespace, behind)
             found = [self._whole.db.execute(text[behind is not None], values).fetchone() for text in texts]
@@ -127,7 +127,7 @@ class StoredRows:
         def is_one(it: RecordedEvent) -> bool:
             return it.accepted and it.event_type in types
 
-        logged = (it for it in self._logged(namespaces) if is_one(it) and it.place not in self._corrected and self.past.has(it))
+        logged = (it for it in self._logged(namespaces) if is_one(it) and it.place not in self.corrected and self.past.has(it))
         return merge(logged, filter(is_one, self._counted_of(namespaces)), key=attrgetter("order"))
 
     def _logged(self, namespaces: Collection[str]) -> Iterator[RecordedEvent]:
@@ -139,8 +139,8 @@ class StoredRows:
             yield it
 
     def _counted_of(self, namespaces: Collection[str]) -> Sequence[RecordedEvent]:
-        counted = self._counted
+        counted = self.counted
         if counted is None:
             return ()
-        places = (place for place in self._corrected if place[0] in namespaces)
+        places = (place for place in self.corrected if place[0] in namespaces)
         return sorted((it for place in places for it in counted.key_events(place)), key=attrgetter("order"))

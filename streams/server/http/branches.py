@@ -43,7 +43,8 @@ async def asked(request: Request) -> Response:
         raise Problem(422, str(error), field="views") from error
 
     def ask(past: StoredPast, waiting: StoredWaiting) -> list[dict[str, Any]]:
-        find, counts = in_file(past, waiting, parts.app), counted(past, handlers, kept_corrections(past.db), parts.past_codec)
+        find, corrections = in_file(past, waiting, parts.app), kept_corrections(past.db)
+        counts = counted(past, handlers, corrections, parts.past_codec, parts.decided)
         change = change_of(parts.app, document, lambda name: find(counts, name))
         if not (change.insert or change.remove or change.replace):
             raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")

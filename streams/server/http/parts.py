@@ -17,6 +17,7 @@ from streams.config import Config
 from streams.data import EventData
 from streams.engine.control import OperatorCommand
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.decided_corrections import DecidedCorrections
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
@@ -100,6 +101,7 @@ class ServerParts:
     states: StateCounts = field(default_factory=StateCounts)
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
+    decided: DecidedCorrections = field(default_factory=DecidedCorrections)
 
     @cached_property
     def indexes(self) -> Mapping[str, Sequence[TableIndex]]:

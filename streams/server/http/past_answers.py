@@ -82,7 +82,7 @@ async def ask_as_of(
             cut = cut_until(noted_frontier(past.db), asked)
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
-        counted = counted_at(past, cut, parts.handlers, kept_corrections(past.db), parts.past_codec)
+        counted = counted_at(past, cut, parts.handlers, kept_corrections(past.db), parts.past_codec, parts.decided)
         rows = StoredRows(past, cut, parts.handlers, parts.code, counted)
         with PastStore(parts.app, parts.codec, rows, MOST if limited else None) as store:
             return ask(store), cut

@@ -39,7 +39,7 @@ async def of_event(request: Request) -> Response:
         try:
             found = event_named(past, waiting, parts.app, event)
         except NoSuchEvent:
-            counts = counted(past, parts.handlers, kept_corrections(past.db), parts.past_codec)
+            counts = counted(past, parts.handlers, kept_corrections(past.db), parts.past_codec, parts.decided)
             if counts is past or (it := put_in(counts, event)) is None:
                 raise
             found, teller = it, Storyteller(counts, parts.handlers, waiting, _corrections_of(parts, past))

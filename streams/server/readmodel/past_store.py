@@ -97,7 +97,7 @@ class PastStore:
 
     def held_back(self, asked: AskedTables) -> HeldBack | None:
         """What had happened by then and is in none of the rows that are asked for, since it depends on a later time."""
-        return held_back(self._rows.db, self._rows.past.cut, self.app, asked)
+        return held_back(self._rows, self.app, asked)
 
     def natural(self, name: str, most: int | None) -> Iterator[tuple[str, Record, int]]:
         """At most so many rows with keys and versions, in the order for people, read one by one."""

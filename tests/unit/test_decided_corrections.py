@@ -1,0 +1,176 @@
+"""What corrections make of a past is decided once for all who ask, and never told of another past."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from streams import Event, Outcome
+from streams.errors import HistoryError, UnsupportedSchema
+from streams.history.branch.branch_past import BranchPast
+from streams.history.correction.decided_corrections import DecidedCorrections, DecidedPast
+from streams.history.cut_past import Cut
+from streams.history.past import Past
+from streams.history.stored.past_file import connected
+from streams.history.stored.stored_corrections import counted, counted_at, put_corrections
+from streams.history.stored.stored_past import StoredPast
+from streams.server.readmodel.store import Store
+from tests.applications import shop
+from tests.applications.shop.events import Line, OrderPlace, StockReceive
+from tests.support.corrections import Corrected
+from tests.support.memory_server import MemoryServer
+from tests.support.other_code import Handler, with_change
+from tests.support.stored_pasts import END, put_high_water, stored
+from tests.unit.test_corrected_times import corrected_and_gone_on, kept
+from tests.unit.test_corrections import cases, many
+
+
+@many
+@given(*cases)
+def test_what_was_decided_before_is_what_is_decided_now(kind: str, seed: int) -> None:
+    """As of any time, as any was known, asked in any order through connections of their own, with room for little."""
+    chosen, here, known_from = corrected_and_gone_on(kind, seed)
+    decided = DecidedCorrections(chosen.choice([1, 100, 10_000]))
+    moments = [it.order.recorded for it in here.log.events()]
+    with tempfile.TemporaryDirectory() as folder, closing(stored(here.there, Path(folder))) as store:
+        store.write(lambda db: put_high_water(db, END))
+        for _ in range(8):
+            corrections = kept(here, known_from)[: chosen.choice([1, 2, 2])]
+            cut = Cut(chosen.choice(moments), chosen.choice([*known_from, chosen.choice(moments), END]))
+            with closing(connected(store.file)) as db:
+                past, plain = StoredPast(db, here.there.codec), StoredPast(store._db, here.there.codec)
+                args = here.handlers, corrections, here.there.codec
+                assert told(counted(past, *args, decided)) == told(counted(plain, *args))
+                assert asked_at(past, cut, here, corrections, decided) == asked_at(plain, cut, here, corrections, None)
+
+
+def asked_at(past: StoredPast, cut: Cut, here: Corrected, corrections: Any, decided: DecidedCorrections | None) -> Any:
+    try:
+        found = counted_at(past, cut, here.handlers, corrections, here.there.codec, decided)
+    except HistoryError as error:
+        return str(error)
+    return None if found is None else (told(found), found.places)
+
+
+def told(past: Past) -> list[Any]:
+    """Its events; what else it has of each is told by these."""
+    return [(it.order, it.reference, it.value, it.outcome, it.high, it.latest) for it in past.events()]
+
+
+def test_a_server_decides_once_for_all_questions(tmp_path: Path) -> None:
+    """Until there is another event, or another correction; then it decides anew."""
+    calls: list[str] = []
+
+    def counting(handler: Handler) -> Handler:
+        def place(row: Any, event: Event[Any]) -> Outcome[Any]:
+            calls.append(event.key)
+            return handler(row, event)
+
+        return place
+
+    app = with_change(shop.app(), OrderPlace, counting)
+    with MemoryServer(app, tmp_path) as server:
+        kafka = server.kafka
+        kafka.publish(StockReceive(sku="A1", quantity=50, price=300), id="receive")
+        for name in ("o1", "o2", "o3"):
+            kafka.publish(OrderPlace(order=name, customer="c", lines=(Line(sku="A1", quantity=1),)), id=f"place-{name}")
+            kafka.world.settle()
+        kafka.show()
+        kafka.correct(kafka.world.history().correct(remove=["place-o1"], by="ann", why="a test order"))
+        kafka.store.completed()
+        kafka.store.write(lambda db: put_corrections(db, [it.known for it in kafka.corrections]))
+
+        def asked() -> int:
+            """How often the handler is called for a question."""
+            calls.clear()
+            found = server.http.post("/what-if", json={"remove": ["place-o3"]})
+            assert found.status_code == 200, found.text
+            return len(calls)
+
+        first, second = asked(), asked()
+        assert second == asked() < first
+        kafka.publish(StockReceive(sku="A1", quantity=1, price=300), id="again")
+        assert (asked(), asked()) == (first, second)
+        kafka.correct(kafka.world.history().correct(remove=["place-o2"], by="ann", why="a test order"))
+        kafka.store.write(lambda db: put_corrections(db, [it.known for it in kafka.corrections]))
+        assert asked() > second
+        assert asked() == second
+
+
+class Sized(DecidedPast):
+    """Of so many events."""
+
+    def __init__(self, events: int) -> None:
+        self._events = events
+
+    @property
+    def size(self) -> int:
+        return self._events
+
+
+def test_the_oldest_goes_where_there_is_room_for_no_more() -> None:
+    """And the last one stays, however large; what is asked for again is young again."""
+    decided, made = DecidedCorrections(10), list[str]()
+
+    def ask(name: str, events: int) -> None:
+        decided.of(name, lambda: (made.append(name), Sized(events))[1])
+
+    decided.begin(b"these")
+    for name in ("a", "b", "a", "c", "a"):
+        ask(name, 5)
+    assert made == ["a", "b", "c"]
+    ask("b", 5)
+    assert made == ["a", "b", "c", "b"]
+    ask("large", 99)
+    ask("large", 99)
+    assert made[4:] == ["large"]
+    ask("a", 5)
+    assert made[5:] == ["a"]
+    decided.begin(b"these")
+    ask("a", 5)
+    decided.begin(b"others")
+    ask("a", 5)
+    assert made[6:] == ["a"]
+
+
+def test_why_nothing_can_be_told_is_kept_but_for_a_schema_that_may_become_known() -> None:
+    """Each asker gets the error."""
+    decided, made = DecidedCorrections(), list[str]()
+
+    def fail(cause: Exception | None) -> DecidedPast:
+        made.append("once")
+        raise HistoryError("it cannot be told") from cause
+
+    for _ in range(3):
+        with pytest.raises(HistoryError, match="it cannot be told"):
+            decided.of("a", lambda: fail(None))
+    assert len(made) == 1
+    for _ in range(2):
+        with pytest.raises(HistoryError, match="it cannot be told"):
+            decided.of("b", lambda: fail(UnsupportedSchema(7, "no schema 7")))
+    assert len(made) == 3
+
+
+def test_an_event_that_is_erased_is_told_no_more(tmp_path: Path) -> None:
+    """What was decided with it is not kept for those who ask later."""
+    _, here, known_from = corrected_and_gone_on("bank", 7)
+    corrections, decided = kept(here, known_from), DecidedCorrections()
+    with closing(stored(here.there, tmp_path)) as store:
+        store.write(lambda db: put_high_water(db, END))
+        first = counted(StoredPast(store._db, here.there.codec), here.handlers, corrections, here.there.codec, decided)
+        assert isinstance(first, BranchPast)
+        gone = next(it for it in first.decided if it.has_position)
+        erase(store, gone.order[1:4], gone.key)
+        again = counted(StoredPast(store._db, here.there.codec), here.handlers, corrections, here.there.codec, decided)
+        assert gone.order not in {it.order for it in again.events()}
+
+
+def erase(store: Store, at: tuple[Any, ...], key: str) -> None:
+    writer = store.writer()
+    writer.erase_record(*at, key)
+    writer.commit()
