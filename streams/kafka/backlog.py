@@ -10,11 +10,12 @@ from confluent_kafka import Message
 from streams.engine.envelope import CALL, due_header, parked_header
 from streams.engine.records import QUARANTINED, UNANSWERED, QueuePosition
 from streams.errors import UndecodableRecord
-from streams.kafka.bounded_read import headers_of, read_to
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, topic_partition_of
-from streams.kafka.offsets import TopicAndPartition, stable_ends, starts
+from streams.kafka.offsets import TopicAndPartition, stable_ends
 from streams.kafka.renewed_client import Admin
+from streams.kafka.topic_contents import Spans, all_partitions, read_spans, whole
 from streams.kafka.topics import TIMEOUT, TopicInfo
 
 
@@ -76,11 +77,9 @@ class BacklogReader:
             if self._ids.setdefault(topic, topics[topic].id) != topics[topic].id:
                 self._forget(topic)
                 self._ids[topic] = topics[topic].id
-        partitions = [(topic, number) for topic in (*parked, *due) for number in range(topics[topic].partitions)]
-        first, last = starts(admin, partitions), stable_ends(admin, partitions)
-        spans = {at: (max(first[at], self._next.get(at, 0)), last[at]) for at in partitions}
-        if any(start < end for start, end in spans.values()):
-            self._read_on(spans, frozenset(parked))
+        partitions = all_partitions({topic: topics[topic] for topic in (*parked, *due)})
+        found = whole(admin, partitions, stable_ends)
+        self._read_on({at: (max(first, self._next.get(at, 0)), last) for at, (first, last) in found.items()}, frozenset(parked))
         return {topic: self._set_aside(topic) for topic in parked}, {topic: self._pending(topic) for topic in due}
 
     def _forget(self, topic: str) -> None:
@@ -89,19 +88,13 @@ class BacklogReader:
             for at in [at for at in kept if at[0] == topic]:
                 del kept[at]
 
-    def _read_on(
-        self, spans: Mapping[TopicAndPartition, tuple[int, int]], parked: frozenset[str]
-    ) -> None:
-        consumer = self._clients.consumer("retold-status")
-        try:
-            for message in read_to(consumer, spans, clock=self._clients.clock, timeout=TIMEOUT):
-                at = topic_partition_of(message)
-                if at[0] in parked:
-                    self._take_parked(self._aside.setdefault(at, {}), message)
-                else:
-                    self._take_due(self._due.setdefault(at, {}), message)
-        finally:
-            consumer.close()
+    def _read_on(self, spans: Spans, parked: frozenset[str]) -> None:
+        for message in read_spans(self._clients, "retold-status", spans, timeout=TIMEOUT):
+            at = topic_partition_of(message)
+            if at[0] in parked:
+                self._take_parked(self._aside.setdefault(at, {}), message)
+            else:
+                self._take_due(self._due.setdefault(at, {}), message)
         self._next |= {at: end for at, (_, end) in spans.items()}
 
     def _take_parked(self, kept: dict[QueuePosition, _Aside], message: Message) -> None:

@@ -18,10 +18,9 @@ from streams.errors import UNREADABLE_JSON, InvalidChange, StalePlan
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.correction.correction_calls import ASK
 from streams.history.correction.correction_plan import StoredChange
-from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
-from streams.kafka.offsets import ends, starts
+from streams.kafka.topic_contents import read_whole
 from streams.kafka.topics import corrections_topic, describe
 
 log = logging.getLogger("retold.corrections")
@@ -105,16 +104,10 @@ def read_claims(clients: Clients, prefix: str, application: str) -> Corrections:
 
 def corrections_records(clients: Clients, prefix: str) -> Iterator[Message]:
     """All records of the topic; none if it is missing. Raises BrokerError."""
-    admin, topic = clients.admin(), corrections_topic(prefix)
-    if topic not in describe(admin, [topic]):
+    topic = corrections_topic(prefix)
+    if topic not in describe(clients.admin(), [topic]):
         return
-    at = topic, 0
-    span = {at: (starts(admin, [at])[at], ends(admin, [at])[at])}
-    consumer = clients.consumer("retold-corrections")
-    try:
-        yield from read_to(consumer, span, clock=clients.clock, timeout=READING)
-    finally:
-        consumer.close()
+    yield from read_whole(clients, "retold-corrections", [(topic, 0)], timeout=READING)
 
 
 def _order(it: CorrectionState) -> tuple[int, int, str]:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from streams.engine.control import DropCommand, encode
 from streams.engine.generations import is_of, row_key_of
 from streams.errors import BrokerError, HistoryError
-from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Steps
-from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
+from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
-from streams.kafka.offsets import ends, starts
 from streams.kafka.table_generations import read_generations
-from streams.kafka.tables_and_logs import partitions_of
+from streams.kafka.tables_and_logs import OPEN_TRANSACTION, partitions_of
+from streams.kafka.topic_contents import read_whole
 from streams.kafka.topics import topic_names
 
 CONFIRMED = 15.0
@@ -83,21 +82,14 @@ class DroppedGeneration:
             waited += PAUSE
 
     def _keys(self, table: str, count: int) -> Iterator[tuple[int, bytes]]:
-        admin = self._clients.admin()
         partitions = [(table, number) for number in range(count)]
-        first, last = starts(admin, partitions), ends(admin, partitions)
         gone: set[tuple[int, bytes]] = set()
         there: dict[tuple[int, bytes], None] = {}
-        consumer = self._clients.consumer("retold-table")
-        try:
-            spans = {at: (first[at], last[at]) for at in partitions}
-            for message in read_to(consumer, spans, clock=self._clients.clock, timeout=TRANSACTION + OVERDUE):
-                at = message.partition() or 0, message.key() or b""
-                if is_of(at[1], self._generation):
-                    (gone.discard if message.value() is not None else gone.add)(at)
-                    there[at] = None
-        finally:
-            consumer.close()
+        for message in read_whole(self._clients, "retold-table", partitions, timeout=OPEN_TRANSACTION):
+            at = message.partition() or 0, message.key() or b""
+            if is_of(at[1], self._generation):
+                (gone.discard if message.value() is not None else gone.add)(at)
+                there[at] = None
         yield from (at for at in there if at not in gone)
 
     def _flush(self, producer: ConfirmedProducer) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaError, Message
-
 from streams.engine.control import ClockCommand, encode
-from streams.errors import BrokerError
 from streams.kafka.clients import Clients
+from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.offsets import TopicAndPartition
+from streams.kafka.topic_contents import all_partitions
 from streams.kafka.topics import describe, topic_names
 
 CONFIRMED = 15.0
@@ -23,9 +22,8 @@ class ImportClockWriter:
         self.name, self._who = name, who
         self._inboxes = [topic_names(prefix, namespace).inbox for namespace in namespaces]
         self._clients = clients
-        self._failed: list[KafkaError] = []
         self._partitions: list[TopicAndPartition] = []
-        self._producer = clients.producer("retold-import", delivery=CONFIRMED, on_delivery=self._delivered)
+        self._producer = ConfirmedProducer(clients, "retold-import", delivery=CONFIRMED, patience=CONFIRMED + 1.0)
 
     def say(self, at: int | None) -> bool:
         """No event before `at` (µs since 1970) will come; None: the import is over. Returns when all partitions have it.
@@ -33,18 +31,12 @@ class ImportClockWriter:
         False: the application has no inbox yet. Raises BrokerError if a partition has not got it.
         """
         if not self._partitions:
-            found = describe(self._clients.admin(), self._inboxes)
-            self._partitions = [(topic, number) for topic, info in found.items() for number in range(info.partitions)]
-        self._failed.clear()
+            self._partitions = all_partitions(describe(self._clients.admin(), self._inboxes))
         value = encode(ClockCommand("clock", self.name, at, self._who))
         for topic, partition in self._partitions:
-            self._producer.produce(topic, value, b"", partition)
-        left = self._producer.flush(CONFIRMED + 1.0)
-        if left or self._failed:
-            why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
-            raise BrokerError(f"the clock of the import {self.name} did not reach every inbox: {why}")
+            self._producer.put(topic, value, b"", partition)
+        self._producer.flush(
+            f"the clock of the import {self.name} did not reach every inbox",
+            "Publish the file again: what was handled is not handled twice; or end the import with `retold publish --release`",
+        )
         return bool(self._partitions)
-
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._failed.append(error)

@@ -11,11 +11,10 @@ from streams.engine.control import OperatorCommand
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import Headers, QueuePosition
 from streams.errors import InvalidEvent
-from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.messages import parked_message
-from streams.kafka.offsets import ends, starts
+from streams.kafka.topic_contents import all_partitions, read_whole
 from streams.kafka.topics import describe, topic_names
 
 INBOX_OFFSET = re.compile(
@@ -63,23 +62,15 @@ def parse_inbox_offset(text: str) -> InboxOffset:
 def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[ParkedEntry]:
     """Everything that is parked, unanswered or quarantined, in the order of inbox offsets. Raises BrokerError."""
     topics = {topic_names(prefix, namespace).parked: namespace for namespace in namespaces}
-    admin = clients.admin()
-    there = describe(admin, list(topics))
-    partitions = [(topic, partition) for topic, info in there.items() for partition in range(info.partitions)]
-    first, last = starts(admin, partitions), ends(admin, partitions)
+    partitions = all_partitions(describe(clients.admin(), list(topics)))
     kept: dict[InboxOffset, ParkedEntry] = {}
-    consumer = clients.consumer()
-    try:
-        spans = {topic_partition: (first[topic_partition], last[topic_partition]) for topic_partition in partitions}
-        for message in read_to(consumer, spans, clock=clients.clock, timeout=30.0):
-            record = parked_message(message)
-            inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, *record.position)
-            kept.pop(inbox_offset, None)
-            if record.value is not None:
-                header, headers = parked_header(record.headers), without_packed(record.headers)
-                kept[inbox_offset] = ParkedEntry(inbox_offset, header, record.value, headers)
-    finally:
-        consumer.close()
+    for message in read_whole(clients, "retold-parked", partitions, timeout=30.0):
+        record = parked_message(message)
+        inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, *record.position)
+        kept.pop(inbox_offset, None)
+        if record.value is not None:
+            header, headers = parked_header(record.headers), without_packed(record.headers)
+            kept[inbox_offset] = ParkedEntry(inbox_offset, header, record.value, headers)
     return [kept[inbox_offset] for inbox_offset in sorted(kept, key=lambda it: it.order)]
 
 

@@ -9,10 +9,11 @@ from confluent_kafka import Message
 
 from streams.engine.envelope import TIMER, due_header
 from streams.errors import UndecodableRecord
-from streams.kafka.bounded_read import headers_of, read_to
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.messages import topic_partition_of
-from streams.kafka.offsets import stable_ends, starts
+from streams.kafka.offsets import stable_ends
+from streams.kafka.topic_contents import all_partitions, read_whole
 from streams.kafka.topics import TIMEOUT, describe, topic_names
 
 
@@ -32,22 +33,14 @@ class TimerEntry(NamedTuple):
 def read_timers(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[TimerEntry]:
     """All of these namespaces, earliest first. Raises BrokerError."""
     topics = {topic_names(prefix, namespace).due: namespace for namespace in namespaces}
-    admin = clients.admin()
-    there = describe(admin, list(topics))
-    partitions = [(topic, partition) for topic, info in there.items() for partition in range(info.partitions)]
-    first, last = starts(admin, partitions), stable_ends(admin, partitions)
+    partitions = all_partitions(describe(clients.admin(), list(topics)))
     kept: dict[tuple[str, int, bytes], TimerEntry] = {}
-    consumer = clients.consumer("retold-timers")
-    try:
-        spans = {at: (first[at], last[at]) for at in partitions}
-        for message in read_to(consumer, spans, clock=clients.clock, timeout=TIMEOUT):
-            topic, partition = topic_partition_of(message)
-            name = topic, partition, message.key() or b""
-            kept.pop(name, None)
-            if message.value() is not None and (timer := _timer(topics[topic], partition, message)) is not None:
-                kept[name] = timer
-    finally:
-        consumer.close()
+    for message in read_whole(clients, "retold-timers", partitions, stable_ends, timeout=TIMEOUT):
+        topic, partition = topic_partition_of(message)
+        name = topic, partition, message.key() or b""
+        kept.pop(name, None)
+        if message.value() is not None and (timer := _timer(topics[topic], partition, message)) is not None:
+            kept[name] = timer
     return sorted(kept.values(), key=lambda timer: timer.at)
 
 

@@ -11,15 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import Message
 
 from streams.codec import AvroCodec
 from streams.engine.readable import harmless
-from streams.errors import BrokerError, InvalidSchema, UnsupportedSchema
-from streams.kafka.bounded_read import read_to
+from streams.errors import InvalidSchema, UnsupportedSchema
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
+from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.offsets import NoSuchTopic, ends
+from streams.kafka.topic_contents import read_spans
 from streams.kafka.topics import describe, schemas_topic
 from streams.schemas.schema_ids import canonical, id_of
 
@@ -55,15 +56,9 @@ class SchemaReader:
             end = ends(self._admin, [(self._topic, 0)], timeout=timeout, cancelled=cancelled)[self._topic, 0]
         except NoSuchTopic:  # it was deleted just now
             return {}
-        if end <= self._next:
-            return {}
-        consumer = self._clients.consumer("retold-schemas")
-        try:
-            span, clock = {(self._topic, 0): (self._next, end)}, self._clients.clock
-            messages = list(read_to(consumer, span, clock=clock, timeout=timeout, cancelled=cancelled))
-        finally:
-            consumer.close()
-        self._next = end
+        span = {(self._topic, 0): (self._next, end)}
+        messages = list(read_spans(self._clients, "retold-schemas", span, timeout=timeout, cancelled=cancelled))
+        self._next = max(end, self._next)
         return dict(schema for message in messages if (schema := _read(message)) is not None)
 
 
@@ -94,19 +89,10 @@ def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int
 
 
 def _write(clients: Clients, topic: str, schemas: dict[int, PublishedSchema]) -> None:
-    failures: list[str] = []
-
-    def delivered(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            failures.append(error.str())
-
-    producer = clients.producer("retold-schemas", delivery=10.0, on_delivery=delivered)
+    producer = ConfirmedProducer(clients, "retold-schemas")
     for schema_id, schema in schemas.items():
-        producer.produce(topic, msgspec.json.encode(schema), b"%d" % schema_id)
-    if left := producer.flush(15.0):
-        failures.append(f"{left} are still waiting")
-    if failures:
-        raise BrokerError(f"schemas could not be written to {topic}: {'; '.join(sorted(set(failures)))}")
+        producer.put(topic, msgspec.json.encode(schema), b"%d" % schema_id)
+    producer.flush(f"schemas could not be written to {topic}", "Try again")
 
 
 def _read(message: Message) -> tuple[int, str] | None:

@@ -5,7 +5,7 @@ It reads no whole table: the last marker of a partition is near its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Message
@@ -16,7 +16,7 @@ from streams.engine.changes import ImportClock
 from streams.engine.records import SCHEMA, Counters, blocking_cause
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.kafka.backlog import BacklogReader, Pending, SetAside
-from streams.kafka.bounded_read import first_records, read_to
+from streams.kafka.bounded_read import first_records
 from streams.kafka.clients import Clients
 from streams.kafka.messages import marker_of, topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
@@ -25,6 +25,7 @@ from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.task_reports import STANDBY, Report, ReportReader, copies_of, ended, key_of, state_of
+from streams.kafka.topic_contents import read_spans
 from streams.kafka.topics import TIMEOUT, TopicNames, after_recreation, describe, topic_names
 
 FIRST_LOOK = 300
@@ -307,7 +308,7 @@ class _StatusReader:
         left, width = set(partitions), FIRST_LOOK
         while left:
             spans = {partition: (max(first[partition], last[partition] - width), last[partition]) for partition in left}
-            for message in self._read(spans):
+            for message in read_spans(self.clients, "retold-status", spans, timeout=TIMEOUT):
                 if (record := marker_of(message)) is not None:
                     found[topic_partition_of(message)] = record
             left = {partition for partition in left if partition not in found and spans[partition][0] > first[partition]}
@@ -337,15 +338,6 @@ class _StatusReader:
         try:
             messages = first_records(consumer, begin, clock=self.clients.clock, timeout=TIMEOUT)
             return {topic_partition_of(message): message for message in messages}
-        finally:
-            consumer.close()
-
-    def _read(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[Message]:
-        if all(start >= end for start, end in spans.values()):
-            return
-        consumer = self.clients.consumer("retold-status")
-        try:
-            yield from read_to(consumer, spans, clock=self.clients.clock, timeout=TIMEOUT)
         finally:
             consumer.close()
 

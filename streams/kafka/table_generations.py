@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from streams.engine.generations import BuiltTo, rows_to
 from streams.engine.marker import Marker
-from streams.kafka.bounded_read import read_to
-from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
+from streams.kafka.clients import Clients
 from streams.kafka.messages import table_record
-from streams.kafka.offsets import ends, starts
-from streams.kafka.tables_and_logs import partitions_of
+from streams.kafka.tables_and_logs import OPEN_TRANSACTION, partitions_of
+from streams.kafka.topic_contents import read_whole
 from streams.kafka.topics import topic_names
 
 
@@ -30,22 +29,16 @@ class GenerationState(NamedTuple):
 
 def read_generations(clients: Clients, prefix: str, namespace: str, generation: int) -> list[GenerationState]:
     """Reads the whole table. Raises BrokerError, and TopicMismatch if there is no such table."""
-    admin, topic = clients.admin(), topic_names(prefix, namespace).table
-    partitions = [(topic, number) for number in range(partitions_of(admin, topic))]
-    first, last = starts(admin, partitions), ends(admin, partitions)
+    topic = topic_names(prefix, namespace).table
+    partitions = [(topic, number) for number in range(partitions_of(clients.admin(), topic))]
     markers: dict[int, Marker] = {}
     built: dict[int, BuiltTo] = {}
-    consumer = clients.consumer("retold-table")
-    try:
-        spans = {at: (first[at], last[at]) for at in partitions}
-        for message in read_to(consumer, spans, clock=clients.clock, timeout=TRANSACTION + OVERDUE):
-            record = table_record(message)
-            if isinstance(record, Marker):
-                markers[message.partition() or 0] = record
-            elif isinstance(record, BuiltTo) and record.generation == generation:
-                built[message.partition() or 0] = record
-    finally:
-        consumer.close()
+    for message in read_whole(clients, "retold-table", partitions, timeout=OPEN_TRANSACTION):
+        record = table_record(message)
+        if isinstance(record, Marker):
+            markers[message.partition() or 0] = record
+        elif isinstance(record, BuiltTo) and record.generation == generation:
+            built[message.partition() or 0] = record
     return [_state(number, markers.get(number), built.get(number), generation) for _, number in partitions]
 
 

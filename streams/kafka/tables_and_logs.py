@@ -14,13 +14,13 @@ from streams.data import Record
 from streams.engine import marker
 from streams.engine.generations import BuiltTo, counts, rows_to
 from streams.errors import BrokerError, TopicMismatch
-from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
 from streams.kafka.messages import LogEntry, LogEvent, LogReader, StoredRow, log_entry, table_record, topic_partition_of
-from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
+from streams.kafka.offsets import TopicAndPartition, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
+from streams.kafka.topic_contents import Spans, read_spans, read_whole
 from streams.kafka.topics import TopicNames, describe, topic_names
 from streams.namespace import FIRST
 
@@ -62,29 +62,22 @@ def read_table(
 
     Raises BrokerError if a transaction stays open for 25 s, TopicMismatch if there is no such table.
     """
-    admin = clients.admin()
     topic = topic_names(prefix, namespace).table
-    count = partitions_of(admin, topic)
+    count = partitions_of(clients.admin(), topic)
     chosen = range(count) if key is None else [murmur2(key.encode(), count)]
     partitions = [(topic, partition) for partition in chosen]
-    first, last = starts(admin, partitions), ends(admin, partitions)
     learning = LearningCodec(codec, clients, prefix)
     stored: dict[str, StoredRow] = {}
     positions: dict[int, marker.Marker] = {}
     built: dict[int, BuiltTo] = {}
-    consumer = clients.consumer("retold-table")
-    try:
-        spans = {partition: (first[partition], last[partition]) for partition in partitions}
-        for message in read_to(consumer, spans, clock=clients.clock, timeout=OPEN_TRANSACTION):
-            record = table_record(message)
-            if isinstance(record, marker.Marker):
-                positions[message.partition() or 0] = record
-            elif isinstance(record, BuiltTo):
-                built |= {message.partition() or 0: record} if record.generation == generation else {}
-            elif record.generation == generation and key in (None, record.key):
-                _keep(stored, record)
-    finally:
-        consumer.close()
+    for message in read_whole(clients, "retold-table", partitions, timeout=OPEN_TRANSACTION):
+        record = table_record(message)
+        if isinstance(record, marker.Marker):
+            positions[message.partition() or 0] = record
+        elif isinstance(record, BuiltTo):
+            built |= {message.partition() or 0: record} if record.generation == generation else {}
+        elif record.generation == generation and key in (None, record.key):
+            _keep(stored, record)
     # Decoded once a key and not once a record: a table holds old versions until Kafka compacts it.
     rows = {
         name: (learning.decode_row(row_type, record.value), record.version)
@@ -167,16 +160,12 @@ class Tail:
         finally:
             consumer.close()
 
-    def _read(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[LogEvent]:
+    def _read(self, spans: Spans) -> Iterator[LogEvent]:
         return self._shown(self._messages(spans))
 
-    def _messages(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[Message]:
-        consumer = self._clients.consumer("retold-tail")
-        try:
-            messages = read_to(consumer, spans, clock=self._clients.clock, timeout=OPEN_TRANSACTION)
-            yield from (each for each in messages if (each.offset() or 0) < self._now[topic_partition_of(each)])
-        finally:
-            consumer.close()
+    def _messages(self, spans: Spans) -> Iterator[Message]:
+        messages = read_spans(self._clients, "retold-tail", spans, timeout=OPEN_TRANSACTION)
+        return (each for each in messages if (each.offset() or 0) < self._now[topic_partition_of(each)])
 
     def _namespace_of(self, message: Message) -> str:
         return self._logs[message.topic() or ""].namespace

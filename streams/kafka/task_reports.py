@@ -17,11 +17,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.engine.readable import harmless, named
 from streams.errors import UNREADABLE_JSON, BrokerError, PartitionLost, TopicMismatch
-from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
 from streams.kafka.renewed_client import Admin
+from streams.kafka.topic_contents import read_spans
 from streams.kafka.topics import describe, tasks_topic
 
 log = logging.getLogger("retold.tasks")
@@ -239,17 +239,11 @@ class ReportReader:
     def _read_on(self, timeout: float, cancelled: Cancelled) -> None:
         at = self._topic, 0
         end = ends(self._admin, [at], timeout=timeout, cancelled=cancelled)[at]
-        if end <= self._next:
-            return
-        consumer = self._clients.consumer("retold-tasks")
-        try:
-            span, clock = {at: (self._next, end)}, self._clients.clock
-            for message in read_to(consumer, span, timeout=timeout, cancelled=cancelled, clock=clock):
-                if (report := _read(message)) is not None:
-                    self._last[(message.key() or b"").decode("utf-8", "replace")] = report
-        finally:
-            consumer.close()
-        self._next = end
+        span = {at: (self._next, end)}
+        for message in read_spans(self._clients, "retold-tasks", span, timeout=timeout, cancelled=cancelled):
+            if (report := _read(message)) is not None:
+                self._last[(message.key() or b"").decode("utf-8", "replace")] = report
+        self._next = max(end, self._next)
 
 
 def _read(message: Message) -> Report | None:
