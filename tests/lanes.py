@@ -8,6 +8,7 @@ it has ended.
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import subprocess
 import sys
@@ -66,16 +67,17 @@ class Lane:
     """Leaving its block waits for its end."""
 
     def __init__(self, name: str, arguments: list[str]) -> None:
-        self.name, self._began, self.seconds = name, time.monotonic(), 0.0
+        self.name, self._began, self.seconds, self.cpu = name, time.monotonic(), 0.0, 0.0
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the lane's block is left
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, stdout=self._said, stderr=subprocess.STDOUT
         )
 
     def ended(self) -> bool:
+        before = _cpu_of_ended()
         if self._process.poll() is None:
             return False
-        self.seconds = time.monotonic() - self._began
+        self.seconds, self.cpu = time.monotonic() - self._began, _cpu_of_ended() - before
         return True
 
     @property
@@ -83,7 +85,7 @@ class Lane:
         return self._process.wait()
 
     def tell(self) -> None:
-        print(f"\n{self.name}, {self.seconds:.0f} s:", flush=True)
+        print(f"\n{self.name}, {self.seconds:.0f} s, {self.cpu:.0f} s of CPU:", flush=True)
         sys.stdout.buffer.write(self._output())
         sys.stdout.flush()
 
@@ -109,6 +111,12 @@ class Lane:
             self._process.terminate()
             self._process.wait()
         self._said.close()
+
+
+def _cpu_of_ended() -> float:
+    """S of all processes that have ended, with their children."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main(arguments: list[str]) -> int:
