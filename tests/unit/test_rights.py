@@ -140,6 +140,21 @@ def test_every_route_is_asked_here() -> None:
     assert len(ASKED) == len(ROUTES)
 
 
+def test_the_openapi_says_which_right_is_missing(server: MemoryServer) -> None:
+    """Of every operation that needs one, in the words of the refusal."""
+    spec = server.http.get("/openapi.json", headers=shown("nothing")).json()
+    told = {}
+    for path, methods in spec["paths"].items():
+        for method, operation in methods.items():
+            at = path.replace("{partition}", "0").replace("{decision}", "retry")
+            got = status_of(server.http, method, Asked(at, "", {} if method == "post" else None), shown("nothing"))
+            told[method, path] = (operation.get("x-right"), got.json()["right"] if got.status_code == 403 else None)
+    own = {it for it in told if it[1].startswith("/events/") and "{partition}" in it[1]}  # one of two rights is enough
+    assert [(at, *pair) for at, pair in told.items() if pair[0] != pair[1] and at not in own] == []
+    assert told["get", "/rows/order"] == ("read rows/order", "read rows/order")
+    assert len({pair[0] for pair in told.values()}) > 20
+
+
 def test_no_route_is_beside_the_table(server: MemoryServer) -> None:
     """Each is one of its entries, that of an event, or the files of a site, so that each asks for its right."""
     types = {f"/events/{name}" for name in shop.app().event_types()}

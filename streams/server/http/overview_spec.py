@@ -34,17 +34,17 @@ TABLE = {"name": shapes.TEXT, "rows": UNKNOWN_COUNT, "fields": NAMES, "scalar": 
 PROJECTION = {**TABLE, "folds": NAMES, "fault": shapes.or_null(shapes.TEXT), "rebuilding": UNKNOWN_COUNT}
 
 
-def overview(_: App) -> Spec:
+def overview(_: App, __: str) -> Spec:
     """For `GET /`."""
     return found(OVERVIEW)
 
 
-def table_list(_: App) -> Spec:
+def table_list(_: App, __: str) -> Spec:
     """For `GET /rows`."""
     return found(shapes.shape(tables={"type": "array", "items": shapes.shape(**TABLE)}))
 
 
-def projection_list(_: App) -> Spec:
+def projection_list(_: App, __: str) -> Spec:
     """For `GET /projections`."""
     return found(shapes.shape(projections={"type": "array", "items": shapes.shape(**PROJECTION)}))
 
@@ -56,16 +56,16 @@ LISTED = shapes.shape(
 )  # fmt: skip
 
 
-def event_list(_: App) -> Spec:
+def event_list(_: App, __: str) -> Spec:
     """For `GET /events` and `GET /events/NAMESPACE`."""
     parameters = [
-        _query("type", "Events of this name, such as order.place."),
-        _query("key", "Events of this key."),
-        _query("id", "Events of this id."),
-        _query("outcome", "accepted, rejected, or corrected: a step of a correction.", shapes.LOGGED_OUTCOME),
-        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most.", LIMITED),
-        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
-        _query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS),
+        shapes.query("type", "Events of this name, such as order.place."),
+        shapes.query("key", "Events of this key."),
+        shapes.query("id", "Events of this id."),
+        shapes.query("outcome", "accepted, rejected, or corrected: a step of a correction.", shapes.LOGGED_OUTCOME),
+        shapes.query("_limit", "Events a page: 50 if nothing is said, 1000 at most.", LIMITED),
+        shapes.query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
+        shapes.query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS),
     ]
     events = {"type": "array", "items": LISTED}
     return found(shapes.true_at(events=events, next=shapes.or_null(shapes.TEXT)), *parameters)
@@ -87,26 +87,26 @@ DECIDED = shapes.shape(
 )  # fmt: skip
 
 
-def aside_list(_: App) -> Spec:
+def aside_list(_: App, __: str) -> Spec:
     """For `GET /parked`."""
     parameters = [
-        _query("namespace", "Events of this namespace."),
-        _query("key", "Events of this key."),
-        _query("status", "parked, unanswered or quarantined.", shapes.one_of("parked", "unanswered", "quarantined")),
-        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most.", LIMITED),
-        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
+        shapes.query("namespace", "Events of this namespace."),
+        shapes.query("key", "Events of this key."),
+        shapes.query("status", "parked, unanswered or quarantined.", shapes.one_of("parked", "unanswered", "quarantined")),
+        shapes.query("_limit", "Events a page: 50 if nothing is said, 1000 at most.", LIMITED),
+        shapes.query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
     ]
     counts = {"type": "object", "additionalProperties": COUNT}
     events = {"type": "array", "items": ASIDE}
     return found(shapes.shape(events=events, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
 
 
-def one_aside(_: App) -> Spec:
+def one_aside(_: App, __: str) -> Spec:
     """For `GET /parked/NAMESPACE/PARTITION/PLACE`."""
     return found(ONE_ASIDE)
 
 
-def deciding(_: App) -> Spec:
+def deciding(_: App, __: str) -> Spec:
     """For `POST /parked/NAMESPACE/PARTITION/PLACE/DECISION`."""
     spec = found(DECIDED)
     told = {"description": "Sent; a worker handles it later.", "content": {"application/json": {"schema": DECIDED}}}
@@ -124,37 +124,34 @@ TIMER = shapes.shape(**WAITING, due=shapes.TIME, overdue={"type": "boolean"}, da
 CALL = shapes.shape(**WAITING, since=shapes.TIME, data=DATA)
 
 
-def timer_list(_: App) -> Spec:
+def timer_list(_: App, __: str) -> Spec:
     """For `GET /waiting/timers`."""
     return _waiting(timers={"type": "array", "items": TIMER})
 
 
-def call_list(_: App) -> Spec:
+def call_list(_: App, __: str) -> Spec:
     """For `GET /waiting/calls`."""
     return _waiting(calls={"type": "array", "items": CALL})
 
 
 def _waiting(**members: Spec) -> Spec:
     parameters = [
-        _query("namespace", "Of keys of this namespace."),
-        _query("key", "Of this key."),
-        _query("_limit", "How many: 50 if nothing is said, 1000 at most.", LIMITED),
-        _query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
+        shapes.query("namespace", "Of keys of this namespace."),
+        shapes.query("key", "Of this key."),
+        shapes.query("_limit", "How many: 50 if nothing is said, 1000 at most.", LIMITED),
+        shapes.query("_next", "The `next` of the page before.", shapes.SOME_TEXT),
     ]
     counts = {"type": "object", "additionalProperties": COUNT}
     return found(shapes.shape(**members, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
 
 
-def changing(_: App) -> Spec:
+def changing(_: App, __: str) -> Spec:
     """For `GET /live`."""
     data = {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.shape(positions=NAMES)}
     described = {"type": "object", "properties": {"retry": COUNT, "data": data}}
     stream = {"schema": shapes.TEXT, "x-event-schema": described}
     return {"responses": {"200": {"description": "An event for each change.", "content": {"text/event-stream": stream}}}}
 
-
-def _query(name: str, description: str, schema: Spec = shapes.TEXT) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def found(body: Spec, *parameters: dict[str, Any]) -> Spec:

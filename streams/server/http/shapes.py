@@ -44,6 +44,15 @@ def shape(*optional: str, **properties: Spec) -> Spec:
     return {"type": "object", "required": required, "properties": properties}
 
 
+def query(name: str, description: str, schema: Spec = TEXT) -> Spec:
+    """A parameter of an address."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def header(name: str, description: str, schema: Spec = TEXT) -> Spec:
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
 PROBLEM = shape(
     "errors",
     **dict.fromkeys(("type", "title", "detail", "instance"), TEXT),

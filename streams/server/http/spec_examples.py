@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -96,44 +95,38 @@ class PathSamples:
     """What may stand in the braces of a path, so that the examples of events have led to it."""
 
     def __init__(self, app: App) -> None:
-        self._app, self._first = app, next(iter(app.event_types().values()))
-        self.namespace = app.namespaces[0].name
-        self.key = str(event_sample(self._first)[self._first.key_field])
+        self._types = list(app.event_types().values())
+        self._namespaces = {it.name for it in app.namespaces}
 
-    def texts(self, path: str) -> dict[str, str]:
-        projection = next((it.name for it in self._app.projections), "none")
-        view = next((re.sub(r"{(\w+)}", r"\1-1", it.path) for it in self._app.views), "none")
-        return {
-            "namespace": self.namespace, "key": self.key, "partition": "0", "offset": "0", "place": "0", "decision": "reject",
-            "event": f"{self.namespace}-0:1", "path": view, "subject": self._first.event_type, "version": "1",
-            "schema_id": str(id_of(self._first.schemas[-1])),
-            "name": PROBLEM_TYPES[0].name if path.startswith("/-/") else projection,
-        }  # fmt: skip
+    def event(self, path: str) -> type[EventData]:
+        """That whose example the operation is about: of its namespace, if it is about one."""
+        names = self._namespaces & {*path.split("/")[2:3]}
+        return next((it for it in self._types if namespace_of(it.event_type) in names), self._types[0])
 
-    def choices(self, path: str) -> dict[str, list[str]]:
-        """Of those that have few values."""
-        projections = [it.name for it in self._app.projections]
-        names = [it.name for it in PROBLEM_TYPES] if path.startswith("/-/") else projections
-        return {
-            "namespace": [it.name for it in self._app.namespaces], "decision": ["retry", "reject", "answer"],
-            **({"name": names} if names else {}),
+    def text(self, name: str, path: str) -> str:
+        data = self.event(path)
+        known = {
+            "key": str(event_sample(data)[data.key_field]), "partition": "0", "offset": "0", "place": "0", "decision": "reject",
+            "event": f"{namespace_of(data.event_type)}-0:1", "subject": data.event_type, "version": "1",
+            "schema_id": str(id_of(data.schemas[-1])), "name": PROBLEM_TYPES[0].name,
         }  # fmt: skip
+        return known.get(name, f"{name}-1")
+
+
+CHOICES: Final = {"decision": ["retry", "reject", "answer"], "name": [it.name for it in PROBLEM_TYPES]}
+"""Parts of paths that have few values."""
 
 
 def add_examples(spec: Spec, app: App) -> None:
     """To every operation: of what is in its path, of what it takes, and of what it answers."""
-    paths = PathSamples(app)
-    first = next(iter(app.event_types().values()))
-    samples = Samples(spec["components"]["schemas"], texts_of_answers(first))
+    paths, schemas = PathSamples(app), spec["components"]["schemas"]
     for path, operation in _operations(spec):
-        texts, choices = paths.texts(path), paths.choices(path)
+        samples = Samples(schemas, texts_of_answers(paths.event(path)))
         for it in operation.get("parameters", ()):
             if it["in"] == "path":
-                it["example"] = texts[it["name"]]
-                if it["name"] in choices:
-                    it["schema"] = shapes.one_of(*choices[it["name"]])
-                else:
-                    it["schema"] = NUMBERED.get(it["name"], shapes.SOME_TEXT)
+                name = it["name"]
+                it["example"] = paths.text(name, path)
+                it["schema"] = shapes.one_of(*CHOICES[name]) if name in CHOICES else NUMBERED.get(name, shapes.SOME_TEXT)
         for kind, media in operation.get("requestBody", {}).get("content", {}).items():
             media["example"] = _sent(path, kind, media, app, samples)
         for status, response in operation["responses"].items():
@@ -180,4 +173,4 @@ def _answered(kind: str, media: Spec, samples: Samples) -> Any:
         return f"id: 0:1\ndata: {msgspec.json.encode(samples.of(data)).decode()}\n\n"
     if (each := media.get("x-line-schema")) is not None:
         return msgspec.json.encode(samples.of(each)).decode() + "\n"
-    return samples.of(media["schema"]) if kind == "application/json" and media.get("schema") else None
+    return samples.of(media["schema"]) if kind.endswith("json") and kind != LINES and media.get("schema") else None

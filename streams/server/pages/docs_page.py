@@ -58,7 +58,18 @@ def _line(origin: str, name: str, operation: Mapping[str, Any]) -> str:
 
 
 def _parameters(operation: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(it["name"], it.get("description", "")) for it in operation.get("parameters", []) if it["in"] != "path"]
+    """Each with what it means; a field once, with its operators."""
+    found = {it["name"]: it.get("description", "") for it in operation.get("parameters", []) if it["in"] != "path"}
+    of_field: dict[str, list[str]] = {}
+    for name in found:
+        if (field := name.rpartition("__")[0]) in found:
+            of_field.setdefault(field, []).append(name)
+    operators = {name for names in of_field.values() for name in names}
+    return [
+        (name, f"{about} Also {', '.join(of_field[name])}." if name in of_field else about)
+        for name, about in found.items()
+        if name not in operators
+    ]
 
 
 def _fields(schema: Mapping[str, Any]) -> list[tuple[str, str, str]]:
