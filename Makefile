@@ -8,7 +8,7 @@ CHECKED := $(wildcard streams processors)
 # Where it is set, each process compiles all that it imports, and tests and the demo start many.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup browser lint test unit demo bench simulate chaos docs constraints clean
+.PHONY: help setup browser lint test unit demo bench simulate chaos fuzz docs constraints clean
 
 help: ## Show what there is
 	@echo "make TARGET [ARGS=\"...\"]"
@@ -62,6 +62,9 @@ simulate: setup ## Workers on a Kafka in memory, with faults; ARGS="--seeds 2000
 
 chaos: setup ## Workers, brokers and networks that fail, on a real Kafka; ARGS="--seeds 20 --json", "--seed 17"
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: setup ## Random requests to a server, made from its OpenAPI; ARGS="--seconds 180", "--seed 17"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: setup ## The documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -62,7 +62,7 @@ def _statuses(route: RouteEntry, path: str, operation: Spec, token: bool) -> Ite
         yield "422"
     if "_as_of" in asked:
         yield from ("409", "410")
-    if path.endswith("/story") or path == "/what-if":
-        yield "410"
+    if path.endswith("/story") or path == "/what-if":  # both name events
+        yield from ("404", "410")
     if operation["tags"] in (["projections"], ["views"]):
         yield "500"

@@ -22,7 +22,7 @@ def publishing(app: App, event_type: str) -> Spec:
     wait = f"wait=5: answer with the outcome, if there is one in so many seconds ({LONGEST_WAIT:.0f} at most)."
     texts = {
         "specversion": {"type": "string", "enum": ["1.0"]}, "type": {"type": "string", "enum": [data.event_type]},
-        **dict.fromkeys(("id", "source", "subject"), shapes.SOME_TEXT), "time": shapes.TIME,
+        **dict.fromkeys(("id", "subject"), shapes.SOME_TEXT), "source": shapes.SOURCE, "time": shapes.TIME,
         "datacontenttype": {"type": "string", "enum": [JSON]}, "traceparent": shapes.TRACE,
     }  # fmt: skip
     cloud_event = {

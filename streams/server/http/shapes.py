@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streams.engine.attributes import TRACEPARENT
+from streams.event import OURS
 from streams.server.http.json_schema import Spec
 
 TEXT: Spec = {"type": "string"}
@@ -15,6 +16,9 @@ ROW_VERSION: Spec = {"type": "string", "pattern": r'^"[0-9]{1,18}(\.[0-9]{1,10})
 ONE_POSITION = "[a-z][a-z0-9_]{0,62}-[0-9]{1,6}:[0-9]{1,18}"
 POSITIONS: Spec = {"type": "string", "pattern": f"^{ONE_POSITION}(,{ONE_POSITION})*$"}
 DIGITS: Spec = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+PARTITION: Spec = {"type": "string", "pattern": "^[0-9]{1,6}$"}
+SCHEMA_ID: Spec = {"type": "string", "pattern": "^[0-9]{1,10}$"}
+SOURCE: Spec = {**SOME_TEXT, "pattern": f"^(?!{OURS})"}
 PLACE: Spec = {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,9})?$"}
 TRACE: Spec = {"type": "string", "pattern": f"^{TRACEPARENT.pattern}$"}
 TIMES: Spec = {"anyOf": [TIME, {"type": "string", "pattern": "^[^/]+Z/[^/]+Z$"}]}

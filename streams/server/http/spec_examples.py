@@ -20,7 +20,7 @@ ID = "0a4e2c1c-6d0b-4b1e-9a56-3f5d8c1f7e21"
 DEEPEST = 5
 """A schema may contain itself: below so many levels, lists are empty and what may be nothing is."""
 FORMATS = {"date-time": TIME, "email": "ada@example.org"}
-NUMBERED = {"partition": shapes.DIGITS, "offset": shapes.DIGITS, "schema_id": shapes.DIGITS, "place": shapes.PLACE}
+NUMBERED = {"partition": shapes.PARTITION, "offset": shapes.DIGITS, "schema_id": shapes.SCHEMA_ID, "place": shapes.PLACE}
 """Parts of paths that are numbers."""
 LARGEST = 3
 """Of a number, where its schema allows it."""
