@@ -5,6 +5,7 @@ Of each there are rows that workers wrote and rows that were built beside them: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -47,7 +48,12 @@ def rows_to(last: Marker, built: BuiltTo | None, generation: int) -> int:
     """The sequence up to which rows of a generation have everything, as workers kept them or as they were built."""
     if last.generation == generation:
         return last.last
-    return max(last.complete.get(generation, 0), 0 if built is None else built.sequence)
+    return complete_to(last.complete, built, generation)
+
+
+def complete_to(complete: Mapping[int, int], built: BuiltTo | None, generation: int) -> int:
+    """The same of a generation that is not current: as workers have left its rows, which `complete` says, or as they were built."""
+    return max(complete.get(generation, 0), 0 if built is None else built.sequence)
 
 
 def counts(version: int, known: int, *, built: bool) -> bool:

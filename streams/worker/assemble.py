@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-
-from confluent_kafka import Producer
+from typing import Self
 
 from streams.app import App, emits_into
 from streams.codec import AvroCodec, codec_of
@@ -16,17 +15,17 @@ from streams.data import namespace_of
 from streams.engine.engine import Engine
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
-from streams.kafka.commit_completion import CommitCompletion
-from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.dead_workers import OLD, DeadWorkers
-from streams.kafka.offsets import ends
+from streams.kafka.named_producer import completion_of, named_producer
+from streams.kafka.offsets import TopicAndPartition, ends
 from streams.kafka.open_transactions import worker_ids
 from streams.kafka.owners import owners
-from streams.kafka.producer import Complete, HeldUp, OnDelivery, TransactionalProducer
+from streams.kafka.producer import Complete
 from streams.kafka.quarantine_commands import QuarantineCommandReader
+from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.task_reports import ReportWriter
-from streams.kafka.topics import TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
+from streams.kafka.topics import TopicInfo, TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
 from streams.kafka.written_partitions import partitions_held_up
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.breaker import CircuitBreaker, trip_note
@@ -40,10 +39,12 @@ from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
 from streams.worker.partition_restore import learn_schemas_of, restorer_of, standby_of
 from streams.worker.reporter import Reporter, report_end, standby_report
+from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
 from streams.worker.stalls import StallContext, Stalls
+from streams.worker.standby import Standby
 from streams.worker.tasks import Tasks
 from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
@@ -145,60 +146,64 @@ def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
     return f"{parts.config.prefix}retold.{parts.app.name}.{namespace}.{parts.config.instance}.{slot}"
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a worker of a namespace works: its topics, all that it writes to, its group and its own id."""
+
+    names: TopicNames
+    targets: Set[str]
+    described: Mapping[str, TopicInfo]
+    group: str
+    worker_id: str
+
+    @classmethod
+    def of(cls, parts: WorkerParts, namespace: str, slot: int) -> Self:
+        """Of a namespace whose topics exist."""
+        prefix, names = parts.config.prefix, topic_names(parts.config.prefix, namespace)
+        targets = {topic_names(prefix, name).inbox for name in emits_into(parts.app, namespace)}
+        described = describe(parts.clients.admin(), sorted({*names[1:], *targets}))
+        return cls(names, targets, described, group_of(prefix, namespace), _worker_id(parts, namespace, slot))
+
+    @property
+    def count(self) -> int:
+        """Of partitions."""
+        return self.described[self.names.inbox].partitions
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Of its own topics."""
+        return {topic: it.id for topic, it in self.described.items() if topic in self.names[1:]}
+
+    @property
+    def written(self) -> list[TopicAndPartition]:
+        topics = sorted({*self.names[2:], *self.targets})
+        return [(topic, number) for topic in topics for number in range(self.described[topic].partitions)]
+
+
 def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBreaker | None = None) -> Cycle:
     """The cycle of one namespace, whose topics exist. `slot` distinguishes the workers of one instance."""
-    app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
-    topics, admin, clock = topic_names(config.prefix, namespace), clients.admin(), runtime.clock
-    targets = {topic_names(config.prefix, name).inbox for name in emits_into(app, namespace)}
-    began = clock.monotonic()
-    described = describe(admin, sorted({*topics[1:], *targets}))
-    topic_ids = {topic: it.id for topic, it in described.items() if topic in topics[1:]}
-    count = described[topics.inbox].partitions
-    written = [(topic, at) for topic in sorted({*topics[2:], *targets}) for at in range(described[topic].partitions)]
-    restorer = restorer_of(app, config, clients, codec, namespace, described)
-    standby = standby_of(clients, restorer) if config.standbys else None
-    if standby is not None:
-        restorer = replace(restorer, copies=standby)
-    group, transactional_id = group_of(config.prefix, namespace), _worker_id(parts, namespace, slot)
+    config, clients, runtime = parts.config, parts.clients, parts.runtime
+    admin, clock, began = clients.admin(), runtime.clock, runtime.clock.monotonic()
+    at = _Place.of(parts, namespace, slot)
     complete: Complete = lambda _: None  # noqa: E731 - a broker in memory completes its commits
     if parts.ends_dead:
-        complete = CommitCompletion(clients, admin, group, written).complete
-        ours = [(topic, at) for topic in (topics.inbox, topics.log) for at in range(count)]
-        ids = worker_ids(config.prefix, app.name, namespace)
-        dead = DeadWorkers(clients, admin, ids, group, transactional_id, ours, complete)
-        restorer = replace(restorer, end_dead=dead.end_transactions)
-    engine = restorer.engine
-    calls = _gateway_calls(parts, engine)
-    background = runtime.background(f"restore-{namespace}", RESTORES)
-
-    def all_owned() -> bool:
-        return len(owners(admin, config.prefix, [namespace])) == count
-
-    to = Destination(
-        topics, lambda name: topic_names(config.prefix, name).inbox, app.name, topic_ids, count, transactional_id
-    )
+        complete = completion_of(clients, admin, config.prefix, namespace, at.written)
+    restorer, standby = _restoring(parts, at, admin, complete)
+    calls, topics = _gateway_calls(parts, restorer.engine), at.names
     return Cycle(
         CycleParts(
             namespace,
-            engine,
-            partial(clients.group_consumer, group, transactional_id),
-            join_at_once if standby is None else WarmUp(namespace, standby, all_owned, clock).may_join,
-            TransactionWriter(
-                _producer(clients, transactional_id, topics.inbox, partial(partitions_held_up, admin, written), complete), to
-            ),
-            Tasks(topics.inbox, restorer, background, calls.closed, clock.now),
-            Unblocker(
-                topics.inbox,
-                partial(SchemaReader, clients, config.prefix),
-                codec.add_schema,
-                QuarantineCommandReader(clients, topics.inbox),
-                clock.monotonic,
-            ),
+            restorer.engine,
+            partial(clients.group_consumer, at.group, at.worker_id),
+            _may_join(parts, at, admin, standby),
+            _transactions(parts, at, admin, complete),
+            Tasks(topics.inbox, restorer, runtime.background(f"restore-{namespace}", RESTORES), calls.closed, clock.now),
+            _unblocker(parts, topics),
             calls,
-            TopicComparison(topics, targets, described, admin, began),
+            TopicComparison(topics, at.targets, at.described, admin, began),
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,
-            _attempts(parts, topics, topic_ids[topics.inbox], slot),
+            _attempts(parts, topics, at.ids[topics.inbox], slot),
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),
@@ -207,6 +212,44 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             standby,
         )
     )
+
+
+def _restoring(parts: WorkerParts, at: _Place, admin: Admin, complete: Complete) -> tuple[Restorer, Standby | None]:
+    """With copies of what other workers own, if they are to be kept, and the end of what dead ones have left open."""
+    config, clients, topics = parts.config, parts.clients, at.names
+    restorer = restorer_of(parts.app, config, clients, parts.codec, topics.namespace, at.described)
+    standby = standby_of(clients, restorer) if config.standbys else None
+    if standby is not None:
+        restorer = replace(restorer, copies=standby)
+    if parts.ends_dead:
+        ours = [(topic, number) for topic in (topics.inbox, topics.log) for number in range(at.count)]
+        ids = worker_ids(config.prefix, parts.app.name, topics.namespace)
+        dead = DeadWorkers(clients, admin, ids, at.group, at.worker_id, ours, complete)
+        restorer = replace(restorer, end_dead=dead.end_transactions)
+    return restorer, standby
+
+
+def _may_join(parts: WorkerParts, at: _Place, admin: Admin, standby: Standby | None) -> Callable[[], bool]:
+    def all_owned() -> bool:
+        return len(owners(admin, parts.config.prefix, [at.names.namespace])) == at.count
+
+    return join_at_once if standby is None else WarmUp(at.names.namespace, standby, all_owned, parts.runtime.clock).may_join
+
+
+def _transactions(parts: WorkerParts, at: _Place, admin: Admin, complete: Complete) -> TransactionWriter:
+    held_up = partial(partitions_held_up, admin, at.written)
+    producer = named_producer(
+        parts.clients, at.worker_id, at.names.inbox, timeout=TRANSACTION, complete=complete, held_up=held_up
+    )
+    prefix = parts.config.prefix
+    to = Destination(at.names, lambda name: topic_names(prefix, name).inbox, parts.app.name, at.ids, at.count, at.worker_id)
+    return TransactionWriter(producer, to)
+
+
+def _unblocker(parts: WorkerParts, topics: TopicNames) -> Unblocker:
+    clients = parts.clients
+    schemas, commands = partial(SchemaReader, clients, parts.config.prefix), QuarantineCommandReader(clients, topics.inbox)
+    return Unblocker(topics.inbox, schemas, parts.codec.add_schema, commands, parts.runtime.clock.monotonic)
 
 
 def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
@@ -218,16 +261,3 @@ def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
         return Caller(gateways, engine.answer_value, policy, parts.gateways(), done, runtime.flag())
 
     return GatewayCalls(caller, runtime.clock.monotonic)
-
-
-def _producer(
-    clients: Clients, transactional_id: str, inbox: str, held_up: HeldUp, complete: Complete
-) -> TransactionalProducer:
-    def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
-        return clients.transactional_producer(
-            transactional_id, transactional_id, on_delivery, coordinator, timeout=TRANSACTION
-        )
-
-    return TransactionalProducer(
-        make, transactional_id, inbox, timeout=TRANSACTION, clock=clients.clock, held_up=held_up, complete=complete
-    )

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from confluent_kafka import Producer
-
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.kafka.clients import Clients
-from streams.kafka.commit_completion import CommitCompletion
-from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.named_producer import completion_of, named_producer
 from streams.kafka.open_transactions import worker_ids
-from streams.kafka.producer import OnDelivery, TransactionalProducer
-from streams.kafka.topics import group_of
 from streams.worker.partition_restore import described_restorer, learn_schemas_of
 from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
 
@@ -33,14 +28,9 @@ def builder_of(
     name = f"{worker_ids(config.prefix, app.name, namespace)}+rebuild"
     """No instance has such a name. Workers end what it leaves open, as they do for each other."""
 
-    def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
-        return clients.transactional_producer(name, name, on_delivery, coordinator, timeout=TIMEOUT)
-
     written = [(restorer.names.table, number) for number in range(restorer.checks.partitions)]
-    completion = CommitCompletion(clients, restorer.admin, group_of(config.prefix, namespace), written)
-    producer = TransactionalProducer(
-        make, name, restorer.names.table, timeout=TIMEOUT, clock=clients.clock, complete=completion.complete
-    )
+    complete = completion_of(clients, restorer.admin, config.prefix, namespace, written)
+    producer = named_producer(clients, name, restorer.names.table, timeout=TIMEOUT, complete=complete)
     consumer = partial(clients.consumer, "retold-rebuild", ahead=AHEAD)
     parts = BuilderParts(
         restorer.engine, restorer.names, restorer.checks.partitions, consumer, restorer.admin, producer, code, accepted

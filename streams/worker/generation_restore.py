@@ -9,6 +9,7 @@ from confluent_kafka import Message
 from streams.engine.engine import Engine
 from streams.engine.envelope import sequence_of
 from streams.engine.fold import RowFold, refuse
+from streams.engine.generations import complete_to
 from streams.engine.image import Image
 from streams.errors import RowsNotBuilt
 from streams.kafka.bounded_read import headers_of
@@ -26,8 +27,7 @@ def rest_of(engine: Engine, image: Image, reading: ImageReader) -> RowFold:
     Raises RowsNotBuilt if these rows were never built, or too long ago.
     """
     if reading.fold is None:
-        built = 0 if reading.built is None else reading.built.sequence
-        complete = max(built, image.complete.get(engine.generation, 0))
+        complete = complete_to(image.complete, reading.built, engine.generation)
         _check(engine, image, complete, known=reading.built is not None or engine.generation in image.complete)
         reading.fold = RowFold(engine, image.partition, image.rows, complete)
     else:

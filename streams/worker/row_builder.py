@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streams.engine.engine import Engine
 from streams.engine.envelope import version_header
 from streams.engine.fold import RowFold
-from streams.engine.generations import BuiltTo, built_key, built_to_key, encode_built_to
+from streams.engine.generations import BuiltTo, built_key, built_to_key, complete_to, encode_built_to
 from streams.engine.marker import Marker
 from streams.errors import BrokerError, CodeChanged, RowsNotBuilt
 from streams.kafka.bounded_read import headers_of, read_to
@@ -145,10 +145,9 @@ class RowBuilder:
 
     def _build(self, reading: ImageReader, first: int, end: int) -> PartitionBuild:
         built, last, number = reading.built, reading.marker, reading.partition
-        sequence, offset = (0, first) if built is None else (built.sequence, max(first, built.offset))
-        kept = 0 if last is None else last.complete.get(self._generation, 0)
-        if kept > sequence:
-            sequence, offset = kept, max(first, kept)  # each event has an offset of its own, so the next one is not before that
+        sequence = complete_to({} if last is None else last.complete, built, self._generation)
+        # Of rows as workers have left them: each event has an offset of its own, so the next one is not before its sequence.
+        offset = max(first, built.offset if built is not None and built.sequence == sequence else sequence)
         it = PartitionBuild(number, RowFold(self._parts.engine, number, reading.rows, sequence), offset, last, end)
         if built is not None and built.code != self._parts.code and not it.is_over(self._generation):
             raise RowsNotBuilt(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,6 @@ from streams.engine import control, marker
 from streams.engine.attributes import attributes
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import VERSION_HEADER
-from streams.engine.image import Image
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, Headers
 from streams.engine.stored import due_record, parked_record
@@ -47,6 +46,9 @@ from streams.server.serve import answer
 from streams.testing import World
 from tests.support.ending import see_ended
 from tests.support.workers import settings, until
+
+KeptRecord = tuple[bytes, bytes, Headers]
+Take = Callable[[NamespacePartition, Message], object]
 
 
 class MemoryKafka:
@@ -92,8 +94,7 @@ class MemoryKafka:
         types = self.store.row_types
         self._tables = {each[0]: TableFollower(self.writer, each, types[each[0]], self._codec) for each in at}
         self._shown = dict.fromkeys(types, 0)
-        self._aside: dict[NamespacePartition, set[bytes]] = {}
-        self._due: dict[NamespacePartition, set[bytes]] = {}
+        self._kept: dict[str, set[bytes]] = {}
         self.tell(file=str(self.store.file), partitions=self.store.partitions, waits=STARTING)
 
     def tell(self, **report: Any) -> None:
@@ -183,8 +184,10 @@ class MemoryKafka:
                 logs.take(partition, message)
             logs.flush()
             self._shown[name] = len(logged)
-            self._show_aside(partition, [parked_record(it) for queue in image.parked.values() for it in queue])
-            self._show_due(partition, image)
+            aside = [parked_record(it) for queue in image.parked.values() for it in queue]
+            self._show_kept(partition, "parked", aside, self.logs.take_parked)
+            due = [due_record(name, it) for it in (*image.due.values(), *image.calls.values())]
+            self._show_kept(partition, "due", due, self.logs.take_due)
             last = Marker(
                 first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
                 application=self.app.name, topic_ids={}, partitions=1, transactional_id="t", counters=Counters(),
@@ -197,25 +200,14 @@ class MemoryKafka:
             table.flush()
         self.commit()
 
-    def _show_aside(self, partition: NamespacePartition, records: list[tuple[bytes, bytes, Headers]]) -> None:
-        """What is set aside now, and that what was is not any more."""
-        topic, there = f"{partition[0]}-parked", {key for key, _, _ in records}
-        for key in self._aside.get(partition, set()) - there:
-            self.logs.take_parked(partition, _message(topic, 0, key, None, []))
+    def _show_kept(self, at: NamespacePartition, kind: str, records: Sequence[KeptRecord], take: Take) -> None:
+        """What is set aside, or waits, now, and that what did before does not any more."""
+        topic, there = f"{at[0]}-{kind}", {key for key, _, _ in records}
+        for key in self._kept.get(topic, set()) - there:
+            take(at, _message(topic, 0, key, None, []))
         for record in records:
-            self.logs.take_parked(partition, _message(topic, 0, *record))
-        self._aside[partition] = there
-
-    def _show_due(self, partition: NamespacePartition, image: Image) -> None:
-        """The timers and calls that wait now, and that those are over that did."""
-        topic = f"{partition[0]}-due"
-        records = [due_record(partition[0], it) for it in (*image.due.values(), *image.calls.values())]
-        there = {key for key, _, _ in records}
-        for key in self._due.get(partition, set()) - there:
-            self.logs.take_due(partition, _message(topic, 0, key, None, []))
-        for record in records:
-            self.logs.take_due(partition, _message(topic, 0, *record))
-        self._due[partition] = there
+            take(at, _message(topic, 0, *record))
+        self._kept[topic] = there
 
     def command(self, namespace: str, command: OperatorCommand) -> None:
         if self.broken:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated
+from datetime import datetime
 
 import typer
 
@@ -12,7 +11,24 @@ from streams.app import App
 from streams.cli.arguments.fields import pairs
 from streams.cli.arguments.lookup import event_class
 from streams.cli.arguments.options import Json
-from streams.cli.arguments.parsers import seconds, span, time_with_zone, whole
+from streams.cli.arguments.publish_options import (
+    AsItHappenedOption,
+    ExpectedVersionOption,
+    FormatOption,
+    FromOption,
+    IdColumnOption,
+    IdOption,
+    LimitOption,
+    OnErrorOption,
+    ReleaseOption,
+    StepOption,
+    TimeColumnOption,
+    TimeOption,
+    TypeArgument,
+    ValuesArgument,
+    WaitOption,
+    WithOption,
+)
 from streams.cli.commands.publish_file import SOURCE, FileOptions, publish_file
 from streams.cli.output.screen import json_line, say
 from streams.cli.process import exit_codes, logging_setup
@@ -45,82 +61,22 @@ class EventOptions:
 
 
 def publish(  # noqa: PLR0913 - one parameter an option
-    event_type: Annotated[str | None, typer.Argument(help="Event type, such as user.signup.", metavar="TYPE")] = None,
-    values: Annotated[
-        list[str] | None, typer.Argument(help="Fields of the event, each as name=value.", metavar="NAME=VALUE")
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--from", help="Publish a file: jsonl, csv, tsv or avro; - reads stdin.", metavar="FILE"),
-    ] = None,
-    file_format: Annotated[
-        str | None,
-        typer.Option("--format", help="Format of the file; default: from its suffix.", metavar="FORMAT"),
-    ] = None,
-    with_function: Annotated[
-        str | None,
-        typer.Option("--with", help="Function that makes an event from a row.", metavar="MODULE:FUNCTION"),
-    ] = None,
-    on_error: Annotated[
-        str,
-        typer.Option(
-            "--on-error", help="If a line is broken: stop before publishing any, or skip it.", metavar="stop|skip"
-        ),
-    ] = "stop",
-    limit: Annotated[
-        int | None, typer.Option("--limit", parser=whole(1), help="Read only the first N rows.", metavar="N")
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", help="Column with the event's id.", metavar="COLUMN")
-    ] = None,
-    time_column: Annotated[
-        str | None, typer.Option("--time-column", help="Column with the event's time.", metavar="COLUMN")
-    ] = None,
-    as_it_happened: Annotated[
-        bool,
-        typer.Option("--as-it-happened", help="Publish in the order of the events' times, and let timers fire in between."),
-    ] = False,
-    step: Annotated[
-        timedelta | None,
-        typer.Option(
-            "--step", parser=span, help="Let timers fire once in so much time, such as 1d; default: exactly.", metavar="SPAN"
-        ),
-    ] = None,
-    release: Annotated[
-        str | None,
-        typer.Option("--release", help="End an import whose publisher died: its timers fire.", metavar="IMPORT"),
-    ] = None,
-    event_id: Annotated[
-        str | None,
-        typer.Option(
-            "--id",
-            help="Id of the event. The same event with the same id is handled once; a different event of that key is "
-            "quarantined.",
-            metavar="ID",
-        ),
-    ] = None,
-    time: Annotated[
-        datetime | None,
-        typer.Option(
-            "--time",
-            parser=time_with_zone,
-            help="Time of the event, such as 2026-01-31T12:00:00Z; default: now.",
-            metavar="TIME",
-        ),
-    ] = None,
-    expected_version: Annotated[
-        int | None,
-        typer.Option(
-            "--expected-version",
-            parser=whole(0),
-            help="Reject the event unless its row has this version; 0: no row.",
-            metavar="N",
-        ),
-    ] = None,
-    wait: Annotated[
-        float | None,
-        typer.Option("--wait", parser=seconds, help="Wait this long for the outcome.", metavar="SECONDS"),
-    ] = None,
+    event_type: TypeArgument = None,
+    values: ValuesArgument = None,
+    file: FromOption = None,
+    file_format: FormatOption = None,
+    with_function: WithOption = None,
+    on_error: OnErrorOption = "stop",
+    limit: LimitOption = None,
+    id_column: IdColumnOption = None,
+    time_column: TimeColumnOption = None,
+    as_it_happened: AsItHappenedOption = False,
+    step: StepOption = None,
+    release: ReleaseOption = None,
+    event_id: IdOption = None,
+    time: TimeOption = None,
+    expected_version: ExpectedVersionOption = None,
+    wait: WaitOption = None,
     as_json: Json = False,
 ) -> None:
     """Publish one event, or a file of events.
@@ -135,27 +91,36 @@ def publish(  # noqa: PLR0913 - one parameter an option
     if release is not None:
         if event_type is not None or file is not None:
             raise typer.BadParameter("--release ends an import, and publishes nothing.")
-        # It reads the status, and whoever publishes need not wait until all of that is imported.
-        from streams.cli.commands import publish_release
-
-        raise typer.Exit(publish_release.release(release))
+        raise typer.Exit(_release(release))
     config = load()
     logging_setup.set_up(config)
     app = application(config)
     data = None if event_type is None else event_class(app, event_type)
     event_options = EventOptions(event_id, time, expected_version, wait)
     file_options = FileOptions(file_format, with_function, on_error, limit, id_column, time_column, as_it_happened, step)
-    if file is not None:
-        if values or event_options.given is not None:
-            given = event_options.given or plain((values or [""])[0])
-            raise typer.BadParameter(f"{given} is for a single event, and --from publishes a file.")
-        raise typer.Exit(publish_file(config, app, data, file, file_options, as_json))
-    if file_options.given is not None:
-        raise typer.BadParameter(f"{file_options.given} is for a file: name it with --from.")
+    if file is None:
+        event = _event(app, data, values or [], file_options)
+        raise typer.Exit(_publish_event(config, app, event, event_options, as_json))
+    if values or event_options.given is not None:
+        given = event_options.given or plain((values or [""])[0])
+        raise typer.BadParameter(f"{given} is for a single event, and --from publishes a file.")
+    raise typer.Exit(publish_file(config, app, data, file, file_options, as_json))
+
+
+def _release(name: str) -> int:
+    # It reads the status, and whoever publishes need not wait until all of that is imported.
+    from streams.cli.commands import publish_release
+
+    return publish_release.release(name)
+
+
+def _event(app: App, data: type[EventData] | None, values: list[str], options: FileOptions) -> EventData:
+    """A single event."""
+    if options.given is not None:
+        raise typer.BadParameter(f"{options.given} is for a file: name it with --from.")
     if data is None:
         raise typer.BadParameter(f"the event type is missing: one of {', '.join(sorted(app.event_types()))}.")
-    event = Converter(data, texts=True, noun="field")(pairs(values or []))
-    raise typer.Exit(_publish_event(config, app, event, event_options, as_json))
+    return Converter(data, texts=True, noun="field")(pairs(values))
 
 
 def _publish_event(config: Config, app: App, event: EventData, options: EventOptions, as_json: bool) -> int:

@@ -18,7 +18,7 @@ from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.named_files import read_named, refuse_present, write_named
-from streams.cli.process.session import connect
+from streams.cli.process.session import Session, connect
 from streams.engine.readable import named
 from streams.history.acceptance_file import encode_accepted
 from streams.history.verification.accepted_findings import (
@@ -76,13 +76,7 @@ def verify(
     known = [] if accept is None else decoded_findings(read_named(accept, SMALL, ". --save writes it"), named(str(accept)))
     session = connect()
     before = None if since is None else _noted(since, session.app.name, session.config.prefix)
-    began = time.monotonic()
-    with VerifyProgress() as progress:
-        report = verify_cluster(
-            session.clients, session.config.prefix, session.app, session.codec, window=session.config.duplicate_window,
-            progress=progress.show, since=before, noting=note is not None,
-        )  # fmt: skip
-    seconds = time.monotonic() - began
+    report, seconds = _verified(session, before, noting=note is not None)
     refused = findings_not_accepted(report, known)
     if as_json:
         _show_json(report, refused, seconds, limit, before)
@@ -96,6 +90,17 @@ def verify(
         write_named(save, encode_accepted(acceptable(report)))
         talk(f"What this code decides otherwise was written to {named(str(save))}; with --accept it is exit code 0.")
     raise typer.Exit(_code(report, [] if save is not None else refused))
+
+
+def _verified(session: Session, since: VerificationNote | None, *, noting: bool) -> tuple[VerificationReport, float]:
+    """And how many seconds it took."""
+    began = time.monotonic()
+    with VerifyProgress() as progress:
+        report = verify_cluster(
+            session.clients, session.config.prefix, session.app, session.codec, window=session.config.duplicate_window,
+            progress=progress.show, since=since, noting=noting,
+        )  # fmt: skip
+    return report, time.monotonic() - began
 
 
 def _code(report: VerificationReport, refused: Sequence[AcceptedFinding]) -> int:

@@ -59,30 +59,36 @@ def when(
     """
     if all_rows == (condition is not None):
         raise typer.BadParameter("give NAMESPACE KEY CONDITION, or NAMESPACE CONDITION --table.")
-    text = key_or_condition if condition is None else condition
+    key = None if all_rows else key_or_condition
     with open_past(history) as opened:
+        text = key_or_condition if condition is None else condition
         predicate = condition_about(namespace_named(opened.app, namespace), text)
-        untold = UntoldRows(opened.past, namespace, keys=None if all_rows else ())
-        turns = Turns(predicate, opened.handlers, untold)
-        gone: BeforeHistory | None = None
-        if all_rows:
-            found = turns.take(opened.past.namespace_events(namespace))
-        else:
-            events, gone = _events(opened, (namespace, key_or_condition))
-            found = turns.take(events)
-        shown = _as_json(found, limit) if as_json else _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
-        if gone is not None:
-            untold.add(key_or_condition, gone)
-        if not as_json:
-            _conclude(turns, predicate, ever=shown > 0, all_rows=all_rows, is_whole=not untold)
-        if all_rows:
-            show_untold(untold, as_json=as_json)
-        else:
-            show_end(untold, as_json=as_json)
+        code = _told(opened, predicate, namespace, key, limit, as_json=as_json)
+    if code != exit_codes.OK:
+        raise typer.Exit(code)
+
+
+def _told(
+    opened: OpenedPast, predicate: Predicate, namespace: str, key: str | None, limit: int | None, *, as_json: bool
+) -> int:
+    """Show the turns of a row, or of all; the exit code."""
+    untold = UntoldRows(opened.past, namespace, keys=None if key is None else ())
+    turns = Turns(predicate, opened.handlers, untold)
+    gone: BeforeHistory | None = None
+    if key is None:
+        found = turns.take(opened.past.namespace_events(namespace))
+    else:
+        events, gone = _events(opened, (namespace, key))
+        found = turns.take(events)
+    shown = _as_json(found, limit) if as_json else _as_table(found, predicate, limit or SHOWN, with_key=key is None)
+    if key is not None and gone is not None:
+        untold.add(key, gone)
+    if not as_json:
+        _conclude(turns, predicate, ever=shown > 0, all_rows=key is None, is_whole=not untold)
+    (show_untold if key is None else show_end)(untold, as_json=as_json)
     if untold:
-        raise typer.Exit(exit_codes.CONFIGURATION)
-    if not shown and not turns.holding:
-        raise typer.Exit(exit_codes.NO)
+        return exit_codes.CONFIGURATION
+    return exit_codes.OK if shown or turns.holding else exit_codes.NO
 
 
 def _events(opened: OpenedPast, place: Place) -> tuple[Sequence[RecordedEvent], BeforeHistory | None]:
