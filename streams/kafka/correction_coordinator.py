@@ -22,6 +22,7 @@ from streams.history.correction.correction_calls import ASK, SettledCalls, refus
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.correction.merged_change import merged
+from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.past import Past
 from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import read_calls, write_calls
@@ -78,6 +79,7 @@ class CorrectionCoordinator:
         changes = [it.read(self._codec) for it in stored.values()]
         with self._recorded() as log:
             refuse_other_log(plan, self._app.name, log)
+            refuse_unknown(log, stored.keys())
             differ = check_steps(log, self._handlers, changes, _signature(plan), self._largest)
         if not differ and before is not None and before.state == APPLIED and calls is None:
             return 0

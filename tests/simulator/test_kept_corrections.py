@@ -6,9 +6,10 @@ from contextlib import nullcontext
 
 import pytest
 
-from streams.errors import StalePlan
+from streams.errors import NotKnownYet, StalePlan
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
+from streams.history.past import MemoryPast, Past
 from streams.kafka.correction_calls_topic import read_calls, write_calls
 from streams.kafka.correction_claim import CorrectionClaim
 from streams.kafka.correction_coordinator import CorrectionCoordinator
@@ -20,6 +21,8 @@ from tests.applications.bank.events import AccountOpen
 from tests.simulator.broker import MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import VirtualClock
+
+NOTHING = MemoryPast([])
 
 
 @pytest.fixture
@@ -35,11 +38,11 @@ def a_plan(key: str = "a") -> CorrectionPlan:
     return world.history().correct(remove=[f"open-{key}"], by="ann", why="a test")
 
 
-def coordinator(kafka: MemoryBroker) -> CorrectionCoordinator:
+def coordinator(kafka: MemoryBroker, log: Past = NOTHING) -> CorrectionCoordinator:
     app = bank.app()
     return CorrectionCoordinator(
-        clients(kafka), "", app, codec_for(app), lambda: nullcontext(None), name="m1-1", largest=1_000_000  # type: ignore[arg-type,return-value]  # no log is read
-    )  # fmt: skip
+        clients(kafka), "", app, codec_for(app), lambda: nullcontext(log), name="m1-1", largest=1_000_000
+    )
 
 
 def test_a_plan_that_is_kept_is_found_by_its_id_and_counts_among_no_corrections(kafka: MemoryBroker) -> None:
@@ -95,6 +98,20 @@ def test_what_may_have_sent_a_step_is_not_withdrawn(kafka: MemoryBroker) -> None
     with pytest.raises(StalePlan, match=r"stays in the log\. Apply it to its end, then correct it"):
         coordinator(kafka).withdraw(plan.correction)
     assert [it.state for it in read_corrections(clients(kafka), "", "bank")] == [APPLYING]
+
+
+def test_nothing_is_corrected_while_a_correction_is_missing_whose_steps_are_in_the_log(kafka: MemoryBroker) -> None:
+    """As after its topic was deleted: what it has set would be taken back, and nobody had asked for that."""
+    world = World(bank.app())
+    for key in "ab":
+        world.when(AccountOpen(account=key, balance=1), id=f"open-{key}")
+    later = world.history().correct(remove=["open-b"], by="ann", why="a test")
+    world.apply(world.history().correct(remove=["open-a"], by="ann", why="a test"))
+    so_far = world.history()._source.corrected
+    assert so_far is not None
+    with pytest.raises(NotKnownYet, match="the topic retold-corrections was deleted or made again: bring it back from a backup"):
+        coordinator(kafka, so_far.log).apply(later)
+    assert read_claims(clients(kafka), "", "bank")[:2] == ([], {})
 
 
 def test_calls_are_kept_one_by_one_beside_corrections(kafka: MemoryBroker) -> None:

@@ -27,6 +27,7 @@ from streams.engine.stored import due_record, parked_record
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.recorded_event import NamespacePartition
+from streams.history.stored.stored_corrections import put_corrections
 from streams.kafka.corrections_topic import APPLIED, CorrectionState
 from streams.kafka.status import Status
 from streams.receipt import Receipt
@@ -114,6 +115,7 @@ class MemoryKafka:
         self.corrections = [
             *known, CorrectionState(self.app.name, plan.correction, number, plan.by, plan.why, plan.change, state, 0, 0)
         ]
+        put_corrections(self.store._db, [it.known for it in self.corrections])
         self.show()
 
     def fold_again(self) -> None:

@@ -198,7 +198,7 @@ def test_an_exported_past_has_its_corrections(tmp_path: Path) -> None:
 
 def kept(here: Corrected, known_from: list[int]) -> list[KnownCorrection]:
     return [
-        KnownCorrection(f"c{number}", "ann", "a test", at, stored_change(here.handlers.codec, it))
+        KnownCorrection(f"c{number + 1}", "ann", "a test", at, stored_change(here.handlers.codec, it))
         for number, (it, at) in enumerate(zip(here.changes, known_from, strict=True))
     ]
 

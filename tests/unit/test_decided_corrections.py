@@ -17,7 +17,7 @@ from streams.history.correction.decided_corrections import DecidedCorrections, D
 from streams.history.cut_past import Cut
 from streams.history.past import Past
 from streams.history.stored.past_file import connected
-from streams.history.stored.stored_corrections import counted, counted_at, put_corrections
+from streams.history.stored.stored_corrections import counted, counted_at
 from streams.history.stored.stored_past import StoredPast
 from streams.server.readmodel.store import Store
 from tests.applications import shop
@@ -83,7 +83,6 @@ def test_a_server_decides_once_for_all_questions(tmp_path: Path) -> None:
         kafka.show()
         kafka.correct(kafka.world.history().correct(remove=["place-o1"], by="ann", why="a test order"))
         kafka.store.completed()
-        kafka.store.write(lambda db: put_corrections(db, [it.known for it in kafka.corrections]))
 
         def asked() -> int:
             """How often the handler is called for a question."""
@@ -97,7 +96,6 @@ def test_a_server_decides_once_for_all_questions(tmp_path: Path) -> None:
         kafka.publish(StockReceive(sku="A1", quantity=1, price=300), id="again")
         assert (asked(), asked()) == (first, second)
         kafka.correct(kafka.world.history().correct(remove=["place-o2"], by="ann", why="a test order"))
-        kafka.store.write(lambda db: put_corrections(db, [it.known for it in kafka.corrections]))
         assert asked() > second
         assert asked() == second
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from streams.history.stored.stored_corrections import kept_corrections, put_corrections
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.html_page import HtmlPage
@@ -124,6 +126,33 @@ def test_pages_of_a_projection_say_that_it_is_not_corrected_yet(server: Any) -> 
     assert said() == [True, True, False]
     server.kafka.fold_again()
     assert said() == [False] * 3
+
+
+def test_corrections_whose_topic_is_gone_are_known_on(server: Any) -> None:
+    """What is told of the past stays as it was, and what is wrong is said. One that has set no row may go."""
+    corrected(server)
+    server.kafka.store.completed()
+    db = server.kafka.store._db
+    [known] = kept_corrections(db)
+    before = server.http.post("/what-if", json={"remove": ["place-2"]}).text
+    assert put_corrections(db, [*kept_corrections(db), replace(known, correction="planned and withdrawn")]) is None
+    assert put_corrections(db, [known]) is None
+    said = put_corrections(db, [])
+    assert f"the topic retold-corrections does not have the correction {known.correction} any more" in str(said)
+    assert [*kept_corrections(db)] == [known]
+    assert server.http.post("/what-if", json={"remove": ["place-2"]}).text == before
+
+
+def test_a_past_with_steps_of_a_correction_that_is_not_known_is_not_told_otherwise(server: Any) -> None:
+    """As in a file that was read anew after the topic was deleted: no branch is made of it. Rows of today are as they are."""
+    corrected(server)
+    server.kafka.store.completed()
+    server.kafka.store._db.execute("delete from meta where name = 'corrections'")
+    refused = server.http.post("/what-if", json={"remove": ["place-2"]})
+    assert refused.status_code == 422
+    assert "the topic retold-corrections was deleted or made again: bring it back from a backup" in refused.json()["detail"]
+    assert server.http.get("/rows/stock/A1").json()["row"]["free"] == 4
+    assert server.http.get("/rows/stock/A1/story").status_code == 200
 
 
 def test_the_described_outcomes_are_those_that_are_told(server: Any) -> None:

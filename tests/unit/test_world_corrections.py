@@ -167,7 +167,7 @@ def test_the_story_of_the_log_shows_who_has_set_a_row() -> None:
     assert turn.event.kind == STEP
     [untold] = as_recorded.what_if(remove=["start-1"]).difference().untold
     assert (untold.place, "was set by a correction" in untold.why) == (("transfer", "t1"), True)
-    with pytest.raises(HistoryError, match="what that has changed is not known here"):
+    with pytest.raises(HistoryError, match="what else that has changed is not known here"):
         as_recorded.correct(remove=["start-1"], by="ann", why="x")
     with pytest.raises(InvalidChange, match="is a step of the correction"):
         as_recorded.what_if(remove=[turn.event.name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
@@ -17,6 +17,7 @@ from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.correction_plan import StoredChange
 from streams.history.correction.decided_corrections import DecidedCorrections, DecidedPast
 from streams.history.correction.merged_change import merged
+from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.cut_past import Cut, CutPast, moment_text
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast, state_of
@@ -49,6 +50,8 @@ class CorrectedLog(NamedTuple):
     known_from: Sequence[int] = ()
     corrections: Sequence[KnownCorrection] = ()
     decided: DecidedCorrections | None = None
+    names: Set[str] | None = None
+    """All corrections that there are, also those that were not known at a time; None: whose steps the log has does not matter."""
 
     @classmethod
     def of(
@@ -62,24 +65,20 @@ class CorrectedLog(NamedTuple):
             changes = [it.change.read(codec) for it in found]
         except StreamsError as error:
             raise HistoryError(f"an event of a correction does not read here: {error}") from error
-        return cls(log, changes, [it.known_from for it in found], found, decided)
+        return cls(log, changes, [it.known_from for it in found], found, decided, {it.correction for it in found})
 
     def known_at(self, known: int) -> CorrectedLog:
         """The same as it was known at a time (µs)."""
         log = self.log.until(known) if isinstance(self.log, StoredPast) else CutPast(self.log, Cut(known=known))
         times = [(change, at) for change, at in zip(self.changes, self.known_from, strict=True) if at <= known]
         corrections = [it for it in self.corrections if it.known_from <= known]
-        return CorrectedLog(log, [change for change, _ in times], [at for _, at in times], corrections, self.decided)
+        return CorrectedLog(log, [change for change, _ in times], [at for _, at in times], corrections, self.decided, self.names)
 
     def past(self, handlers: ApplicationHandlers) -> Past:
-        """The history that counts. Raises HistoryError if the log has steps of corrections that are not known here."""
+        """The history that counts. Raises NotKnownYet if the log has steps of corrections that are not known here."""
         if self.changes:
             return self._decided(handlers).past(self.log)
-        for it in self.log.steps():
-            raise HistoryError(
-                f"this past was corrected: {it.name} is a step of the correction {it.event.data.correction}, and what that has "
-                "changed is not known here. Correct it where its corrections are kept"
-            )
+        refuse_unknown(self.log, self.names or ())
         return self.log
 
     def corrected(self, handlers: ApplicationHandlers) -> CorrectedPast:
@@ -91,10 +90,16 @@ class CorrectedLog(NamedTuple):
 
         Raises HistoryError also if a handler raises: what it would make of its row is not known.
         """
-        return self._decided(handlers).timed(self.log) if self.changes else None
+        if self.changes:
+            return self._decided(handlers).timed(self.log)
+        if self.names is not None:
+            refuse_unknown(self.log, self.names)
+        return None
 
     def _decided(self, handlers: ApplicationHandlers) -> DecidedPast:
         def decide() -> DecidedPast:
+            if self.names is not None:
+                refuse_unknown(self.log, self.names)
             return DecidedPast(self.corrected(handlers))
 
         if self.decided is None or not isinstance(self.log, StoredPast):

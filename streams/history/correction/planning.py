@@ -25,6 +25,7 @@ from streams.history.correction.correction_plan import (
     stored_change,
 )
 from streams.history.correction.merged_change import merged
+from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.difference.difference import NOT, Difference
 from streams.history.past import Past
 from streams.history.recorded_event import OrderKey
@@ -36,6 +37,8 @@ LONGEST = 1_000
 def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str) -> CorrectionPlan:
     """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`."""
     _refuse_unsigned(by, why)
+    if so_far.names is not None:
+        refuse_unknown(so_far.log, so_far.names)
     before = so_far.past(handlers)
     placed = with_places(before, so_far.log, handlers, change)
     ends = [it.end for it in so_far.changes if it.end is not None]

@@ -20,6 +20,8 @@ from streams.history.stored.stored_scan import EffectsScan, StoredScan
 
 PIECE = 256
 """Events of a row that are read at once."""
+IS_STEP = f"kind = '{STEP}'"
+"""Spelt out, so that SQLite takes the index of steps."""
 
 
 class SchemaRegister(Protocol):
@@ -201,7 +203,7 @@ class StoredPast:
         return [it for place in places if (it := self.at(*place)) is not None]
 
     def steps(self) -> Sequence[RecordedEvent]:
-        return sorted(self._where("kind = ?", STEP), key=lambda it: it.order)
+        return sorted(self._where(IS_STEP), key=lambda it: it.order)
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         """Most events were recorded after they had happened: those before `time` are looked at only if they are of the future."""

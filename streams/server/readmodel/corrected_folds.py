@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.errors import BrokerError, HistoryError, StreamsError
+from streams.errors import BrokerError, StreamsError
 from streams.history.branch.branch_queue import END
 from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE, FoldedOtherwise, folded_otherwise
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.merged_change import merged
+from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.kafka.corrections_topic import APPLIED, CorrectionState
 from streams.server.readmodel.corrected_note import folded_as, is_uncorrected, note_uncorrected
@@ -121,11 +122,8 @@ class CorrectedFolds:
     def _of(self, db: sqlite3.Connection) -> _CountedHistory | None:
         learn_schemas(db, self._codec)
         past = StoredPast(db, self._codec)
+        refuse_unknown(past, {it.correction for it in self._states})
         if not self._states:
-            if steps := past.steps():
-                raise HistoryError(
-                    f"{steps[0].name} is a step of the correction {steps[0].event.data.correction}, which is not kept any more"
-                )
             return _CountedHistory(NOTHING_OTHERWISE, whole=True)
         changes, end = [it.change.read(self._codec) for it in self._states], past.end()
         if any(it.end is not None and (end is None or end < it.end) for it in changes):

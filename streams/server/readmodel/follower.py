@@ -145,6 +145,14 @@ class TopicFollower:
         self._state.tell()
         log.log(level, "%s", why)
 
+    def _note_fault(self, what: str, why: str | None) -> None:
+        if why != self._state.faults.get(what):
+            self._state.faults.pop(what, None)
+            if why is not None:
+                self._state.faults[what] = why
+                log.warning("%s", why)
+            self._state.tell()
+
     def _on_trouble(self, error: sqlite3.Error) -> bool:
         """Of the disk, or of the file."""
         self._state.could_not_write()
@@ -210,6 +218,7 @@ class TopicFollower:
                     asked = time.monotonic()
                     _compare(admin, topics, stopped)
                     filler.fill(store, FILLING)
+                    self._note_fault("corrections", filler.lost)
                     if not writer.has_changes:
                         store.write(lambda db: file_journal.cut(db, store.file))
         finally:

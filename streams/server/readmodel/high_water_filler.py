@@ -36,6 +36,8 @@ class HighWaterFiller:
         self._admin, self._partitions = admin, [at for at in partitions if at[0] in logs]
         self._corrections = corrections
         self._frontier = Frontier({topic: ("log", namespace) for topic, namespace in logs.items()})
+        self.lost: str | None = None
+        """What is wrong with the corrections, as it was found last; None: nothing."""
 
     def fill(self, store: Store, seconds: float) -> None:
         """For so long at most; what is left is filled in the next time, and so are checkpoints. Raises sqlite3.Error."""
@@ -56,5 +58,5 @@ class HighWaterFiller:
         while time.monotonic() < deadline:
             if not fill_high_water(db, until):
                 put_frontier(db, until)
-                put_corrections(db, corrections)
+                self.lost = put_corrections(db, corrections)
                 return
