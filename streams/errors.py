@@ -56,8 +56,8 @@ Not in the tree:
   for anyone else they are BrokerErrors.
   `PredicateFailed` in `streams/history` becomes a HistoryError that names the event, and `HandlerExit` stands for a
   handler that would end the process.
-  `IllegalTransition` in `streams/worker` is a fault of retold's own, `Expired` there ends a call whose time is over, and `BatchFull` in
-  `streams/engine` ends a batch.
+  `IllegalTransition` in `streams/worker` is a fault of retold's own, `Expired` there ends a call whose time is over, and
+  `BatchFull` in `streams/engine` ends a batch.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.
 """
 

@@ -66,7 +66,8 @@ class RenewedClient(Generic[C]):
             answer = question(client)
         except KafkaException as error:
             self.heard(client, silent=got_no_answer(error))
-            raise
+            del client
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error: see _outcome
         self.heard(client, silent=False)
         return answer
 
@@ -176,7 +177,8 @@ class Admin(RenewedClient[AdminClient]):
             found = client.list_topics(timeout=timeout)
         except KafkaException as error:
             self.heard(client, silent=got_no_answer(error))
-            raise
+            del client
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error: see _outcome
         self._led = client, frozenset(found.topics), self.clock.monotonic() + LED
 
 
@@ -195,4 +197,6 @@ def _outcome(future: Future[T], read: Callable[[T], V]) -> V | KafkaException:
     try:
         return read(future.result(0))
     except KafkaException as error:
-        return error
+        # Whoever keeps an error keeps the frames of its traceback, and with them the client; here it is the future, in a circle,
+        # and a worker collects circles after a million containers. While its broker was away, no client that was replaced went.
+        return error.with_traceback(None)
