@@ -42,6 +42,27 @@ def test_a_token_is_printed_once_and_kept_as_a_digest(here: Project) -> None:
     assert token not in file_of(here).read_text() + said.err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ('publish = ["user.singup"]', ["'shop'", "line 4", "user.singup"]),
+        ("reed = []", ["line 7", "`reed`"]),
+        ("publish = 7", ["line 7", "publish"]),
+        ("rate = -1", ["line 7", "rate"]),
+        ("publish = x", ["line 7"]),
+    ],
+)
+def test_a_wrong_entry_is_said_with_its_line(here: Project, wrong: str, words: list[str]) -> None:
+    """Of the entry, or of what stands in it; entries that are good are listed if all of them can be read."""
+    entries = (f'[[principal]]\nname = "{name}"\nsha256 = "{digit * 64}"\n' for name, digit in (("web", "1"), ("shop", "2")))
+    first, second = entries
+    file_of(here).write_text(f"{first}{second}{wrong}\n\n")
+    file_of(here).chmod(0o600)
+    said = here.retold("token", "list")
+    assert (said.code, [it for it in words if it not in " ".join(said.err.split())]) == (3, []), said.err
+    assert ("web" in said.out) == ("singup" in wrong)
+
+
 def test_rights_are_checked_before_anything_is_written(here: Project) -> None:
     """A misspelt one, a name that is there already, and a condition that is none."""
     assert here.retold("token", "new", "web", "--admin").code == 0

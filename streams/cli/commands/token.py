@@ -76,11 +76,14 @@ def new(
 
 @token.command(name="list", cls=Command)
 def list_(as_json: Json = False) -> None:
-    """List who has a token, and what they may do.
+    """List who has a token, and what they may do; and the first entry that is wrong, with its line.
 
     Example: [bold]retold token list[/]
     """
-    entries = read_document(_file(load().http_tokens)).principal
+    config = load()
+    file = _file(config.http_tokens)
+    document = read_document(file)
+    entries = document.principal
     if as_json:
         for it in entries:
             json_line({name: value for name, value in msgspec.structs.asdict(it).items() if name != "sha256"})
@@ -89,6 +92,7 @@ def list_(as_json: Json = False) -> None:
         table(columns, [_row(it) for it in entries])
     else:
         talk("Nobody has a token.")
+    principals_of(document, application(config), file)  # what is wrong is said below what is there
 
 
 @token.command(cls=Command)

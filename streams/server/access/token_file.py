@@ -8,6 +8,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,6 +21,7 @@ from streams.errors import ConfigError, did_you_mean
 from streams.query.filters import Filter
 from streams.server.access.principal import ALL, Principal, Right
 from streams.server.access.token_conditions import conditions_of
+from streams.server.access.token_lines import line_of, principal_lines
 
 LARGEST: Final = 1024 * 1024
 """Bytes."""
@@ -94,8 +96,9 @@ def principals_of(document: TokenDocument, app: App, file: Path) -> Mapping[str,
     for role in document.role:
         role_principal(document, role, "somebody", app, file)
     found: dict[str, Principal] = {}
-    for entry in document.principal:
-        where = f"the principal {entry.name[:100]!r} in {file}"
+    lines = _lines_of(file)
+    for entry, line in zip_longest(document.principal, lines[: len(document.principal)]):
+        where = f"the principal {entry.name[:100]!r} in {file}{'' if line is None else f', line {line}'}"
         made = _principal(entry, app, where)
         if made.name in found:
             raise ConfigError(f"{where} is there twice; one entry for each name was expected")
@@ -107,6 +110,14 @@ def principals_of(document: TokenDocument, app: App, file: Path) -> Mapping[str,
     return found
 
 
+def _lines_of(file: Path) -> Sequence[int]:
+    """Where its entries begin; one that is not written yet has no line."""
+    try:
+        return principal_lines(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+
+
 def role_principal(document: TokenDocument, role: str, subject: str, app: App, file: Path) -> Principal:
     """Who has a JSON Web Token with this role. Raises ConfigError."""
     where = f"the role {role[:100]!r} in {file}"
@@ -114,7 +125,8 @@ def role_principal(document: TokenDocument, role: str, subject: str, app: App, f
 
 
 def read_document(file: Path) -> TokenDocument:
-    """Raises ConfigError."""
+    """Raises ConfigError, with the line that is wrong."""
+    content = b""
     try:
         with file.open("rb") as opened:
             mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
@@ -125,7 +137,9 @@ def read_document(file: Path) -> TokenDocument:
             raise ConfigError(f"{file} has more than {LARGEST:,} bytes; a file of principals was expected")
         return msgspec.convert(tomllib.loads(content.decode()), TokenDocument)
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:  # ValueError: no TOML, or no UTF-8
-        raise ConfigError(f"{file} (RETOLD_HTTP_TOKENS) cannot be used: {error}") from error
+        line = line_of(str(error), content.decode(errors="replace")) if isinstance(error, msgspec.MsgspecError) else None
+        where = "" if line is None else f", line {line},"
+        raise ConfigError(f"{file}{where} (RETOLD_HTTP_TOKENS) cannot be used: {error}") from error
 
 
 def _principal(entry: TokenEntry, app: App, where: str) -> Principal:
