@@ -26,7 +26,8 @@ STREAMS = 2
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     folder = tmp_path_factory.mktemp("state")
     rights: dict[str, object] = {"read": ["*"], "admin": True}
-    tokens = write_tokens(folder / "tokens.toml", {"busy": rights, "other": rights, "fast": {**rights, "rate": 1000}})
+    tokens = write_tokens(folder / "tokens.toml", {"busy": rights, "other": rights, "fast": {**rights, "rate": 1000},
+                                                    "writer": {"publish": ["*"]}})  # fmt: skip
     settings = {"http_tokens": str(tokens), "http_rate": str(RATE), "http_streams": str(STREAMS)}
     with MemoryServer(shop.app(), folder / "state", OWN, **settings) as server:
         yield server
@@ -65,6 +66,28 @@ def test_a_principal_has_so_many_streams(server: MemoryServer) -> None:
     until(lambda: not server.parts.watching, "they watch still")
     with server.http.stream("GET", "/live", headers=headers) as again:
         assert again.status_code == 200
+
+
+def test_a_batch_counts_as_its_events(server: MemoryServer) -> None:
+    """It may be larger than what is there, and the next request waits until it is paid for: of it nothing is published."""
+    lines = b'{"type": "stock.receive", "data": {"sku": "A", "quantity": 1, "price": 1}}\n' * (20 * RATE)
+    headers = {**bearer("writer"), "Content-Type": "application/x-ndjson"}
+    before = len(server.kafka.published)
+    assert server.http.post("/events", content=lines, headers=headers).status_code == 202
+    refused = server.http.post("/events", content=lines, headers=headers)
+    assert_problem(refused, 429, "writer sends more than 3 requests a second")
+    assert 10 < int(refused.headers["retry-after"]) <= 20
+    assert len(server.kafka.published) == before + 20 * RATE
+
+
+@given(st.integers(1, 20), st.lists(st.integers(1, 500), min_size=1, max_size=10))
+def test_of_batches_that_come_together_one_is_owed_for(rate: int, sizes: list[int]) -> None:
+    """All have come in, and what they hold is counted then."""
+    rates = RequestRates()
+    arrived = [size for size in sizes if rates.take("a", rate, 0.0) == 0]
+    taken = [size for size in arrived if rates.take_more("a", rate, 0.0, size) == 0]
+    assert sum(taken[:-1]) <= rate * BURST
+    assert rates.take("a", rate, 600.0 * max(sizes)) == 0
 
 
 def test_a_page_counts_as_one_request(server: MemoryServer) -> None:

@@ -11,7 +11,7 @@ MOST: Final = 10_000
 
 
 class Bucket(NamedTuple):
-    """What was in it at a time in s, of any clock that does not go back."""
+    """What was in it at a time in s, of any clock that does not go back. Below 0: what is owed."""
 
     level: float
     at: float
@@ -25,11 +25,21 @@ class RequestRates:
 
     def take(self, name: str, rate: float, now: float) -> float:
         """0 if a request may come now, at `rate` a second on average; else the s until one may."""
+        return self._taken(name, rate, now, 1, least=1)
+
+    def take_more(self, name: str, rate: float, now: float, count: int) -> float:
+        """The same for what is found in a request that came: it may be more than is there, and is then owed.
+
+        So that a batch larger than a bucket can come at all, and only one of several that come together.
+        """
+        return self._taken(name, rate, now, count, least=0)
+
+    def _taken(self, name: str, rate: float, now: float, count: int, least: int) -> float:
         full = rate * BURST
         bucket = self._buckets.pop(name, Bucket(full, now))
         level = min(full, bucket.level + (now - bucket.at) * rate)
-        wait = 0.0 if level >= 1 else (1 - level) / rate
-        self._buckets[name] = Bucket(level if wait else level - 1, now)
+        is_taken = level >= least
+        self._buckets[name] = Bucket(level - count if is_taken else level, now)
         if len(self._buckets) > MOST:
             del self._buckets[next(iter(self._buckets))]
-        return wait
+        return 0.0 if is_taken else (1 - level) / rate

@@ -50,6 +50,7 @@ async def publish(request: Request) -> Response:
     elif seconds is not None:
         ready(parts)
     lines = await in_thread(parts.pools.memory, _checked, parts, endpoints_of(request), kind, body, principal)
+    request.state.count_more(len(lines) - 1)
     if not skips:
         _refuse_bad(lines)
     sent = await in_thread(parts.pools.publishing, _publish, request, lines)

@@ -35,8 +35,8 @@ class Guard:
     """Without tokens only this machine has access, and only by a loopback name in the Host header.
 
     Otherwise a web page could point its own host name here (DNS rebinding), and a browser would give it our answers.
-    Routes find who asks in `request.state.principal` (None: nobody that is known), and
-    in `request.state.lasts` whether that is still so.
+    Routes find who asks in `request.state.principal` (None: nobody that is known), in `request.state.lasts` whether that is still
+    so, and in `request.state.count_more` how to count what a request holds against the rate.
     """
 
     def __init__(self, app: ASGIApp, parts: ServerParts, metrics: Metrics) -> None:
@@ -85,6 +85,7 @@ class Guard:
             principal, until = self._shown(request)
         request.state.principal = principal
         request.state.lasts = partial(self._lasts, principal, until)
+        request.state.count_more = partial(self._count_more, principal)
         if principal is None and not _is_open(request.scope["path"]):
             if request.method == "GET" and prefers_html(request.headers.get("accept", "")):
                 raise Problem(303, "log in first", headers={"Location": login_url(request), "Vary": "Accept"})
@@ -99,7 +100,15 @@ class Guard:
     def _take(self, principal: Principal) -> None:
         """Raises a 429 problem for more requests than a principal may send."""
         rate = principal.rate or self._rate
-        wait = self._rates.take(principal.name, rate, time.monotonic())
+        self._refuse_later(principal, rate, self._rates.take(principal.name, rate, time.monotonic()))
+
+    def _count_more(self, principal: Principal | None, count: int) -> None:
+        """What a request holds beside the first: a batch counts as its events. Raises a 429 problem."""
+        if principal is not None and principal.bounded and count > 0:
+            rate = principal.rate or self._rate
+            self._refuse_later(principal, rate, self._rates.take_more(principal.name, rate, time.monotonic(), count))
+
+    def _refuse_later(self, principal: Principal, rate: int, wait: float) -> None:
         if wait:
             self._refused["rate"] += 1
             raise Problem(
