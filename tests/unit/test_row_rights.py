@@ -21,8 +21,10 @@ from streams.config import Config, load
 from streams.errors import ConfigError
 from streams.query.filters import hold
 from streams.server.access.principals import Principals
+from streams.server.access.seal import Seal
 from streams.server.access.token_conditions import conditions_of
 from streams.server.http.live import STOP
+from streams.server.http.stream_places import ID, StreamPlaces
 from streams.server.readmodel.row_writer import UnreadableRow
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, OrderRow
@@ -166,14 +168,56 @@ def test_a_page_of_events_is_cut_after_others_are_left_out(server: MemoryServer)
 
 def test_a_stream_is_of_its_rows_alone_and_keeps_its_place(server: MemoryServer) -> None:
     """Each event's id is a place to go on from, also behind events that were left out."""
-    [(first, one), (_, other)] = watched(server.http, "/live/order?_from=beginning", 2, **MINE)
+    [(first, one), (second, other)] = watched(server.http, "/live/order?_from=beginning", 2, **MINE)
     assert {one["key"], other["key"]} <= {"o1", "o3"}
     [(_, again)] = watched(server.http, "/live/order", 1, **MINE, **{"Last-Event-ID": first})
     assert again == other
     server.kafka.publish(OrderCancel(order="o2", why="lost"))
     server.kafka.publish(OrderCancel(order="o1", why="lost"))
-    [(_, last)] = watched(server.http, "/live/order", 1, **MINE, **{"Last-Event-ID": f"0:{other['sequence']}"})
+    [(_, last)] = watched(server.http, "/live/order", 1, **MINE, **{"Last-Event-ID": second})
     assert last["key"] != "o2"
+
+
+def test_a_place_in_a_stream_does_not_tell_what_happens_to_other_rows(server: MemoryServer) -> None:
+    """Its id has no number in it, and is another one each time; who made one up, or has somebody else's, is refused."""
+
+    def begun(headers: dict[str, str]) -> tuple[str, httpx.Headers]:
+        with server.http.stream("GET", "/live/order", headers=headers) as stream:
+            return next(line for line in stream.iter_lines() if line.startswith("id: "))[4:], stream.headers
+
+    (mine, headers), (again, _), (whole, others) = begun(MINE), begun(MINE), begun(ALL_OF)
+    assert (ID.fullmatch(whole) is not None, ID.fullmatch(mine)) == (True, None)
+    assert (mine == again, len(mine) == len(again)) == (False, True)
+    assert ("retold-position" in headers, "retold-lag" in headers, "retold-position" in others) == (False, False, True)
+    for wrong in (whole, f"{mine[:-1]}{'B' if mine[-1] == 'A' else 'A'}", mine.swapcase(), ""):
+        got = server.http.get("/live/order", headers={**MINE, "Last-Event-ID": wrong})
+        body = assert_problem(got, 422, "from a server with the same secret", field="Last-Event-ID")
+        assert "partition" not in body["detail"]
+    assert_problem(server.http.get("/live/order", headers={**ALL_OF, "Last-Event-ID": mine}), 422, field="Last-Event-ID")
+    assert_problem(server.http.get("/live/charges", headers={**MINE, "Last-Event-ID": mine}), 404)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.text(), st.text())
+def test_what_is_sealed_is_opened_for_the_same_alone(text: str, about: str, other: str) -> None:
+    """By whoever has the secret; any other character in it is seen."""
+    seal = Seal(b"secret", "test")
+    sealed = seal.sealed(text, about)
+    assert Seal(b"secret", "test").opened(sealed, about) == text
+    assert other == about or seal.opened(sealed, other) is None
+    assert (Seal(b"others", "test").opened(sealed, about), Seal(b"secret", "other").opened(sealed, about)) == (None, None)
+    assert seal.opened(("B" if sealed[0] == "A" else "A") + sealed[1:], about) is None
+    assert seal.opened(other, about) is None
+
+
+def test_changes_are_told_with_the_positions_that_one_may_see(server: MemoryServer) -> None:
+    """The number of events in other logs, and in one of which some rows are hidden, is not told."""
+
+    def told(headers: dict[str, str]) -> set[str]:
+        with server.http.stream("GET", "/live", headers=headers) as stream:
+            line = next(line for line in stream.iter_lines() if line.startswith("data: "))
+        return {it.partition("-")[0] for it in json.loads(line[6:])["positions"]}
+
+    assert (told(MINE), told(bearer("shop7")), told(ALL_OF)) == ({"stock", "payment"}, set(), {"order", "stock", "payment"})
 
 
 def test_an_event_is_told_when_its_row_is_here(server: MemoryServer) -> None:
@@ -183,7 +227,10 @@ def test_an_event_is_told_when_its_row_is_here(server: MemoryServer) -> None:
     later, (row, version) = server.model.markers, server.kafka.world.image("order").rows["o9"]
     server.kafka.put_row("order", "o9", None, version)
     server.model.markers = markers
-    headers = {**MINE, "Last-Event-ID": f"0:{markers[at].last}"}
+    principal = server.parts.principals.named("c7")
+    assert principal is not None
+    place = StreamPlaces([at], principal, server.parts.console_secret).text({at: markers[at].last})
+    headers = {**MINE, "Last-Event-ID": place}
     with server.http.stream("GET", "/live/order/o9", headers=headers) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith(("id", "retry"))

@@ -1,12 +1,12 @@
 """`GET /live/NAMESPACE` and `GET /live/NAMESPACE/KEY`: the event log as it grows, as server-sent events.
 
-The id of an event is the stream's position in each partition, `0:12,1:40`, so any server of the application can continue it.
+The id of an event is the stream's position in each partition, `0:12,1:40`, so any server of the application can continue it
+(`stream_places.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping
 
 from starlette.datastructures import State
@@ -25,6 +25,7 @@ from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.server_sent_events import KEEP_ALIVE, EventStream, sent_event
 from streams.server.http.snapshot import refuse_new
+from streams.server.http.stream_places import Places, StreamPlaces
 from streams.server.http.table_rows import known_namespace
 from streams.server.http.watchers import Watcher, refuse_more_streams
 from streams.server.readmodel.notifier import until
@@ -39,7 +40,6 @@ CATCH_UP_TIMEOUT = 5.0
 """s that a client's position may be ahead of this server's, after another server."""
 RETRY = 2_000
 """ms after which a disconnected client reconnects."""
-ID = re.compile(r"\d{1,6}:\d{1,18}(,\d{1,6}:\d{1,18})*")
 
 
 async def of_namespace(request: Request) -> Response:
@@ -61,30 +61,25 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     model = ready(parts)
     refuse_new(model, namespace)
     partitions = model.partitions([namespace]) if key is None else [model.partition_of(namespace, key)]
-    stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin), request.state)
+    places = StreamPlaces(partitions, principal_of(request), parts.console_secret)
+    stream = Stream(parts, partitions, key, await _begin(request, parts, places, partitions, origin), places, request.state)
     refuse_more_streams(parts, principal_of(request))
-    headers = {**standing(model, ("log",), partitions).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    position_headers = {} if places.is_sealed else standing(model, ("log",), partitions).headers
+    headers = {**position_headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventStream(stream.lines(), headers=headers)
 
 
 async def _begin(
-    request: Request, parts: ServerParts, partitions: list[NamespacePartition], origin: str
-) -> dict[NamespacePartition, int]:
+    request: Request, parts: ServerParts, places: StreamPlaces, partitions: list[NamespacePartition], origin: str
+) -> Places:
     """The client's position in each partition: from Last-Event-ID, from `_from=beginning`, or the present one."""
     model, text = parts.model, request.headers.get("last-event-id")
     if origin not in ("now", "beginning"):
         raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
     if text is None:
         return {partition: 0 if origin == "beginning" else model.log_position(partition) for partition in partitions}
-    steps = [part.partition(":") for part in text.split(",")] if ID.fullmatch(text) else []
-    if sorted(int(number) for number, _, _ in steps) != [number for _, number in partitions]:
-        numbers = ", ".join(str(number) for _, number in partitions)
-        raise Problem(
-            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0:12,1:40, was expected, which "
-            f"names its partitions, {numbers}", field="Last-Event-ID",
-        )  # fmt: skip
-    known = {(partitions[0][0], int(number)): int(sequence) for number, _, sequence in steps}
-    await _reached(parts, known, text)
+    known = places.read(text)
+    await _reached(parts, known, text, is_told=not places.is_sealed)
     if any(known[partition] < sequence for partition, sequence in model.left_out(partitions).items()):
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}; events behind it are not kept here any more, by the setting history. Begin "
@@ -93,7 +88,7 @@ async def _begin(
     return known
 
 
-async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], text: str) -> None:
+async def _reached(parts: ServerParts, known: Places, text: str, *, is_told: bool) -> None:
     """Wait for the client's position: another server may have been ahead of this one while it lags or is stuck.
 
     Raises a 422 problem for the id of another log, such as one before the topic was recreated: the stream would stay silent.
@@ -108,8 +103,9 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
     ready(parts)  # the model may have been reset meanwhile
     if reached is None and model.lag(["log"], [*known]) == 0 and not model.faults:
         end = ",".join(f"{partition[1]}:{model.log_position(partition)}" for partition in known)
+        ends = f"the log ends at {end}" if is_told else "the log ends before it"
         raise Problem(
-            422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
+            422, f"Last-Event-ID is {text[:100]!r}, and {ends}: it is of another log. Begin without it",
             field="Last-Event-ID", kind="other-log",
         )  # fmt: skip
 
@@ -122,11 +118,11 @@ class Stream:
     """
 
     def __init__(
-        self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int],
+        self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: Places, places: StreamPlaces,
         client: State,
     ) -> None:  # fmt: skip
         self._parts, self._partitions, self._key, self._at, self._client = parts, partitions, key, begin, client
-        self._hidden = set[KeyOfTable]()
+        self._hidden, self._places = set[KeyOfTable](), places
         self._restricted = partitions[0][0] in client.principal.only
         self._kinds = ("table", "log") if self._restricted else ("log",)
 
@@ -188,7 +184,7 @@ class Stream:
         return sent_event(to_json(shown(event)), id=self._id())
 
     def _id(self) -> str:
-        return ",".join(f"{partition[1]}:{sequence}" for partition, sequence in self._at.items())
+        return self._places.text(self._at)
 
 
 def shown(event: LogEvent) -> dict[str, object]:
