@@ -49,6 +49,8 @@ class AvroCodec:
         self._row_decoders: dict[bytes, tuple[type[Record], Callable[[bytes], Record]]] = {}
         self._event_reads: dict[bytes, tuple[type[EventData], Generated[Read]]] = {}
         self._settlers: dict[type[Record], Generated[Settle]] = {}
+        self._settles: dict[type[Record], Settle] = {}
+        """The functions of those that were asked for."""
         self._newest: dict[type[Record], int] = {}
         self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
         for cls in (*event_types, *row_types):
@@ -90,7 +92,8 @@ class AvroCodec:
         return self.encode_frozen(row)[1]
 
     def encode_frozen(self, row: R) -> tuple[R, bytes]:
-        return self.settler(type(row))(row)
+        cls = type(row)
+        return (self._settles.get(cls) or self.settler(cls))(row)
 
     def event_reader(self, prefix: bytes) -> EventDecoding | None:
         if prefix not in self._decoders:
@@ -101,7 +104,8 @@ class AvroCodec:
     def settler(self, cls: type[R]) -> Callable[[R], tuple[R, bytes]]:
         if cls not in self._settlers:
             self._meet(cls)
-        return self._settlers[cls].function
+        found = self._settles[cls] = self._settlers[cls].function
+        return found
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:
         return self._row_decoder(row_type, value)(value)

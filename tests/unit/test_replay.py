@@ -192,6 +192,16 @@ def test_a_fault_is_reported_with_its_handler(kind: str, event: type[EventData],
     assert told(again) == told(found)
 
 
+def test_a_row_that_the_code_before_leaves_as_it_was_is_compared_too() -> None:
+    """It comes over the pipe without its bytes."""
+    there = MADE["bank"]
+    recorded, now = with_change(bank.app(), AccountDebit, other_code.stays), ApplicationHandlers(bank.app(), there.codec)
+    found = replay(past_of(there), LocalCode(ApplicationHandlers(recorded, there.codec)), now).difference
+    assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("row", "account.debit")}
+    with linked(there, recorded, now) as link:
+        assert told(replay(past_of(there), link, now).difference) == told(found)
+
+
 @pytest.mark.parametrize(("kind", "event", "fault"), [*FAULTS[::4], *((kind, None, None) for kind in APPS)])
 def test_the_quick_way_finds_what_the_careful_one_does(
     kind: str, event: type[EventData] | None, fault: Change | None, monkeypatch: pytest.MonkeyPatch

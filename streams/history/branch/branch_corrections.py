@@ -55,7 +55,7 @@ class StepsInBranch:
         """A step whose turn it is."""
         if self._lineage.has_seen(was):
             return
-        self._lineage.repeat(was)
+        self._lineage.repeat(was, was.place)
         row = self._reached.reach(was.place, order)
         as_it_was = row.base[0] == row.row and row.untold is None
         self._were.fold(row, was)

@@ -60,10 +60,10 @@ class BranchLineage:
         """Whether nothing has been found out about an event of the past yet."""
         return it.reference not in self._decided and it.cause not in self._said and it.order not in self._seen
 
-    def repeat(self, it: RecordedEvent) -> None:
-        """An event was decided as it was, and leads to what it led to."""
+    def repeat(self, it: RecordedEvent, place: Place) -> None:
+        """An event of the row at `place` was decided as it was, and leads to what it led to."""
         self._seen.add(it.order)
-        self._decided[it.reference] = ((it.place, it.event.time),)
+        self._decided[it.reference] = ((place, it.event.time),)
 
     def is_gone(self, it: RecordedEvent) -> bool:
         """Whether a recorded event, whose turn it is, is not in the branch."""

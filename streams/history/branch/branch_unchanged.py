@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 
+from streams.data import EventData
 from streams.engine.event_handlers import EventHandler
+from streams.engine.records import Entry
 from streams.errors import CodeChanged
 from streams.history.branch.branch_findings import BranchFindings
 from streams.history.branch.branch_lineage import BranchLineage
@@ -17,6 +19,10 @@ from streams.history.code.recorded_code import RecordedCode
 from streams.history.past import Past
 from streams.history.recorded_event import EMITTED, HANDLER, OrderKey, Place, RecordedEvent
 from streams.outcome import Emission, Scheduled
+
+PLAIN = (None, HANDLER)
+"""Who rejected an event that is decided again."""
+NO_ROW: Entry = (None, 0)
 
 
 class UnchangedEvents:
@@ -36,19 +42,21 @@ class UnchangedEvents:
 
     def take(self, order: OrderKey, it: RecordedEvent) -> bool:
         """Decide an event whose turn it is. False: it is not plainly as it was recorded, and nothing was done."""
-        if it.expected is not None or it.by not in (None, HANDLER) or order != it.order:
+        if it.expected is not None or it.by not in PLAIN or order != it.order:
             return False
         if self._findings.has_open or not self._lineage.is_plain(it):
             return False
-        place, space = (order.namespace, it.key), self._handlers.spaces.get(order.namespace)
-        row = self._rows.get(place) or BranchRow(order, (None, 0), None, 0, [])
-        handler = None if space is None else space.by_event.get(type(it.event.data))
+        namespace, event = order.namespace, it.event
+        data: EventData = event.data
+        place, space = (namespace, getattr(data, data.key_field)), self._handlers.spaces.get(namespace)
+        row = self._rows.get(place) or BranchRow(order, NO_ROW, None, 0, [])
+        handler = None if space is None else space.by_event.get(type(data))
         if row.timers or row.stopped or row.base[0] is not row.row or handler is None or handler.function is None:
             return False
         if row.untold is not None or row.told_anew is not None:
             return False
         try:
-            decided = self._handlers.decide(order.namespace, handler, row.row, it.event)
+            decided = self._handlers.decide(namespace, handler, row.row, event)
         except Exception:  # noqa: BLE001 - a handler may raise anything, and does so again on the careful way
             return False
         same = decided.reason is None if it.accepted else decided.reason == it.reason and decided.reason is not None
@@ -62,7 +70,7 @@ class UnchangedEvents:
         if it.accepted:
             row.row, row.token, row.base = decided.row, order.sequence, (decided.row, order.sequence)
         self._rows[place] = row
-        self._lineage.repeat(it)
+        self._lineage.repeat(it, place)
         self._findings.repeat(it)
         return True
 

@@ -187,13 +187,17 @@ class CodeLink:
     def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
         """Bytes are compared: the rows of this code need not be decoded."""
         place = it.order[1:4]
-        value, row = self._row_of(it, place), decided.row
-        is_new = value is not None
-        same = (decided.reason is None and value == decided.row_bytes) if is_new else (row is entry[0] or row == entry[0])
-        if not same or place in self._timers or self._counts.get(place, 0) != len(decided.emissions):
+        value, count = self._row_of(it, place), self._counts.get(place, 0)
+        if count != len(decided.emissions) or place in self._timers:
+            return False
+        if value is None:
+            if decided.row is not entry[0] and decided.row != entry[0]:
+                return False
+        elif value != decided.row_bytes or decided.reason is not None:
             return False
         del self._folded[place]
-        self._counts.pop(place, None)
+        if count:
+            del self._counts[place]
         return True
 
     def _row_of(self, it: RecordedEvent, place: LogPlace) -> bytes | None:

@@ -56,13 +56,13 @@ class _Piece(NamedTuple):
     events: list[RecordedEvent]
 
     def at(self, sequence: int) -> RecordedEvent | None:
-        number = sequence - self.first
-        if number < 0 or not self.events:
+        events, number = self.events, sequence - self.first
+        if 0 <= number < len(events) and (found := events[number]).order[3] == sequence:
+            return found
+        if number < 0 or not events or events[-1].order[3] < sequence:
             return None
-        if number >= len(self.events) or self.events[number].order.sequence != sequence:
-            number = bisect_left(self.events, sequence, key=lambda it: it.order.sequence)
-        found = self.events[number] if number < len(self.events) else None
-        return found if found is not None and found.order.sequence == sequence else None
+        number = bisect_left(events, sequence, key=lambda it: it.order.sequence)
+        return found if (found := events[number]).order.sequence == sequence else None
 
 
 class _Pieces:
