@@ -27,15 +27,14 @@ def files(folder: Path, *names: str) -> list[str]:
 
 
 OWN_BROKERS = [
-    *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker"),
+    *files(CHAOS, "short_seeds", "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker"),
 ]  # fmt: skip
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
-    *files(INTEGRATION, "alarms", "stuck_handlers", "history", "verify", "stored_formats", "client"),
+    *files(INTEGRATION, "alarms", "stuck_handlers", "history", "verify", "stored_formats", "client", "states"),
 ]  # fmt: skip
-COMMANDS = files(INTEGRATION, "states")
-"""Beside all of the command line."""
-APART = {*OWN_BROKERS, *JOBS, *COMMANDS}
+PEOPLE = files(E2E, "tutorial", "dev_loop", "new", "site_browser", "console_browser", "what_if")
+APART = {*OWN_BROKERS, *JOBS, *PEOPLE}
 
 
 def others(folder: Path) -> list[str]:
@@ -47,7 +46,8 @@ LANES = {
     "unit": ["tests/unit", "tests/simulator"],
     "brokers that stall and end": OWN_BROKERS,
     "whole jobs, then alarms": JOBS,
-    "the command line": [*others(E2E), *others(CHAOS), *COMMANDS],
+    "tutorial and browsers": PEOPLE,
+    "the command line": [*others(E2E), *others(CHAOS)],
     "integration": others(INTEGRATION),
 }
 """Cut by what single files took. A new file is in one of the last two until it is named."""
