@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from starlette.routing import Mount
 
 from streams.server.http.application import http_app
+from streams.server.http.route_index import RouteIndex
 from streams.server.http.route_table import PUBLISHING, ROUTES
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge
@@ -149,6 +151,8 @@ def test_the_openapi_says_which_right_is_missing(server: MemoryServer) -> None:
             at = path.replace("{partition}", "0").replace("{decision}", "retry")
             got = status_of(server.http, method, Asked(at, "", {} if method == "post" else None), shown("nothing"))
             told[method, path] = (operation.get("x-right"), got.json()["right"] if got.status_code == 403 else None)
+            stranger = status_of(server.http, method, Asked(at, "", {} if method == "post" else None), {})
+            assert operation["responses"].keys() >= {str(got.status_code), str(stranger.status_code)}, (method, path)
     own = {it for it in told if it[1].startswith("/events/") and "{partition}" in it[1]}  # one of two rights is enough
     assert [(at, *pair) for at, pair in told.items() if pair[0] != pair[1] and at not in own] == []
     assert told["get", "/rows/order"] == ("read rows/order", "read rows/order")
@@ -158,8 +162,10 @@ def test_the_openapi_says_which_right_is_missing(server: MemoryServer) -> None:
 def test_no_route_is_beside_the_table(server: MemoryServer) -> None:
     """Each is one of its entries, that of an event, or the files of a site, so that each asks for its right."""
     types = {f"/events/{name}" for name in shop.app().event_types()}
-    found = {getattr(it, "path", "") for it in http_app(server.parts).routes}
-    assert found - types == {it.path for it in ROUTES}
+    index, files = http_app(server.parts).routes
+    assert isinstance(index, RouteIndex)
+    assert isinstance(files, Mount)
+    assert {it.path for it in index.routes} - types == {it.path for it in ROUTES}
 
 
 @pytest.mark.parametrize("type_", sorted(shop.app().event_types()))

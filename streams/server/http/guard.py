@@ -62,8 +62,9 @@ class Guard:
             await send(message)
 
         try:
-            self._check(Request(scope))
-            refuse_other_sites(Request(scope), self._origins)
+            request = Request(scope)
+            self._check(request)
+            refuse_other_sites(request, self._origins)
             escaped_path(scope)
             await self._app(scope, receive, sending)
         except ClientDisconnect:

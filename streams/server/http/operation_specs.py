@@ -110,7 +110,9 @@ def viewing(_: App, __: str) -> Spec:
 
 def becoming(_: App, __: str) -> Spec:
     """For `GET /events/NAMESPACE/PARTITION/OFFSET`."""
-    return _asking([], shapes.BECAME)
+    found = _asking([], shapes.BECAME)
+    found["responses"]["403"] = {"description": "Neither may the events of its namespace be read, nor such an event be published."}
+    return found
 
 
 def story_of_event(_: App, __: str) -> Spec:

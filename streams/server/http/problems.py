@@ -6,14 +6,12 @@ import logging
 import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
 
 from streams.errors import BrokerError, InvalidEvent, InvalidQuery, StreamsError
 from streams.server.http.problem_types import BY_NAME
@@ -83,30 +81,3 @@ def problem_of(error: Exception) -> Problem:
         return Problem(503, f"the file that this server answers from {why}; /-/status says more", headers=RETRY_AFTER)
     log.error("a fault of retold's own", exc_info=error)
     return Problem(500, "this is a fault of the server's own; its log says more")
-
-
-def _methods_at(request: Request) -> list[str]:
-    """Of all routes of this path: the one that refused knows its own alone. The guard answers HEAD where there is GET.
-
-    One of this very path hides those with names in theirs, and one that the OpenAPI does not tell of says only what is wrong.
-    """
-    routes = [it for it in request.app.routes if isinstance(it, Route) and it.matches(request.scope)[0] is not Match.NONE]
-    told = [it for it in routes if it.include_in_schema]
-    exact = [it for it in told if "{" not in it.path]
-    found = {method for it in exact or told or routes for method in it.methods or ()}
-    return sorted(found | ({"HEAD"} if "GET" in found and not is_stream(request.url.path) else set()))
-
-
-async def answer_error(request: Request, error: Exception) -> Response:
-    """Errors of routes and of routing as problems; the guard answers unexpected ones."""
-    problem = problem_of(error)
-    if isinstance(error, HTTPException) and error.status_code == 404:
-        problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
-    elif isinstance(error, HTTPException) and error.status_code == 405:
-        allowed = problem.headers["Allow"] = ", ".join(_methods_at(request)) or problem.headers.get("Allow", "another method")
-        problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
-    return problem.response(request.url.path)
-
-
-ERRORS: Final = (Problem, StreamsError, HTTPException, KafkaException, StoreAway, sqlite3.Error)
-"""What `answer_error` answers."""
