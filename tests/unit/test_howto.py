@@ -53,9 +53,11 @@ def test_an_excerpt_is_what_stands_in_its_file(page: Path) -> None:
 @every_page
 def test_what_a_page_asks_a_server_is_answered(page: Path, server: MemoryServer) -> None:
     """Every address in a `curl` line; of a stream the beginning."""
-    found = re.findall(rf"curl -s[N]? '?{ADDRESS}([^\s']*)(?:'? --json '([^']*)')?", text := page.read_text(encoding="utf-8"))
-    for url, body in found:
-        given = {"content": body, "headers": {"Content-Type": "application/json"}} if body else {}
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(rf"curl -s[N]? '?{ADDRESS}([^\s']*)(?:'? --json '([^']*)'|'? -H 'Accept: ([^']*)')?", text)
+    for url, body, accept in found:
+        given: dict[str, Any] = {"content": body, "headers": {"Content-Type": "application/json"}} if body else {}
+        given |= {"headers": {"Accept": accept}} if accept else {}
         with server.http.stream("POST" if body else "GET", url, **given) as answer:
             assert (url, answer.status_code) == (url, httpx.codes.OK)
     assert text.count("curl ") == len(re.findall(rf"curl -s[N]? '?{ADDRESS}", text))

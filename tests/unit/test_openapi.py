@@ -16,6 +16,7 @@ from streams.server.http.openapi import plain_path
 from streams.server.http.operations import OPERATIONS
 from streams.server.http.route_table import NOT_TOLD, ROUTES
 from tests.applications import shop
+from tests.support.live import following
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
 from tests.unit.test_server_errors import ORDER
@@ -26,6 +27,8 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float), "null": type(None),
 }  # fmt: skip
 LISTS = {"/rows/order", "/projections/charges"}
+OF_STREAMS = {"_from", "_after", "correlation"}
+"""Taken by the event stream of an address alone."""
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +115,16 @@ def test_every_parameter_that_a_route_takes_is_described(
     taken = set() if told == "is none" else set(told.removeprefix("are ").split(", "))
     described = parameters(spec["paths"][path]["get"], "query")
     assert taken - described == set()
-    assert {it for it in described - taken if path not in LISTS or it.rpartition("__")[0] not in described} == set()
+    beside = described - taken - OF_STREAMS
+    assert {it for it in beside if path not in LISTS or it.rpartition("__")[0] not in described} == set()
 
 
 @pytest.mark.parametrize(
     ("path", "names"),
     [
         ("/events/order.place", {"Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "traceparent"}),
-        ("/rows/order", {"If-None-Match"}),
-        ("/views/orders-of/{customer}", {"If-None-Match"}),
+        ("/rows/order", {"If-None-Match", "Last-Event-ID"}),
+        ("/views/orders-of/{customer}", {"If-None-Match", "Last-Event-ID"}),
         ("/live/order", {"Last-Event-ID"}),
         ("/live/order/{key}", {"Last-Event-ID"}),
     ],
@@ -200,12 +204,16 @@ def test_answers_to_publishing_are_as_described(
 
 
 def test_events_of_a_stream_are_as_described(http: httpx.Client, spec: dict[str, Any]) -> None:
-    """Accepted and rejected ones."""
+    """Accepted and rejected ones; and rows, as they change."""
     stream = spec["paths"]["/live/order"]["get"]["responses"]["200"]["content"]["text/event-stream"]
     described = stream["x-event-schema"]["properties"]["data"]["contentSchema"]
     found = watched(http, "/live/order/o1?_from=beginning", 2)
     assert {data["outcome"] for _, data in found} == {"accepted", "rejected"}
     assert [fits(data, described, spec) for _, data in found] == [True, True]
+    rows = spec["paths"]["/rows/order"]["get"]["responses"]["200"]["content"]["text/event-stream"]["x-event-schema"]
+    with following(http, "/rows/order?_from=snapshot") as following_rows:
+        [(name, put)] = following_rows.some(1)
+    assert (name, fits(put, rows["properties"]["data"]["contentSchema"], spec)) == ("put", True)
 
 
 def test_the_token_is_described_where_one_is_needed(tmp_path: Path, spec: dict[str, Any]) -> None:

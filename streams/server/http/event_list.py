@@ -14,11 +14,13 @@ from streams.server.access.principal import Principal
 from streams.server.http.access_checks import principal_of, some_namespaces
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
+from streams.server.http.log_watching import watch_log
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.http.stream_text import asks_for_stream
 from streams.server.http.table_rows import known_namespace
 from streams.server.readmodel.event_listing import OUTCOMES, EventQuery, ListedEvent, Permit, event_page
 
@@ -40,6 +42,8 @@ async def of_namespace(request: Request) -> Response:
 
 async def _listed(request: Request, parts: ServerParts, namespaces: list[str] | None) -> Response:
     """None: all namespaces."""
+    if asks_for_stream(request.scope):
+        return await watch_log(request, parts, namespaces)
     query = _query(request.query_params.multi_items(), namespaces)
     model = ready(parts)
     await at_least(request, model, KINDS)

@@ -22,6 +22,7 @@ from streams.server.http.parts import ServerParts
 from streams.server.http.paths import escaped_path
 from streams.server.http.problems import Problem, is_stream, problem_of
 from streams.server.http.registry import is_registry
+from streams.server.http.stream_text import asks_for_stream
 from streams.server.pages.html_accept import prefers_html
 
 LONGEST_ADDRESS = 8 * 1024
@@ -50,7 +51,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status, method = time.perf_counter(), 0, scope["method"]
-        if method == "HEAD" and not is_stream(scope["path"]):
+        if method == "HEAD" and not (is_stream(scope["path"]) or asks_for_stream(scope)):
             scope = {**scope, "method": "GET"}  # the same headers; the server omits the body
 
         async def sending(message: Message) -> None:

@@ -16,6 +16,7 @@ from streams.server.connections import Connections
 from streams.server.http.application_metrics import ApplicationMetrics
 from streams.server.http.problems import is_stream
 from streams.server.http.store_metrics import StoreMetrics
+from streams.server.http.stream_text import STREAMED
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
@@ -54,7 +55,7 @@ class Metrics:
         route = getattr(scope.get("route"), "path_format", "none")
         known = method if method in METHODS else "other"  # bounds the label: anyone may send any method, even without a token
         self._requests.labels(known, route, str(status)).inc()
-        if not is_stream(route):
+        if not (is_stream(route) or scope.get(STREAMED)):
             self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:

@@ -9,6 +9,7 @@ from streams.server.http.filter_parameters import row_parameters
 from streams.server.http.json_schema import Spec, reference
 from streams.server.http.requests import CLOUD_BATCH, CLOUD_EVENT, JSON, LINES, LONGEST_WAIT
 from streams.server.http.row_forms import FORMS
+from streams.server.http.stream_spec import with_answers, with_changes
 
 DEPTH = shapes.whole(0, 1_000)
 MIN_POSITION = shapes.query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS)
@@ -79,24 +80,27 @@ def publishing_many(_: App, __: str) -> Spec:
 def listing(app: App, namespace: str) -> Spec:
     """For `GET /rows/NAMESPACE`."""
     row_type = app.namespace(namespace).row_type
-    return _asking_rows(row_type, shapes.page(shapes.of_table(_chosen_of(row_type)), unreadable=shapes.UNREADABLE))
+    row = shapes.of_table(_chosen_of(row_type))
+    return with_changes(_asking_rows(row_type, shapes.page(row, unreadable=shapes.UNREADABLE)), row)
 
 
 def one_row(app: App, namespace: str) -> Spec:
     """For `GET /rows/NAMESPACE/KEY`."""
     found = shapes.of_table(reference(app.namespace(namespace).row_type))
-    return _asking(_times(), shapes.shape(*shapes.PAST, **found["properties"], **shapes.PAST))
+    return with_changes(_asking(_times(), shapes.shape(*shapes.PAST, **found["properties"], **shapes.PAST)), found)
 
 
 def projected(app: App, name: str) -> Spec:
     """For `GET /projections/NAME`."""
     row_type = _projected_type(app, name)
-    return _asking_rows(row_type, shapes.page(shapes.of_projection(_chosen_of(row_type))))
+    row = shapes.of_projection(_chosen_of(row_type))
+    return with_changes(_asking_rows(row_type, shapes.page(row)), row)
 
 
 def one_projected(app: App, name: str) -> Spec:
     """For `GET /projections/NAME/KEY`."""
-    return _asking(_times(), shapes.true_at(**shapes.of_projection(reference(_projected_type(app, name)))["properties"]))
+    row = shapes.of_projection(reference(_projected_type(app, name)))
+    return with_changes(_asking(_times(), shapes.true_at(**row["properties"])), row)
 
 
 def _projected_type(app: App, name: str) -> type[Record]:
@@ -105,7 +109,7 @@ def _projected_type(app: App, name: str) -> type[Record]:
 
 def viewing(_: App, __: str) -> Spec:
     """For `GET /views/PATH`."""
-    return _asking([*_times()], shapes.true_at(answer={}))
+    return with_answers(_asking([*_times()], shapes.true_at(answer={})))
 
 
 def becoming(_: App, __: str) -> Spec:

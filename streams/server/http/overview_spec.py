@@ -7,6 +7,7 @@ from typing import Any
 from streams.app import App
 from streams.server.http import shapes
 from streams.server.http.json_schema import Spec
+from streams.server.http.stream_spec import with_log
 
 NAMES: Spec = shapes.TEXTS
 COUNT = shapes.NUMBER
@@ -68,7 +69,7 @@ def event_list(_: App, __: str) -> Spec:
         shapes.query("_min_position", "Answer once this position is reached, such as user-3:977.", shapes.POSITIONS),
     ]
     events = {"type": "array", "items": LISTED}
-    return found(shapes.true_at(events=events, next=shapes.or_null(shapes.TEXT)), *parameters)
+    return with_log(found(shapes.true_at(events=events, next=shapes.or_null(shapes.TEXT)), *parameters))
 
 
 ASIDE = shapes.shape(

@@ -27,6 +27,7 @@ from streams.server.access.console_secret import console_secret
 from streams.server.access.principals import Principals
 from streams.server.connections import Connections
 from streams.server.http.pools import Pools
+from streams.server.http.shared_stream import Host, SharedStreams
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
@@ -111,6 +112,10 @@ class ServerParts:
 
     def __post_init__(self) -> None:
         _ = self.code  # of the code that was loaded, and not of what may lie there later
+
+    @cached_property
+    def shared_streams(self) -> SharedStreams:
+        return SharedStreams(Host(self.model.notifier, self.stopping, self.connections.refused))
 
     @cached_property
     def principals(self) -> Principals:

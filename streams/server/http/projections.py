@@ -19,7 +19,9 @@ from streams.server.http.permitted_rows import permitted_row, refuse_past
 from streams.server.http.problems import Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
+from streams.server.http.row_watching import watch_rows
 from streams.server.http.snapshot import check
+from streams.server.http.stream_text import asks_for_stream
 from streams.server.readmodel.model import RemadeTables
 from streams.server.readmodel.store_moment import StoreMoment
 
@@ -29,6 +31,8 @@ KINDS = ("log",)
 async def rows(request: Request) -> Response:
     parts, name = parts_of(request), request.path_params["name"]
     _refuse_unknown(parts, name)
+    if asks_for_stream(request.scope):
+        return await watch_rows(request, parts, name)
     params, asked = split_times(request.query_params.multi_items())
     listed = read_list(request, params, parts.model.row_types[name], name, versioned=False)
     if asked is not None:
@@ -45,6 +49,8 @@ async def row(request: Request) -> Response:
     parts = parts_of(request)
     name, key = request.path_params["name"], request.path_params["key"]
     _refuse_unknown(parts, name)
+    if asks_for_stream(request.scope):
+        return await watch_rows(request, parts, name, key)
     params, asked = split_times(request.query_params.multi_items())
     known_params(params, "_min_position", *TIMES)
     principal = principal_of(request)

@@ -21,7 +21,9 @@ from streams.server.http.permitted_rows import permitted_row, refuse_past
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
+from streams.server.http.row_watching import watch_rows
 from streams.server.http.snapshot import refuse_new
+from streams.server.http.stream_text import asks_for_stream
 from streams.server.readmodel.model import RemadeTables
 from streams.server.readmodel.store_moment import StoreMoment
 
@@ -33,6 +35,8 @@ MOST_UNREADABLE = 100
 async def rows(request: Request) -> Response:
     parts, namespace = parts_of(request), request.path_params["namespace"]
     row_type = known_namespace(parts, namespace).row_type
+    if asks_for_stream(request.scope):
+        return await watch_rows(request, parts, namespace)
     model = ready(parts)
     params, asked = split_times(request.query_params.multi_items())
     listed = read_list(request, params, row_type, namespace, versioned=True)
@@ -53,6 +57,8 @@ async def row(request: Request) -> Response:
 
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
     known_namespace(parts, namespace)
+    if asks_for_stream(request.scope):
+        return await watch_rows(request, parts, namespace, key)
     params, asked = split_times(request.query_params.multi_items())
     known_params(params, "_min_position", *TIMES)
     principal = principal_of(request)

@@ -10,6 +10,7 @@ import msgspec
 from streams.app import App
 from streams.data import Record
 from streams.history.stored.past_file import StoreIdentity
+from streams.server.readmodel.change_log import begin_changes, forget_changes
 from streams.server.readmodel.row_columns import quoted
 from streams.server.readmodel.store_schema import rows_beside, table_statement, unreadable_statement
 
@@ -33,6 +34,7 @@ def fit_tables(db: sqlite3.Connection, app: App) -> Sequence[str]:
     kept = {name: of for name, of in known.fingerprints.items() if name in there}
     for name in known.fingerprints.keys() - kept.keys():
         db.execute(f"drop table if exists {quoted(name)}")
+        forget_changes(db, quoted(name))
         db.execute("delete from stopped where name = ?", (name[2:],))
         if name.startswith("r_"):
             db.execute(f"drop table if exists {rows_beside(name[2:])}")
@@ -40,6 +42,7 @@ def fit_tables(db: sqlite3.Connection, app: App) -> Sequence[str]:
                 db.execute(f"delete from {table} where ns = ?", (name[2:],))
     for name in there.keys() - kept.keys():
         db.execute(table_statement(quoted(name), there[name]))
+        db.execute(begin_changes(quoted(name)))
         if name.startswith("r_"):
             db.execute(unreadable_statement(name[2:]))
         kept[name] = MISSING

@@ -22,6 +22,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent, LogReader, kept_marker
+from streams.server.readmodel.change_log import change_places
 from streams.server.readmodel.commit_times import CommitTimes
 from streams.server.readmodel.corrected_note import is_uncorrected
 from streams.server.readmodel.follower_report import FollowerReport
@@ -37,6 +38,9 @@ from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
 from streams.server.readmodel.store_readers import StoreAway, StoreReaders
 from streams.server.readmodel.store_schema import projection_table, row_table
+
+POSITIONS = "select kind, ns, part, seq, marker from position where kind in ('table', 'log')"
+LEFT_OUT_TO = "select seq from left_out_log where ns = ? and part = ?"
 
 
 class RemadeTables(NamedTuple):
@@ -80,6 +84,8 @@ class ReadModel:
         self.lag_ages = LagAges()
         self.markers: Mapping[NamespacePartition, Marker] = {}
         self._logged: Mapping[NamespacePartition, int] = {}
+        self.changes: Mapping[str, str] = {}
+        """By table in the file the place of its last change. Another mapping after each commit."""
         self._corrected = False
         self._blobs: dict[NamespacePartition, bytes] = {}
         self._readers = StoreReaders()
@@ -150,8 +156,7 @@ class ReadModel:
     def refresh(self) -> None:
         """Read the positions again."""
         with self._refreshing, self._readers.borrow() as db:
-            text = "select kind, ns, part, seq, marker from position where kind in ('table', 'log')"
-            found = db.execute(text).fetchall()
+            found = db.execute(POSITIONS).fetchall()
             markers = dict(self.markers) if self._blobs else {}
             for kind, namespace, part, _, blob in found:
                 if kind == "table" and blob is not None and self._blobs.get((namespace, part)) != blob:
@@ -159,6 +164,7 @@ class ReadModel:
             self.markers = markers
             self._logged = {(ns, part): seq for kind, ns, part, seq, _ in found if kind == "log"}
             self._corrected = is_uncorrected(db)
+            self.changes = change_places(db)
 
     def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces
@@ -233,9 +239,8 @@ class ReadModel:
 
     def left_out(self, partitions: Iterable[NamespacePartition]) -> dict[NamespacePartition, int]:
         """By partition the last sequence of which the event is not kept, since it is too old."""
-        text = "select seq from left_out_log where ns = ? and part = ?"
         with self._readers.borrow() as db:
-            found = {at: db.execute(text, at).fetchone() for at in partitions}
+            found = {at: db.execute(LEFT_OUT_TO, at).fetchone() for at in partitions}
         return {at: row[0] for at, row in found.items() if row is not None}
 
     def events(self, partition: NamespacePartition, after: int, limit: int, key: str | None = None) -> list[LogEvent]:
@@ -248,8 +253,7 @@ class ReadModel:
         with self._readers.borrow() as db:
             found = db.execute(text, (*partition, after, *values, limit)).fetchall()
         reader = LogReader(self._codec)
-        events = (event_of_record(reader, partition, *each) for each in found)
-        return [event for event in events if event is not None]
+        return [event for each in found if (event := event_of_record(reader, partition, *each)) is not None]
 
 
 def _is_text(key: str) -> bool:

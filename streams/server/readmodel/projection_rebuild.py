@@ -13,6 +13,7 @@ from streams.event import Event
 from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE, FoldedOtherwise
 from streams.history.recorded_event import NamespacePartition, OrderKey, position_name
 from streams.kafka.messages import Decoder, LogReader
+from streams.server.readmodel.change_log import begin_changes_anew
 from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.merge import LogMerger
 from streams.server.readmodel.row_indexes import make_indexes
@@ -111,6 +112,7 @@ class ProjectionRebuild:
             self._db.execute(f"drop table if exists {projection_table(name)}")
             self._db.execute(f"alter table {beside(name)} rename to {projection_table(name)}")
             make_indexes(self._db, each.projection)
+            begin_changes_anew(self._db, projection_table(name))
             self._db.execute("delete from stopped where name = ?", (name,))
             if each.fault is not None:
                 self._db.execute("insert into stopped(name, why) values(?, ?)", (name, each.fault))

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from streams.data import Record
+from streams.server.readmodel.change_log import note_changes
 from streams.server.readmodel.row_columns import binder_of, columns_of, has_numbers_beyond_json
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_schema import put_statement
@@ -21,7 +22,7 @@ class RowWriter:
     """The changes of one table: the last of each key counts."""
 
     def __init__(self, table: str, row_type: type[Record]) -> None:
-        columns = columns_of(row_type)
+        columns, self._table = columns_of(row_type), table
         self._bind, self._nothing = binder_of(columns), (None,) * len(columns)
         self._put, self._drop = put_statement(table, columns), f"delete from {table} where key = ?"
         self._version = f"select version from {table} where key = ?"
@@ -48,8 +49,11 @@ class RowWriter:
         found = db.execute(self._version, (key,)).fetchone()
         return 0 if found is None else int(found[0])
 
-    def write(self, db: sqlite3.Connection) -> None:
+    def write(self, db: sqlite3.Connection, *, noted: bool = False) -> None:
+        """`noted`: streams are told what has changed."""
         if self.changed:
+            if noted:
+                note_changes(db, self._table, self.changed)
             readable, whole = 4 + len(self._nothing), 6 + len(self._nothing)
             found = [values for values in self.changed.values() if values is not None]
             db.executemany(self._put_readable, [values for values in found if len(values) == readable])

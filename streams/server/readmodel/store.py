@@ -17,6 +17,7 @@ from streams.history.stored.past_file import StoreIdentity
 from streams.history.stored.stored_past import noted_frontier
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
+from streams.server.readmodel.change_log import begin_changes_anew
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.corrected_note import folded_as, note_folded
 from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_identity, reshaped_tables
@@ -192,6 +193,7 @@ class Store:
             self._db.execute(f"alter table {rows_beside(namespace)} rename to {row_table(namespace)}")
             self._db.execute(unreadable_statement(namespace))
             make_indexes(self._db, self._app.namespace(namespace))
+            begin_changes_anew(self._db, row_table(namespace))
             self._db.execute("delete from position where kind = 'table' and ns = ?", (namespace,))
             self._db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, namespace))
             note_identity(self._db, self._identity, reshaped)

@@ -10,6 +10,7 @@ from streams.data import Record
 from streams.history.recorded_event import NamespacePartition
 from streams.query.filters import Filter
 from streams.query.row_fields import EQUAL, KEY
+from streams.server.readmodel.change_log import ChangeEnd, change_end, changed_keys
 from streams.server.readmodel.row_answers import RowAnswers
 from streams.server.readmodel.row_columns import RowColumn, quoted
 from streams.server.readmodel.row_json import RowDecoder
@@ -69,6 +70,25 @@ class StoreMoment:
         """Those of these keys that have a row of which the conditions hold."""
         chosen = selection(table, row_type, [Filter(KEY, "in", tuple({*keys})), *conditions], "key")
         return {key for (key,) in self._db.execute(*chosen)}
+
+    def change_end(self, table: str) -> ChangeEnd:
+        return change_end(self._db, table)
+
+    def changed_keys(self, table: str, after: int, key: str | None) -> dict[str, int]:
+        """As in change_log."""
+        return changed_keys(self._db, table, after, key)
+
+    def rows_among(
+        self, table: str, row_type: type[Record], keys: Sequence[str], conditions: Sequence[Filter]
+    ) -> dict[str, tuple[int, bytes]]:
+        """Version and body of the rows of these keys of which the conditions hold, and that can be read here."""
+        chosen = selection(table, row_type, [Filter(KEY, "in", tuple(keys)), *conditions], "key, version, body")
+        return {key: (version, body) for key, version, body in self._db.execute(*chosen) if body is not None}
+
+    def some_keys(self, table: str, row_type: type[Record], conditions: Sequence[Filter], most: int) -> list[str]:
+        """At most so many keys of rows of which the conditions hold, and that can be read here."""
+        text, values = selection(table, row_type, conditions, "key, body is not null")
+        return [key for key, is_readable in self._db.execute(f"{text} limit ?", [*values, most]) if is_readable]
 
     def table(self, name: str, decoder: RowDecoder) -> StoredTable:
         return StoredTable(self._db, name, decoder)

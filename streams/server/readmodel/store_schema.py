@@ -13,6 +13,7 @@ from streams.codec import AvroCodec
 from streams.data import Record
 from streams.namespace import FIRST
 from streams.projection import Projection
+from streams.server.readmodel.change_log import CHANGE_LOG, begin_changes
 from streams.server.readmodel.checkpoints import CHECKPOINTS
 from streams.server.readmodel.left_out import LEFT_OUT
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
@@ -49,6 +50,7 @@ FIXED = (
     "create table stopped(name text primary key, why text not null) without rowid",
     *CHECKPOINTS,
     *LEFT_OUT,
+    *CHANGE_LOG,
 )
 INDEXES = (
     "create index if not exists record_by_inbox on record(ns, part, inbox)",
@@ -109,8 +111,10 @@ def statements(app: App) -> Iterable[str]:
     for space in app.namespaces:
         yield table_statement(row_table(space.name), space.row_type)
         yield unreadable_statement(space.name)
+        yield begin_changes(row_table(space.name))
     for projection in app.projections:
         yield table_statement(projection_table(projection.name), projection.row_type)
+        yield begin_changes(projection_table(projection.name))
 
 
 def unreadable_statement(namespace: str) -> str:

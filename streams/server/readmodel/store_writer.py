@@ -21,7 +21,7 @@ from streams.server.readmodel.left_out_records import LeftOutRecords
 from streams.server.readmodel.log_record import LogRecord
 from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.row_writer import RowWriter
-from streams.server.readmodel.store_meta import set_meta
+from streams.server.readmodel.store_meta import meta_value, set_meta
 from streams.server.readmodel.store_schema import row_table, rows_beside, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 from streams.server.readmodel.transaction import transaction
@@ -172,11 +172,12 @@ class StoreWriter:
         """Write all that was given, in one transaction."""
         if self._erases:
             self._db.execute("pragma secure_delete=on")
+        is_answered = meta_value(self._db, "complete") is not None
         with transaction(self._db):
-            for table in self._tables.values():
-                table.write(self._db)
+            for name, table in self._tables.items():
+                table.write(self._db, noted=is_answered and name not in self._reread)
             for projection in self.projections.values():
-                projection.write(self._db)
+                projection.write(self._db, noted=is_answered)
             insert_records(self._db, self._records)
             self._left_out.write(self._db)
             for text, values in self._changes:

@@ -50,8 +50,9 @@ class StoredProjection:
         raw = b"" if row is None or not self._writer.keeps_raw else self._codec.encode_frozen(row)[1]
         self._writer.put(key, None, None, row, raw)
 
-    def write(self, db: sqlite3.Connection) -> None:
-        self._writer.write(db)
+    def write(self, db: sqlite3.Connection, *, noted: bool = False) -> None:
+        """`noted` as in RowWriter."""
+        self._writer.write(db, noted=noted)
         if self._newly_stopped and not self._is_beside:
             db.execute("insert or replace into stopped(name, why) values(?, ?)", (self.projection.name, self.fault))
             self._newly_stopped = False

@@ -1,0 +1,136 @@
+"""The events of logs that an address asks for, as they are handled: the source of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from streams.history.recorded_event import NamespacePartition
+from streams.kafka.messages import LogEvent
+from streams.server.access.principal import Principal
+from streams.server.http.answers import POSITION, position
+from streams.server.http.live import shown
+from streams.server.http.parts import ServerParts
+from streams.server.http.permitted_rows import hidden_keys
+from streams.server.http.shared_stream import Batch, Begin, First
+from streams.server.http.stream_text import StreamEvent
+from streams.server.readmodel.row_json import to_json
+
+AT_ONCE: Final = 200
+"""Events of a partition that are read at a time."""
+NEAR: Final = 1_000
+"""A client that is no further behind shares the stream: until then it reads alone, at its own pace."""
+Places = dict[NamespacePartition, int]
+
+
+@dataclass(frozen=True)
+class AskedEvents:
+    """None: any. `correlation` is the id of a root event, which finds that event too. `principal` is of all who share it."""
+
+    namespaces: tuple[str, ...]
+    key: str | None
+    event_type: str | None
+    outcome: str | None
+    correlation: str | None
+    principal: Principal
+
+    def wants(self, it: LogEvent) -> bool:
+        event = it.event
+        return (
+            self.event_type in (None, event.data.event_type)
+            and self.outcome in (None, it.outcome)
+            and (self.correlation is None or self.correlation in (event.correlation, event.id))
+        )
+
+
+class WatchedLog:
+    """In order per partition. The place is the sequence in each partition, so any server can continue it."""
+
+    def __init__(self, parts: ServerParts, asked: AskedEvents) -> None:
+        self._parts, self._asked = parts, asked
+        self._kinds = kinds_for(asked.principal, asked.namespaces)
+        self._at = self._ends()
+
+    def _ends(self) -> Places:
+        model, key = self._parts.model, self._asked.key
+        if key is not None:
+            partitions = [model.partition_of(name, key) for name in self._asked.namespaces]
+        else:
+            partitions = model.partitions(self._asked.namespaces)
+        return {at: position(model, self._kinds, at) for at in partitions}
+
+    def is_behind(self) -> bool:
+        return self._parts.model.waits is None and self._ends() != self._at
+
+    def advance(self) -> Batch:
+        ends = self._ends()
+        if ends.keys() != self._at.keys() or any(end < self._at[at] for at, end in ends.items()):  # another log
+            self._at = ends
+            return Batch((), place_of(ends), reset=True)
+        return Batch(self._read(self._at, ends), place_of(self._at))
+
+    def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
+        held.close()  # a log does not change: no moment of it is needed
+        ends = self._ends()
+        at = dict.fromkeys(ends, 0) if begin.how in ("beginning", "reset") else places_in(begin.place)
+        if begin.how != "now" and sum(ends.values()) - sum(at.values()) > NEAR:
+            alone = self._pieces(at, ends, reset=begin.how == "reset")
+            return Batch((), place_of(self._at)), First(alone, Begin("place", place_of(ends)))
+        batch = self._advance_to(ends)
+        if begin.how == "now" or at.keys() != self._at.keys():
+            return batch, First(iter([[StreamEvent("", b"", place_of(self._at))]]))
+        return batch, First(self._pieces(at, dict(self._at), reset=begin.how == "reset"))
+
+    def _advance_to(self, ends: Places) -> Batch:
+        batch = self.advance()
+        while not batch.reset and any(self._at[at] < end for at, end in ends.items()):
+            more = self.advance()
+            batch = Batch([*batch.events, *more.events], more.place, more.reset)
+        return batch
+
+    def _pieces(
+        self, at: Places, ends: Mapping[NamespacePartition, int], *, reset: bool
+    ) -> Iterator[Sequence[StreamEvent]]:
+        if reset:
+            yield [StreamEvent("reset", b"{}")]
+        yield [StreamEvent("", b"", place_of(at))]
+        while any(at[each] < end for each, end in ends.items()):
+            yield self._read(at, ends)
+
+    def _read(self, at: Places, ends: Mapping[NamespacePartition, int]) -> list[StreamEvent]:
+        """The next events up to these ends; moves the places."""
+        found: list[LogEvent] = []
+        upto: Places = {}
+        for partition, end in ends.items():
+            if at[partition] < end:
+                some = self._parts.model.events(partition, at[partition], AT_ONCE, self._asked.key)
+                found += [event for event in some if event.sequence <= end]
+                upto[partition] = min(end, some[-1].sequence) if len(some) == AT_ONCE else end
+        wanted = sorted(filter(self._asked.wants, found), key=lambda it: (it.recorded, it.namespace, it.partition, it.sequence))
+        keys = ((it.namespace, it.event.key) for it in wanted)
+        hidden = hidden_keys(self._parts, self._asked.principal, keys)
+        told: list[StreamEvent] = []
+        for it in wanted:
+            at[it.namespace, it.partition] = it.sequence
+            if (it.namespace, it.event.key) not in hidden:
+                told.append(StreamEvent("", to_json(shown(it)), place_of(at)))
+        at.update(upto)
+        return told
+
+
+def kinds_for(principal: Principal, namespaces: Iterable[str]) -> tuple[str, ...]:
+    """The topics that decide how far a stream is: who sees some rows is told of an event once its row is here, too."""
+    return ("table", "log") if any(name in principal.only for name in namespaces) else ("log",)
+
+
+def place_of(at: Mapping[NamespacePartition, int]) -> str:
+    """Such as `order-0:12,order-1:40`."""
+    return ",".join(f"{namespace}-{part}:{sequence}" for (namespace, part), sequence in sorted(at.items()))
+
+
+def places_in(text: str) -> Places:
+    """Of a text that `place_of` has made; empty for another one."""
+    found = [POSITION.fullmatch(part) for part in text.split(",")]
+    return {(it[1], int(it[2])): int(it[3]) for it in found if it is not None} if all(found) else {}

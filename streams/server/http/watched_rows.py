@@ -1,0 +1,165 @@
+"""What has become of the rows that a query finds, from change to change: the source of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Final
+
+from streams.data import Record
+from streams.query.filters import Filter
+from streams.query.query import Query
+from streams.query.row_fields import EQUAL, KEY
+from streams.server.http.problems import Problem
+from streams.server.http.row_forms import shown_row
+from streams.server.http.shared_stream import Batch, Begin, First
+from streams.server.http.stream_text import StreamEvent
+from streams.server.readmodel.change_log import ChangeEnd, place_text
+from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.store_moment import StoreMoment
+
+MOST: Final = 100_000
+"""Keys that a stream knows to be in its query. With more, whoever sees all rows is told of each that is not in it, too."""
+AT_ONCE: Final = 500
+ANEW: Final = "anew"
+"""The place of who sees some rows alone: a number would tell how many others there are."""
+
+
+@dataclass(frozen=True)
+class AskedRows:
+    """`query` has the filters of the address and, if `restricted`, those of the principal. `key`: of this row alone.
+
+    `refuse` raises a problem while the rows of a moment are not to be told.
+    """
+
+    name: str
+    table: str
+    row_type: type[Record]
+    query: Query
+    key: str | None
+    versioned: bool
+    restricted: bool
+    refuse: Callable[[StoreMoment], None]
+
+    @property
+    def conditions(self) -> Sequence[Filter]:
+        own = () if self.key is None else (Filter(KEY, EQUAL, self.key),)
+        return (*own, *self.query.filters)
+
+
+class WatchedRows:
+    """`put` tells a row that is in the query, `gone` the key of one that is not any more."""
+
+    def __init__(self, model: ReadModel, asked: AskedRows) -> None:
+        self._model, self._asked = model, asked
+        self._end: ChangeEnd | None = None
+        self._members: set[str] | None = None
+        """The keys of rows that are in the query; None: nobody knows, since there are no conditions, or too many rows."""
+
+    def is_behind(self) -> bool:
+        told = None if self._end is None else self._end.place
+        if self._model.waits is not None:  # the file is read anew
+            return False
+        return self._model.changes.get(self._asked.table) != told or self._asked.name in self._model.stopped
+
+    def advance(self) -> Batch:
+        with self._model.moment() as moment:
+            return self._advance(moment)
+
+    def _advance(self, moment: StoreMoment) -> Batch:
+        asked, before, end = self._asked, self._end, moment.change_end(self._asked.table)
+        asked.refuse(moment)
+        if before is None or not continues_from(end, before):
+            self._members = self._found(moment)
+            self._end = end
+            return Batch((), self._place(end.tick), reset=before is not None)
+        changed = moment.changed_keys(asked.table, before.tick, asked.key)
+        events = [*self._told(moment, changed, self._members)]
+        self._end = end
+        return Batch(events, self._place(end.tick))
+
+    def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
+        moment = held.enter_context(self._model.moment())
+        batch = self._advance(moment)
+        pieces = self._first(moment, begin)
+        held.callback(pieces.close)
+        if begin.how == "now":  # nothing of this moment is told
+            found = [*pieces]
+            held.close()
+            return batch, First(iter(found))
+        return batch, First(pieces)
+
+    def _first(self, moment: StoreMoment, begin: Begin) -> Generator[Sequence[StreamEvent]]:
+        assert self._end is not None, "advanced to this moment"
+        tick = None if self._asked.restricted else tick_of(begin.place, self._end)
+        if begin.how == "now":
+            yield [StreamEvent("", b"", self._place(self._end.tick))]
+        elif begin.how == "place" and tick is not None:
+            changed = moment.changed_keys(self._asked.table, tick, self._asked.key)
+            yield [*self._told(moment, changed, None), StreamEvent("", b"", self._place(self._end.tick))]
+        else:
+            yield from self._snapshot(moment, self._place(self._end.tick), reset=begin.how != "snapshot")
+
+    def _snapshot(self, moment: StoreMoment, place: str, *, reset: bool) -> Iterator[Sequence[StreamEvent]]:
+        """A client that comes back in the midst of it begins anew: before its end there is no place to go on from."""
+        asked, columns = self._asked, self._model.columns[self._asked.name]
+        if reset:
+            yield [StreamEvent("reset", b"{}")]
+        count, query = 0, replace(asked.query, filters=tuple(asked.conditions))
+        for rows in moment.rows_of(asked.table, columns).all_rows(query):
+            yield [self._put(key, version, body) for key, version, body in rows]
+            count += len(rows)
+        yield [StreamEvent("ready", to_json({"rows": count}), place)]
+
+    def _told(
+        self, moment: StoreMoment, changed: Mapping[str, int], members: set[str] | None
+    ) -> Iterator[StreamEvent]:
+        """By the last change of each key. Without `members` each is gone that has no row in the query."""
+        asked = self._asked
+        pairs = [*changed.items()]
+        for at in range(0, len(pairs), AT_ONCE):
+            some = pairs[at : at + AT_ONCE]
+            rows = moment.rows_among(asked.table, asked.row_type, [key for key, _ in some], asked.query.filters)
+            for key, tick in some:
+                if key in rows:
+                    if members is not None:
+                        members.add(key)
+                    yield self._put(key, *rows[key], self._place(tick))
+                elif members is None or key in members:
+                    if members is not None:
+                        members.discard(key)
+                    yield StreamEvent("gone", to_json({"key": key}), self._place(tick))
+
+    def _put(self, key: str, version: int, body: bytes, place: str = "") -> StreamEvent:
+        shown = shown_row(key, version, body, self._asked.query.select, versioned=self._asked.versioned)
+        return StreamEvent("put", to_json(shown), place)
+
+    def _place(self, tick: int) -> str:
+        assert self._end is not None, "a moment was read"
+        return ANEW if self._asked.restricted else place_text(self._end.generation, tick)
+
+    def _found(self, moment: StoreMoment) -> set[str] | None:
+        """The keys that are in the query; None: it is not known. Raises a 422 problem if others must not be told of."""
+        asked = self._asked
+        if not asked.query.filters:
+            return None
+        found = moment.some_keys(asked.table, asked.row_type, asked.conditions, MOST + 1)
+        if len(found) <= MOST:
+            return set(found)
+        if asked.restricted:
+            raise Problem(422, f"the stream is of more than {MOST} rows; ask for fewer, with filters")
+        return None
+
+
+def continues_from(end: ChangeEnd, before: ChangeEnd) -> bool:
+    """Whether all changes between the two are known."""
+    return end.generation == before.generation and end.dropped <= before.tick <= end.tick
+
+
+def tick_of(place: str, end: ChangeEnd) -> int | None:
+    """The tick of a place; None: the changes after it are not known here."""
+    generation, _, text = place.partition(".")
+    tick = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else -1
+    return tick if generation == end.generation and end.dropped <= tick <= end.tick else None

@@ -1,0 +1,161 @@
+"""Event logs and views as event streams, on the address where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams import Tables, View
+from streams.server.http import watched_log
+from tests.applications import shop
+from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
+from tests.support.live import STREAM, following
+from tests.support.memory_server import MemoryServer
+from tests.support.tokens import Entry, bearer, write_tokens
+from tests.unit.test_server_errors import assert_problem
+
+PRINCIPALS: dict[str, Entry] = {
+    "c7": {"read": ["rows/order", "events/order", "views/*"], "only": {"order": "customer={sub}"}},
+    "stock": {"read": ["events/stock"]},
+}
+
+
+def fragile(tables: Tables) -> object:
+    found = tables.of(shop.stock).get("x")
+    return 10 // (5 - found.free) if found else None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MemoryServer]:
+    app = shop.app()
+    with MemoryServer(replace(app, views=[*app.views, View("fragile", fragile)]), tmp_path) as server:
+        server.kafka.publish(order(1, "c7"))
+        server.kafka.publish(order(2, "c8"))
+        yield server
+
+
+def order(number: int, customer: str) -> OrderPlace:
+    return OrderPlace(order=f"o{number}", customer=customer, lines=(Line(sku="A1", quantity=1),))
+
+
+def positions(events: list[tuple[str, Any]]) -> list[str]:
+    return [data["position"] for _, data in events]
+
+
+def test_the_log_from_the_beginning_and_on(server: MemoryServer) -> None:
+    """Each event once and as `/live` tells it, in order, and the new ones behind them."""
+    with following(server.http, "/events/order?_from=beginning") as stream:
+        first = stream.some(2)
+        assert positions(first) == ["order-0:1", "order-0:2"]
+        assert (first[0][0], first[0][1]["type"], first[0][1]["data"]["order"]) == ("message", "order.place", "o1")
+        server.kafka.publish(OrderCancel(order="o1", why="x"))
+        assert positions([stream.next()]) == ["order-0:3"]
+        assert stream.id == "order-0:3"
+
+
+def test_a_stream_of_all_namespaces_goes_on_anywhere(server: MemoryServer, tmp_path: Path) -> None:
+    """The place names every partition, so another server continues it."""
+    with following(server.http, "/events") as stream:
+        begun = stream.begun()
+    server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+    server.kafka.publish(OrderCancel(order="o1", why="x"))
+    with following(server.http, "/events", Last_Event_ID=begun) as stream:
+        found, place = positions(stream.some(2)), stream.id
+    assert sorted(found) == sorted({*found})
+    assert "order-0:3" in found
+    with MemoryServer(server.parts.app, tmp_path / "other") as other:
+        other.kafka.take_over(server.kafka)
+        with following(other.http, f"/events?_after={place}") as stream:
+            assert not {*positions(stream.some(1))} & {*found}
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("key=o1", ["order-0:1", "order-0:3", "order-0:4"]),
+        ("type=order.cancel", ["order-0:3", "order-0:4"]),
+        ("outcome=rejected", ["order-0:4"]),
+        ("correlation={id}", ["order-0:1"]),
+        ("key=o1&outcome=accepted&type=order.place", ["order-0:1"]),
+    ],
+)
+def test_what_is_asked_for_is_told_alone(server: MemoryServer, query: str, told: list[str]) -> None:
+    """By key, type, outcome, and the root event that all follows from."""
+    for _ in range(2):
+        server.kafka.publish(OrderCancel(order="o1", why="x"))
+    query = query.format(id=server.http.get("/events/order?key=o1").json()["events"][-1]["id"])
+    with following(server.http, f"/events/order?_from=beginning&{query}") as stream:
+        assert positions(stream.some(len(told))) == told
+
+
+def test_a_client_far_behind_reads_alone_until_it_is_near(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not hold up those who watch what is new, and comes to them without a gap."""
+    monkeypatch.setattr(watched_log, "NEAR", 2)
+    monkeypatch.setattr(watched_log, "AT_ONCE", 3)
+    for _ in range(9):
+        server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+    with following(server.http, "/events/stock?_from=beginning") as stream:
+        before = positions(stream.some(9))
+        server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+        told = [*before, *positions([stream.next()])]
+    assert told == sorted({*told}, key=lambda it: int(it.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("seven", "order-0:7"), ("stock-0:1", "order-0:7"), ("order-0:1,order-1:1", "all of its 1 partitions")]
+)
+def test_a_place_that_is_none_of_this_stream_is_refused(server: MemoryServer, place: str, said: str) -> None:
+    """Silence would follow on it, or a gap."""
+    assert_problem(server.http.get(f"/events/order?_after={place}", headers=STREAM), 422, said, field="_after")
+
+
+def test_a_place_in_another_log_is_refused(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time that a server may be behind another one."""
+    monkeypatch.setattr("streams.server.http.log_watching.CATCH_UP_TIMEOUT", 0.2)
+    server.kafka.tell(lags=[("log", "order", 0, 0, None)])
+    got = server.http.get("/events/order", headers={**STREAM, "Last-Event-ID": "order-0:99"})
+    assert assert_problem(got, 422, "ends at", field="Last-Event-ID")["type"] == "/-/problems/other-log"
+
+
+def test_events_are_of_the_rows_and_namespaces_of_the_principal(tmp_path: Path) -> None:
+    """With a right to one namespace, `/events` is of that one; and with `only` of keys whose row is there."""
+    tokens = write_tokens(tmp_path / "tokens.toml", PRINCIPALS)
+    with MemoryServer(shop.app(), tmp_path / "state", http_tokens=str(tokens)) as server:
+        for number, customer in ((1, "c8"), (2, "c7"), (3, "c8"), (4, "c7")):
+            server.kafka.publish(order(number, customer))
+        server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+        with following(server.http, "/events?_from=beginning", **bearer("c7")) as stream:
+            assert [data["key"] for _, data in stream.some(2)] == ["o2", "o4"]
+        with following(server.http, "/events?_from=beginning", **bearer("stock")) as stream:
+            assert stream.next()[1]["namespace"] == "stock"
+        assert server.http.get("/events/order", headers={**STREAM, **bearer("stock")}).status_code == 403
+
+
+def test_a_view_is_told_whole_when_it_is_otherwise(server: MemoryServer) -> None:
+    """At once, then after changes; not if its answer stays the same, nor to who comes back with it."""
+    with following(server.http, "/views/orders-of/c7") as stream:
+        name, first = stream.next()
+        assert (name, first["answer"]) == ("answer", server.http.get("/views/orders-of/c7").json()["answer"])
+        server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+        server.kafka.publish(order(5, "c7"))
+        assert stream.next()[1]["answer"] == server.http.get("/views/orders-of/c7").json()["answer"] != first["answer"]
+        place = stream.id
+    with following(server.http, "/views/orders-of/c7", Last_Event_ID=place) as stream:
+        server.kafka.publish(order(6, "c7"))
+        assert stream.next()[1]["answer"] == server.http.get("/views/orders-of/c7").json()["answer"]
+
+
+def test_a_view_that_raises_ends_its_stream_with_a_problem(server: MemoryServer) -> None:
+    """In the words of the answer that its address gives now."""
+    with following(server.http, "/views/fragile") as stream:
+        assert stream.next()[1]["answer"] is None
+        server.kafka.publish(StockReceive(sku="x", quantity=5, price=1))
+        name, problem = stream.next()
+        assert (name, problem["status"], "fragile raised ZeroDivisionError" in problem["detail"]) == ("problem", 500, True)
+        with pytest.raises(EOFError):
+            stream.next()
+    assert server.http.get("/views/fragile", headers=STREAM).status_code == 500
