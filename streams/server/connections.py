@@ -12,13 +12,15 @@ import resource
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from streams.config import Config
 from streams.server.http.problems import RETRY_AFTER, Problem
@@ -52,6 +54,8 @@ class ConnectionLimits:
     taken_bytes: int = 64 * 1024
     """A client that leaves an answer waiting must take so many bytes of it in each `taken_seconds`."""
     spare_seconds: float = 2.0
+    ping_seconds: float = 20.0
+    """A WebSocket is pinged so often, and has as long to answer."""
     look_seconds: float = 0.5
 
 
@@ -200,6 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head = 0
     _refused = False
     _is_spare = False
+    _is_socket = False
     _running: RequestResponseCycle | None = None
     """The request that is answered, or was last."""
     _left: tuple[float, int] | None = None
@@ -228,7 +233,16 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether it waits for a request, or for the rest of a head."""
-        return self._reading == "head" and self._answered
+        return self._reading == "head" and self._answered and not self._is_socket
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return super()._should_upgrade_to_ws() and not self._is_spare
+
+    def handle_websocket_upgrade(self) -> None:
+        """It goes on counting as a connection, and must take what it is sent; pings find out whether its client is there."""
+        self._is_socket = True
+        self.ws_protocol_class = partial(BoundedSocket, self)  # type: ignore[assignment]  # it is called with what a class is
+        super().handle_websocket_upgrade()
 
     @property
     def _last(self) -> RequestResponseCycle | None:
@@ -305,6 +319,8 @@ class BoundedProtocol(HttpToolsProtocol):
         limits = self.register.limits
         if self._takes_nothing(now):
             self.abort("reader")
+        elif self._is_socket:
+            return
         elif self.flow.read_paused:
             self.since = now
         elif self._reading == "body" and now - self.since > limits.body_seconds:
@@ -345,6 +361,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self.register.refused[why] += 1
         self._refused = True
         self.transport.close()
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """A connection that has become a WebSocket."""
+
+    def __init__(self, before: BoundedProtocol, **given: Any) -> None:
+        super().__init__(**given)
+        self._before = before
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._before.register.forget(self._before)
+        super().connection_lost(exc)
 
 
 class Full:

@@ -10,15 +10,19 @@ import threading
 from typing import Any, Protocol
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from streams.kafka.clients import Clients
 from streams.server.connections import ACCEPTED_AT_ONCE, Connections
 from streams.server.http.application import http_app
 from streams.server.http.parts import ServerParts
+from streams.server.http.web_sockets import WebSockets
 from streams.server.listen import BACKLOG
 from streams.server.readmodel.observed_status import StatusObserver
 from streams.server.readmodel.state_counts import StateObserver
 
+ASKED_BESIDE = 1_024
+"""Bytes of a message beside the event in it."""
 GRACE = 5
 """s that open requests may still take when the server stops."""
 
@@ -57,9 +61,13 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
     logging.getLogger("uvicorn.error").addFilter(_is_no_clients_fault)
     server = _Server(
         uvicorn.Config(
-            http_app(parts),
+            WebSockets(http_app(parts), parts),
             http=parts.connections.protocol(),
-            ws="none",
+            ws=WebSocketsSansIOProtocol,
+            ws_max_size=parts.config.max_event_bytes + ASKED_BESIDE,
+            ws_ping_interval=parts.connections.limits.ping_seconds,
+            ws_ping_timeout=parts.connections.limits.ping_seconds,
+            ws_per_message_deflate=False,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -79,6 +87,10 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
 
     threading.Thread(target=end, name="end", daemon=True).start()
     server.run(sockets=[listening])
+
+
+OF_SOCKETS = ('%s - "WebSocket', "Invalid UTF-8 sequence")
+"""How lines begin that uvicorn writes for each WebSocket, and for each that sends no text."""
 
 
 class _Server(uvicorn.Server):
@@ -106,4 +118,4 @@ class _Server(uvicorn.Server):
 
 def _is_no_clients_fault(record: logging.LogRecord) -> bool:
     """Whoever sends what is no HTTP hears a 400, and is counted; a line for each would let anyone fill a disk."""
-    return not (record.levelno == logging.WARNING and record.name == "uvicorn.error")
+    return record.levelno != logging.WARNING and not record.msg.startswith(OF_SOCKETS)

@@ -33,11 +33,15 @@ def server(tmp_path: Path) -> Any:
         yield server
 
 
+def of_sockets(address: str) -> str:
+    return address.replace("http", "ws", 1)
+
+
 @every_page
 def test_the_python_of_a_page_runs(page: Path, server: MemoryServer) -> None:
     """From the first block to the last, as a reader would paste it; what it asserts is so."""
     address = str(server.http.base_url).rstrip("/")
-    run(page, lambda block: block.replace(ADDRESS, address))
+    run(page, lambda block: block.replace(ADDRESS, address).replace(of_sockets(ADDRESS), of_sockets(address)))
 
 
 @every_page
