@@ -245,7 +245,16 @@ def test_half_a_frame_does_not_hold_a_connection(tmp_path: Path) -> None:
         while client.recv(4_096):
             pass
         assert time.monotonic() - began < 20
-        until(lambda: len(server.parts.connections) <= 1, "the connection is counted still")
+
+
+def test_a_connection_is_counted_as_long_as_it_is_open(server: MemoryServer) -> None:
+    """As one of those that a server takes, and of those of its address."""
+    connections = server.parts.connections
+    before = len(connections)
+    with opened(server) as client:
+        assert client.asks(op="stop", id=1)["status"] == 404
+        assert len(connections) == before + 1
+    until(lambda: len(connections) == before, "it is counted still")
 
 
 def test_who_never_reads_is_cut(tmp_path: Path) -> None:
