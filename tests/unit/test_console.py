@@ -137,6 +137,15 @@ def test_a_row_tells_what_happened_to_it_and_why(server: MemoryServer) -> None:
     assert "not enough in stock" in seen(server, "/rows/stock/x").text
 
 
+def test_the_page_of_the_api_has_each_field_once_with_its_operators(server: MemoryServer) -> None:
+    """A parameter for each operator, as the OpenAPI has it, would be ten lines a field."""
+    text = server.http.get("/-/docs", headers=BROWSER).text
+    routes = text[text.index("GET /rows/order</code>") :].partition("GET /rows/stock</code>")[0]
+    assert routes.count("<dt><code>customer</code></dt>") == 1
+    assert "Rows of which customer is this. Also customer__ne, customer__in" in routes
+    assert "<dt><code>customer__ne</code></dt>" not in text
+
+
 def test_each_event_has_a_command_that_publishes_it(tmp_path: Path) -> None:
     """With the example of its schema, at the address that was asked; it does what it says."""
     with MemoryServer(shop.app(), tmp_path) as server:
