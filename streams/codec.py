@@ -49,8 +49,7 @@ class AvroCodec:
         self._row_decoders: dict[bytes, tuple[type[Record], Callable[[bytes], Record]]] = {}
         self._event_reads: dict[bytes, tuple[type[EventData], Generated[Read]]] = {}
         self._settlers: dict[type[Record], Generated[Settle]] = {}
-        self._settles: dict[type[Record], Settle] = {}
-        """The functions of those that were asked for."""
+        self._settles: dict[type[Record], Settle] = {}  # the functions of those that were asked for
         self._newest: dict[type[Record], int] = {}
         self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
         for cls in (*event_types, *row_types):
@@ -92,8 +91,7 @@ class AvroCodec:
         return self.encode_frozen(row)[1]
 
     def encode_frozen(self, row: R) -> tuple[R, bytes]:
-        cls = type(row)
-        return (self._settles.get(cls) or self.settler(cls))(row)
+        return (self._settles.get(type(row)) or self.settler(type(row)))(row)
 
     def event_reader(self, prefix: bytes) -> EventDecoding | None:
         if prefix not in self._decoders:
