@@ -129,7 +129,13 @@ def test_events_are_of_the_rows_and_namespaces_of_the_principal(tmp_path: Path) 
             server.kafka.publish(order(number, customer))
         server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
         with following(server.http, "/events?_from=beginning", **bearer("c7")) as stream:
-            assert [data["key"] for _, data in stream.some(2)] == ["o2", "o4"]
+            first, sealed, last = stream.next(), stream.id, stream.next()
+        assert ([first[1]["key"], last[1]["key"]], "order-0" in sealed) == (["o2", "o4"], False)
+        with following(server.http, "/events", Last_Event_ID=sealed, **bearer("c7")) as stream:
+            assert stream.next()[1]["key"] == "o4"
+        for known in ("order-0:1", f"{sealed}x"):
+            got = server.http.get(f"/events?_after={known}", headers={**STREAM, **bearer("c7")})
+            assert (got.status_code, "retold-position" in got.headers) == (422, False)
         with following(server.http, "/events?_from=beginning", **bearer("stock")) as stream:
             assert stream.next()[1]["namespace"] == "stock"
         assert server.http.get("/events/order", headers={**STREAM, **bearer("stock")}).status_code == 403

@@ -27,8 +27,6 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float), "null": type(None),
 }  # fmt: skip
 LISTS = {"/rows/order", "/projections/charges"}
-OF_STREAMS = {"_from", "_after", "correlation"}
-"""Taken by the event stream of an address alone."""
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +113,7 @@ def test_every_parameter_that_a_route_takes_is_described(
     taken = set() if told == "is none" else set(told.removeprefix("are ").split(", "))
     described = parameters(spec["paths"][path]["get"], "query")
     assert taken - described == set()
-    beside = described - taken - OF_STREAMS
-    assert {it for it in beside if path not in LISTS or it.rpartition("__")[0] not in described} == set()
+    assert {it for it in described - taken if path not in LISTS or it.rpartition("__")[0] not in described} == set()
 
 
 @pytest.mark.parametrize(
@@ -210,10 +207,11 @@ def test_events_of_a_stream_are_as_described(http: httpx.Client, spec: dict[str,
     found = watched(http, "/live/order/o1?_from=beginning", 2)
     assert {data["outcome"] for _, data in found} == {"accepted", "rejected"}
     assert [fits(data, described, spec) for _, data in found] == [True, True]
-    rows = spec["paths"]["/rows/order"]["get"]["responses"]["200"]["content"]["text/event-stream"]["x-event-schema"]
+    rows = spec["paths"]["/rows/order"]["get"]["responses"]["200"]["content"]["text/event-stream"]
     with following(http, "/rows/order?_from=snapshot") as following_rows:
         [(name, put)] = following_rows.some(1)
-    assert (name, fits(put, rows["properties"]["data"]["contentSchema"], spec)) == ("put", True)
+    assert (name, fits(put, rows["x-event-schema"]["properties"]["data"]["contentSchema"], spec)) == ("put", True)
+    assert [it["name"] for it in rows["x-parameters"]] == ["_from", "_after"]
 
 
 def test_the_token_is_described_where_one_is_needed(tmp_path: Path, spec: dict[str, Any]) -> None:

@@ -254,7 +254,7 @@ def test_a_connection_is_counted_as_long_as_it_is_open(server: MemoryServer) -> 
     with opened(server) as client:
         assert client.asks(op="stop", id=1)["status"] == 404
         assert len(connections) == before + 1
-    until(lambda: len(connections) == before, "it is counted still")
+    until(lambda: len(connections) == before, "it is counted still", seconds=5)  # a request's connection ends after 15
 
 
 def test_who_never_reads_is_cut(tmp_path: Path) -> None:

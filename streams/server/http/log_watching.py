@@ -19,7 +19,16 @@ from streams.server.http.problems import Problem
 from streams.server.http.shared_stream import Begin
 from streams.server.http.snapshot import refuse_new
 from streams.server.http.stream_begin import OURS, begin_in, place_field
-from streams.server.http.watched_log import AskedEvents, Places, WatchedLog, kinds_for, place_of, places_in
+from streams.server.http.watched_log import (
+    ABOUT,
+    AskedEvents,
+    Places,
+    WatchedLog,
+    kinds_for,
+    place_of,
+    places_in,
+    seal_for,
+)
 from streams.server.readmodel.event_listing import OUTCOMES
 from streams.server.readmodel.notifier import until
 
@@ -36,12 +45,16 @@ async def watch_log(request: Request, parts: ServerParts, namespaces: list[str] 
         refuse_new(model, name)
     asked = AskedEvents(names, given.get("key"), given.get("type"), _outcome(given), given.get("correlation"), principal)
     partitions = model.partitions(names) if asked.key is None else [model.partition_of(name, asked.key) for name in names]
+    seal = seal_for(parts, principal, names)
     if begin.how == "place":
-        await _check_place(request, parts, partitions, begin)
+        opened = begin.place if seal is None else seal.opened(begin.place, ABOUT) or ""
+        begin = Begin("place", opened)
+        await _check_place(request, parts, partitions, begin, is_told=seal is None)
     only = tuple((name, tuple(it)) for name, it in principal.only.items() if name in names)
     same = ("log", names, asked.key, asked.event_type, asked.outcome, asked.correlation, only)
     shared = partial(parts.shared_streams.of, same, partial(WatchedLog, parts, asked), parts.pools.memory)
-    return await open_stream(request, parts, shared, begin, standing(model, ("log",), partitions).headers)
+    headers = standing(model, ("log",), partitions).headers if seal is None else {}
+    return await open_stream(request, parts, shared, begin, headers)
 
 
 def _outcome(given: Mapping[str, str]) -> str | None:
@@ -52,9 +65,15 @@ def _outcome(given: Mapping[str, str]) -> str | None:
     return outcome
 
 
-async def _check_place(request: Request, parts: ServerParts, partitions: list[tuple[str, int]], begin: Begin) -> None:
-    """Waits for a place that another server was at. Raises a 422 problem for one of other partitions, or of another log."""
-    model, at, field, text = parts.model, places_in(begin.place), place_field(request), begin.place[:100]
+async def _check_place(
+    request: Request, parts: ServerParts, partitions: list[tuple[str, int]], begin: Begin, *, is_told: bool
+) -> None:
+    """Waits for a place that another server was at. Raises a 422 problem for one of other partitions, or of another log.
+
+    `is_told`: where the log ends may be said.
+    """
+    model, at, field = parts.model, places_in(begin.place), place_field(request)
+    text = begin.place[:100] if is_told else "sealed"
     if at.keys() != {*partitions}:
         example = place_of(dict.fromkeys(partitions[:2], 7))
         raise Problem(
@@ -70,7 +89,7 @@ async def _check_place(request: Request, parts: ServerParts, partitions: list[tu
     reached = await until(model.notifier, look, CATCH_UP_TIMEOUT)
     ready(parts)
     if reached is None and model.lag(["log"], [*at]) == 0 and not model.faults:
-        end = place_of({each: model.log_position(each) for each in partitions})
+        end = place_of({each: model.log_position(each) for each in partitions}) if is_told else "an earlier place"
         raise Problem(
             422, f"{field} is {text!r}, and the log ends at {end}: it is of another log. Begin without it", field=field,
             kind="other-log",

@@ -40,7 +40,7 @@ async def watch_rows(request: Request, parts: ServerParts, name: str, key: str |
     _refuse(model, name)
     await at_least(request, model, kinds, [name] if is_projection else [])
     partitions = model.partitions(model.folded_by[name] if is_projection else [name])
-    headers = standing(model, kinds, partitions).of_tables(model.remade, [name]).headers
+    headers = {} if asked.restricted else standing(model, kinds, partitions).of_tables(model.remade, [name]).headers
     same = ("rows", name, key, asked.restricted, tuple(asked.query.filters), tuple(asked.query.select or ()))
     shared = partial(parts.shared_streams.of, same, partial(WatchedRows, model, asked), parts.pools.memory)
     return await open_stream(request, parts, shared, begin, headers)

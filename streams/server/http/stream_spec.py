@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.server.http import shapes
 from streams.server.http.json_schema import Spec
 from streams.server.http.stream_text import MEDIA_TYPE
@@ -23,27 +25,31 @@ def with_answers(spec: Spec) -> Spec:
 
 def with_log(spec: Spec) -> Spec:
     """Of event logs."""
-    correlation = _parameter("query", "correlation", "With text/event-stream: of a root event's id, it and what followed.")
-    found = _streamed(spec, shapes.LOGGED, ("now", "beginning"))
-    return {**found, "parameters": [*found["parameters"], correlation]}
+    correlation = _parameter("correlation", "A root event's id: it, and what followed.")
+    return _streamed(spec, shapes.LOGGED, ("now", "beginning"), more=[correlation])
 
 
-def _streamed(spec: Spec, data: Spec, begins: tuple[str, ...], *names: str) -> Spec:
-    told: Spec = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    members = {"id": shapes.TEXT, "retry": shapes.NUMBER, "data": told}
+def _streamed(spec: Spec, data: Spec, begins: tuple[str, ...], *names: str, more: Sequence[Spec] = ()) -> Spec:
+    """What the stream takes beside is not among the parameters: the other forms of the answer refuse it."""
+    body: Spec = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    members = {"id": shapes.TEXT, "retry": shapes.NUMBER, "data": body}
     if names:
         members = {"event": shapes.one_of(*names, "problem"), **members}
-    content = {MEDIA_TYPE: {"schema": shapes.TEXT, "x-event-schema": {"type": "object", "properties": members}}}
-    about = "With text/event-stream"
-    parameters = [
-        _parameter("query", "_from", f"{about}: where it begins; now if nothing is said.", shapes.one_of(*begins)),
-        _parameter("query", "_after", f"{about}: the id of the last event that was seen."),
-        _parameter("header", "Last-Event-ID", f"{about}: the same, as browsers send it when they come back."),
+    beside = [
+        _parameter("_from", "Where it begins; now if nothing is said.", shapes.one_of(*begins)),
+        _parameter("_after", "The id of the last event that was seen: it goes on after it."),
+        *more,
     ]
+    told = {"type": "object", "properties": members}
+    content = {MEDIA_TYPE: {"schema": shapes.TEXT, "x-event-schema": told, "x-parameters": beside}}
+    header = {
+        "name": "Last-Event-ID", "in": "header", "schema": shapes.TEXT,
+        "description": "With text/event-stream: the same as its _after, as browsers send it when they come back.",
+    }  # fmt: skip
     found = spec["responses"]["200"]
     responses = {**spec["responses"], "200": {**found, "content": {**found["content"], **content}}}
-    return {**spec, "parameters": [*spec.get("parameters", ()), *parameters], "responses": responses}
+    return {**spec, "parameters": [*spec.get("parameters", ()), header], "responses": responses}
 
 
-def _parameter(where: str, name: str, description: str, schema: Spec = shapes.TEXT) -> Spec:
-    return {"name": name, "in": where, "description": description, "schema": schema}
+def _parameter(name: str, description: str, schema: Spec = shapes.TEXT) -> Spec:
+    return {"name": name, "in": "query", "description": description, "schema": schema}

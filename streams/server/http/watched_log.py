@@ -10,6 +10,7 @@ from typing import Final
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
 from streams.server.access.principal import Principal
+from streams.server.access.seal import Seal
 from streams.server.http.answers import POSITION, position
 from streams.server.http.live import shown
 from streams.server.http.parts import ServerParts
@@ -20,6 +21,7 @@ from streams.server.readmodel.row_json import to_json
 
 AT_ONCE: Final = 200
 """Events of a partition that are read at a time."""
+ABOUT: Final = "events"
 NEAR: Final = 1_000
 """A client that is no further behind shares the stream: until then it reads alone, at its own pace."""
 Places = dict[NamespacePartition, int]
@@ -51,6 +53,7 @@ class WatchedLog:
     def __init__(self, parts: ServerParts, asked: AskedEvents) -> None:
         self._parts, self._asked = parts, asked
         self._kinds = kinds_for(asked.principal, asked.namespaces)
+        self._seal = seal_for(parts, asked.principal, asked.namespaces)
         self._at = self._ends()
 
     def _ends(self) -> Places:
@@ -68,8 +71,8 @@ class WatchedLog:
         ends = self._ends()
         if ends.keys() != self._at.keys() or any(end < self._at[at] for at, end in ends.items()):  # another log
             self._at = ends
-            return Batch((), place_of(ends), reset=True)
-        return Batch(self._read(self._at, ends), place_of(self._at))
+            return Batch((), self._place(ends), reset=True)
+        return Batch(self._read(self._at, ends), self._place(self._at))
 
     def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
         held.close()  # a log does not change: no moment of it is needed
@@ -77,10 +80,10 @@ class WatchedLog:
         at = dict.fromkeys(ends, 0) if begin.how in ("beginning", "reset") else places_in(begin.place)
         if begin.how != "now" and sum(ends.values()) - sum(at.values()) > NEAR:
             alone = self._pieces(at, ends, reset=begin.how == "reset")
-            return Batch((), place_of(self._at)), First(alone, Begin("place", place_of(ends)))
+            return Batch((), self._place(self._at)), First(alone, Begin("place", place_of(ends)))
         batch = self._advance_to(ends)
         if begin.how == "now" or at.keys() != self._at.keys():
-            return batch, First(iter([[StreamEvent("", b"", place_of(self._at))]]))
+            return batch, First(iter([[StreamEvent("", b"", self._place(self._at))]]))
         return batch, First(self._pieces(at, dict(self._at), reset=begin.how == "reset"))
 
     def _advance_to(self, ends: Places) -> Batch:
@@ -95,7 +98,7 @@ class WatchedLog:
     ) -> Iterator[Sequence[StreamEvent]]:
         if reset:
             yield [StreamEvent("reset", b"{}")]
-        yield [StreamEvent("", b"", place_of(at))]
+        yield [StreamEvent("", b"", self._place(at))]
         while any(at[each] < end for each, end in ends.items()):
             yield self._read(at, ends)
 
@@ -115,9 +118,19 @@ class WatchedLog:
         for it in wanted:
             at[it.namespace, it.partition] = it.sequence
             if (it.namespace, it.event.key) not in hidden:
-                told.append(StreamEvent("", to_json(shown(it)), place_of(at)))
+                told.append(StreamEvent("", to_json(shown(it)), self._place(at)))
         at.update(upto)
         return told
+
+
+    def _place(self, at: Places) -> str:
+        return place_of(at) if self._seal is None else self._seal.sealed(place_of(at), ABOUT)
+
+
+def seal_for(parts: ServerParts, principal: Principal, namespaces: Iterable[str]) -> Seal | None:
+    """What seals the places of who sees some rows alone: they would tell how much happens to the others."""
+    restricted = any(name in principal.only for name in namespaces)
+    return Seal(parts.console_secret, "places of logs") if restricted else None
 
 
 def kinds_for(principal: Principal, namespaces: Iterable[str]) -> tuple[str, ...]:
