@@ -19,7 +19,7 @@ from streams.data import EventData, Record
 from streams.history.past_tables import PastTables
 from streams.kafka.corrections_topic import APPLIED, APPLYING, CorrectionState
 from streams.server.readmodel.corrected_folds import CorrectedFolds
-from streams.server.readmodel.corrected_note import folded_as, is_uncorrected
+from streams.server.readmodel.corrected_note import folded_as, uncorrected
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.log_follower import LogFollower
@@ -116,7 +116,8 @@ class Followed:
     def step(self) -> None:
         """A moment of folding again, if there is anything to fold."""
         self._again.step()
-        if not self._again.is_busy and (now := folded_as(self.store._db)) != (self.folded or [""])[-1]:
+        now = " ".join(folded_as(self.store._db).values())
+        if not self._again.is_busy and now != (self.folded or [""])[-1]:
             self.folded.append(now)
 
     def settle(self) -> None:
@@ -139,7 +140,7 @@ class Followed:
     @property
     def says_corrected(self) -> bool:
         """Whether its answers are those of the history that counts."""
-        return not is_uncorrected(self.store._db)
+        return not uncorrected(self.store._db)
 
     def rows(self) -> Rows:
         found = dict[str, dict[str, Record]]()

@@ -54,8 +54,15 @@ def test_a_projection_says_that_it_is_not_corrected_yet(server: Any) -> None:
     corrected(server)
     names = [server.http.get(it).headers.get("Retold-Uncorrected") for it in addresses]
     assert names == ["orders_per_day", "orders_per_day", None]
+    assert told_why(server) == "what corrections make of it is being looked at"
     server.kafka.fold_again()
+    assert told_why(server) is None
     assert [server.http.get(it).headers.get("Retold-Uncorrected") for it in addresses] == [None] * 3
+
+
+def told_why(server: Any) -> str | None:
+    why: str | None = server.http.get("/-/status").json()["server"]["projections"]["orders_per_day"]["uncorrected"]
+    return why
 
 
 def test_projections_are_folded_over_the_corrected_past(server: Any) -> None:

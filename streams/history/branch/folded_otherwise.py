@@ -17,6 +17,11 @@ class FoldedOtherwise(NamedTuple):
     gone: Mapping[OrderKey, RecordedEvent]
     come: Sequence[RecordedEvent]
 
+    def of(self, types: Collection[str]) -> FoldedOtherwise:
+        """The part of it that is of these types of events."""
+        gone = {order: it for order, it in self.gone.items() if it.event_type in types}
+        return FoldedOtherwise(gone, [it for it in self.come if it.event_type in types])
+
     @property
     def digest(self) -> str:
         """Of all of it; empty if there is none. Turns count from elsewhere once the past has grown, so their order alone counts."""

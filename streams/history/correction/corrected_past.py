@@ -76,6 +76,11 @@ class CorrectedPast:
         """The rows that differ somewhere, or might."""
         return self._reached.keys()
 
+    @property
+    def begins(self) -> OrderKey | None:
+        """From where on the past is otherwise, or may be; None: nowhere."""
+        return min((it.since for it in self._reached.values()), default=None)
+
     @cached_property
     def otherwise(self) -> Set[str]:
         """References of recorded events that are not in the corrected past, or otherwise there."""

@@ -88,7 +88,9 @@ def _server(parts: ServerParts) -> dict[str, Any]:
         "rows": {name: sizes.get(name, 0) for name in model.tables},
         "unreadable": unreadable,
         "projections": {
-            name: {"rows": sizes.get(name, 0), "fault": model.stopped.get(name)} for name in model.projected
+            name: {
+                "rows": sizes.get(name, 0), "fault": model.stopped.get(name), "uncorrected": model.remade.uncorrected.get(name)
+            } for name in model.projected
         },
         "positions": [f"{name}-{n}:{last.last}" for (name, n), last in sorted(model.markers.items())],
         "lag": sum(model.lags.values()),

@@ -9,28 +9,41 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.errors import BrokerError, StreamsError
+from streams.data import namespace_of
+from streams.errors import BrokerError, HistoryError, StreamsError
 from streams.history.branch.branch_queue import END
 from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE, FoldedOtherwise, folded_otherwise
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.merged_change import merged
 from streams.history.correction.unknown_corrections import refuse_unknown
+from streams.history.cut_past import moment_text
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.kafka.corrections_topic import APPLIED, CorrectionState
-from streams.server.readmodel.corrected_note import folded_as, is_uncorrected, note_uncorrected
+from streams.server.readmodel.corrected_note import folded_as, note_settled, note_uncorrected, settled, uncorrected
 from streams.server.readmodel.follower_state import FollowerState
+from streams.server.readmodel.left_out import left_out_namespaces
+from streams.server.readmodel.projection_rebuild import types_of
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_writer import StoreWriter
 
 log = logging.getLogger("retold.server")
 LOOK_EVERY, ASK_EVERY = 0.2, 5.0
 """s from one look at what has come to the next, and from one question for new corrections to the next."""
+AGAIN = "it is folded again"
+TOO_OLD = (
+    "corrections have changed what it was folded from, and it cannot be folded again: the setting `history` does not keep all of "
+    "its events"
+)
+NOT_WHOLE = "a part of what corrections make of the past cannot be told"
+NOT_APPLIED = "a correction is not applied to its end"
+BEHIND = "not all is read yet that a correction was planned on"
+"""Why a projection is not as corrections make it."""
 SHARE = 10
 """Of the time, one part in so many is spent on computing the history that counts: new records come first."""
 
@@ -51,7 +64,8 @@ class CorrectedFolds:
     ) -> None:  # fmt: skip
         self._store, self._writer, self._state = store, writer, state
         self._codec, self._corrections = codec, corrections
-        self._handlers, self._folds = ApplicationHandlers(app, codec), bool(app.projections)
+        self._handlers = ApplicationHandlers(app, codec)
+        self._types = {it.name: types_of(it) for it in app.projections}
         self.otherwise = NOTHING_OTHERWISE
         """What is to be folded otherwise than the logs have it, as far as it is known."""
         self._states: Sequence[CorrectionState] = ()
@@ -60,38 +74,58 @@ class CorrectedFolds:
         self._steps, self._next, self._asked = -1, 0.0, 0.0
         self._said = ""
 
-    def look(self) -> bool:
-        """Whether projections are to be folded again, with what is `otherwise` now. Raises sqlite3.Error."""
+    def look(self) -> Collection[str]:
+        """The projections that are to be folded again, with what is `otherwise` now. Raises sqlite3.Error."""
         now = time.monotonic()
-        if not self._folds or now < self._next or self._writer.has_changes or not self._store.is_complete:
-            return False
+        if not self._types or now < self._next or self._writer.has_changes or not self._store.is_complete:
+            return ()
         self._next = now + LOOK_EVERY
         self._ask(now)
         seen = self._writer.logged, [(it.correction, it.state) for it in self._states]
         if seen == self._seen:
-            return False
+            return ()
         self._seen = seen
-        differs: list[bool] = []
-        self._store.write(lambda db: differs.append(self._compare(db)))
+        differ = list[str]()
+        self._store.write(lambda db: differ.extend(self._compare(db)))
         self._next = max(self._next, now + SHARE * (time.monotonic() - now))
-        return any(differs)
+        return differ
 
-    def _compare(self, db: sqlite3.Connection) -> bool:
-        """Whether what counts is another one than was folded, and note whether it is."""
-        if not (self._states or folded_as(db) or is_uncorrected(db)):
-            return False
+    def _compare(self, db: sqlite3.Connection) -> Collection[str]:
+        """Those that can be folded again, of what counts now; and note which are not as that has them, and why."""
+        if not (self._states or folded_as(db) or uncorrected(db)):
+            return ()
         found = self._computed(db)
-        if found is None or self._writer.leaves_out:  # without old events nothing can be folded again
-            self._note(db, uncorrected=True)
-            return False
-        self.otherwise = found.otherwise
-        differs = self.otherwise.digest != folded_as(db)
-        is_applied = all(it.state == APPLIED for it in self._states)
-        self._note(db, uncorrected=differs or not (found.whole and is_applied))
-        return differs
+        if found is None:  # what was right once all was applied, is so: from there on the logs have what counts
+            is_settled = settled(db) == self._corrections_digest()
+            self._note(db, {} if is_settled else dict.fromkeys(self._types, self._said or BEHIND))
+            return ()
+        self.otherwise, before = found.otherwise, folded_as(db)
+        differ = [name for name, of in self._types.items() if self.otherwise.of(of).digest != before.get(name, "")]
+        too_old = self.not_foldable(differ)
+        foldable = [name for name in differ if name not in too_old]
+        why = {} if found.whole else dict.fromkeys(self._types, NOT_WHOLE)
+        if any(it.state != APPLIED for it in self._states):
+            why = dict.fromkeys(self._types, NOT_APPLIED)
+        why |= {name: TOO_OLD if name in too_old else AGAIN for name in differ}
+        self._note(db, why)
+        if not why:
+            note_settled(db, self._corrections_digest())
+        return foldable
 
-    def _note(self, db: sqlite3.Connection, *, uncorrected: bool) -> None:
-        if note_uncorrected(db, uncorrected=uncorrected):
+    def not_foldable(self, names: Iterable[str]) -> list[str]:
+        """Those that fold events of namespaces of which some are not kept. Raises sqlite3.Error."""
+        gone = set[str]()
+        self._store.write(lambda db: gone.update(left_out_namespaces(db)))
+        return [name for name in names if not gone.isdisjoint(map(namespace_of, self._types[name]))]
+
+    def _corrections_digest(self) -> bytes:
+        """Of those that are applied to their end, by which what counts changes no more; empty while one is not."""
+        if any(it.state != APPLIED for it in self._states):
+            return b""
+        return " ".join(it.correction for it in self._states).encode()
+
+    def _note(self, db: sqlite3.Connection, why: Mapping[str, str]) -> None:
+        if note_uncorrected(db, why):
             self._state.tell(committed=True)
 
     def folded(self) -> None:
@@ -130,5 +164,11 @@ class CorrectedFolds:
             return None
         counts = CorrectedPast(past, self._handlers, merged(past, changes))
         otherwise = folded_otherwise(past, counts.past, counts.reached)
+        kept_from, begins = past.left_out_until(), counts.begins
+        if kept_from is not None and begins is not None and begins.recorded <= kept_from:
+            raise HistoryError(
+                f"events recorded up to {moment_text(kept_from)} are not all kept, by the setting `history`, and corrections "
+                "change what followed from earlier ones"
+            )
         is_placed = all(it.order.recorded != END for it in otherwise.come)
         return _CountedHistory(otherwise, is_placed and not (counts.difference.raised or counts.difference.untold))

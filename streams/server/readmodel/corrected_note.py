@@ -1,30 +1,59 @@
-"""What a file notes of corrections, for its projections. All raise sqlite3.Error."""
+"""What a file notes of corrections, for each of its projections. All raise sqlite3.Error."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+
+import msgspec
 
 from streams.server.readmodel.store_meta import meta_value, set_meta
 
-
-def folded_as(db: sqlite3.Connection) -> str:
-    """The digest of what projections were folded with otherwise than the logs have it; empty: nothing."""
-    return meta_value(db, "folded_as") or ""
-
-
-def is_uncorrected(db: sqlite3.Connection) -> bool:
-    """Whether projections are not known to be as corrections of the past make them."""
-    return meta_value(db, "corrected") is not None
+Notes = Mapping[str, str]
+"""A text by projection."""
+NOT_LOOKED_AT = "what corrections make of it is being looked at"
+_decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def note_uncorrected(db: sqlite3.Connection, *, uncorrected: bool) -> bool:
+def folded_as(db: sqlite3.Connection) -> Notes:
+    """The digests of what projections were folded with otherwise than the logs have it; not of those that go by the logs."""
+    return _notes(db, "folded_otherwise")
+
+
+def uncorrected(db: sqlite3.Connection) -> Notes:
+    """The projections that are not known to be as corrections of the past make them, and why."""
+    return _notes(db, "uncorrected")
+
+
+def note_uncorrected(db: sqlite3.Connection, found: Notes) -> bool:
     """Returns whether that was not noted yet."""
-    is_new = uncorrected != is_uncorrected(db)
+    is_new = found != uncorrected(db)
     if is_new:
-        set_meta(db, corrected=1 if uncorrected else None)
+        set_meta(db, uncorrected=msgspec.json.encode(found))
     return is_new
 
 
-def note_folded(db: sqlite3.Connection, digest: str) -> None:
+def note_folded(db: sqlite3.Connection, digests: Notes) -> None:
     """Within a transaction: projections were folded again. Whether that is what counts is looked at afterwards."""
-    set_meta(db, folded_as=digest, **({} if digest == folded_as(db) else {"corrected": 1}))
+    before = folded_as(db)
+    changed = {name for name, digest in digests.items() if digest != before.get(name, "")}
+    now = {name: digest for name, digest in {**before, **digests}.items() if digest}
+    set_meta(db, folded_otherwise=msgspec.json.encode(now))
+    if changed:
+        note_uncorrected(db, {**uncorrected(db), **dict.fromkeys(changed, NOT_LOOKED_AT)})
+
+
+def settled(db: sqlite3.Connection) -> bytes | None:
+    """Of the corrections by which all projections were found to be right, once these were applied to their end."""
+    found: bytes | None = meta_value(db, "corrections_settled")
+    return found
+
+
+def note_settled(db: sqlite3.Connection, corrections: bytes) -> None:
+    if settled(db) != corrections:
+        set_meta(db, corrections_settled=corrections)
+
+
+def _notes(db: sqlite3.Connection, name: str) -> Notes:
+    found = meta_value(db, name)
+    return {} if found is None else _decode(found)

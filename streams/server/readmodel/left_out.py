@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, NamedTuple
 
 from streams.history.recorded_event import ROOT
@@ -65,6 +65,11 @@ class OldRecord(NamedTuple):
 def leaves_out(db: sqlite3.Connection) -> bool:
     """Whether anything is missing. Raises sqlite3.Error."""
     return db.execute("select 1 from left_out_log limit 1").fetchone() is not None
+
+
+def left_out_namespaces(db: sqlite3.Connection) -> Set[str]:
+    """Those of which events are missing. Raises sqlite3.Error."""
+    return {namespace for (namespace,) in db.execute("select distinct ns from left_out_log")}
 
 
 class HistoryLimit:

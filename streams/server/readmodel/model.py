@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent, LogReader, kept_marker
 from streams.server.readmodel.change_log import change_places
 from streams.server.readmodel.commit_times import CommitTimes
-from streams.server.readmodel.corrected_note import is_uncorrected
+from streams.server.readmodel.corrected_note import uncorrected
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.kept_records import event_of_record
@@ -41,17 +42,18 @@ from streams.server.readmodel.store_schema import projection_table, row_table
 
 POSITIONS = "select kind, ns, part, seq, marker from position where kind in ('table', 'log')"
 LEFT_OUT_TO = "select seq from left_out_log where ns = ? and part = ?"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class RemadeTables(NamedTuple):
     """What is made again: how many percent are done, and where those stand still into which nothing is folded.
 
-    `uncorrected` are projections that are not known to be as the corrections of the past make them.
+    `uncorrected` are projections that are not known to be as the corrections of the past make them, and why.
     """
 
     rebuilding: Mapping[str, int]
     held: Mapping[str, Mapping[str, int]]
-    uncorrected: Set[str] = frozenset()
+    uncorrected: Mapping[str, str] = NOTHING
 
 
 class ReadModel:
@@ -86,7 +88,7 @@ class ReadModel:
         self._logged: Mapping[NamespacePartition, int] = {}
         self.changes: Mapping[str, str] = {}
         """By table in the file the place of its last change. Another mapping after each commit."""
-        self._corrected = False
+        self._uncorrected: Mapping[str, str] = NOTHING
         self._blobs: dict[NamespacePartition, bytes] = {}
         self._readers = StoreReaders()
         self._refreshing = threading.Lock()
@@ -134,7 +136,7 @@ class ReadModel:
     @property
     def remade(self) -> RemadeTables:
         """What is made again now."""
-        return RemadeTables(self.rebuilding, self.held, frozenset(self.projected if self._corrected else ()))
+        return RemadeTables(self.rebuilding, self.held, self._uncorrected)
 
     def fault(self, what: str, why: str) -> None:
         """Something is wrong with the follower itself."""
@@ -163,7 +165,7 @@ class ReadModel:
                     self._blobs[namespace, part], markers[namespace, part] = blob, kept_marker(blob)
             self.markers = markers
             self._logged = {(ns, part): seq for kind, ns, part, seq, _ in found if kind == "log"}
-            self._corrected = is_uncorrected(db)
+            self._uncorrected = uncorrected(db)
             self.changes = change_places(db)
 
     def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from streams.app import App
@@ -13,6 +13,7 @@ from streams.event import Event
 from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE, FoldedOtherwise
 from streams.history.recorded_event import NamespacePartition, OrderKey, position_name
 from streams.kafka.messages import Decoder, LogReader
+from streams.projection import Projection
 from streams.server.readmodel.change_log import begin_changes_anew
 from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.merge import LogMerger
@@ -23,6 +24,11 @@ from streams.server.readmodel.transaction import transaction
 
 PIECE = 1_000
 """Events of a partition that are folded in one transaction, at most: some ms, so that what is new does not wait for long."""
+
+
+def types_of(projection: Projection[Any]) -> Set[str]:
+    """The names of the events that it folds."""
+    return {event.event_type for event in projection.folds_by}
 
 
 class ProjectionRebuild:
@@ -46,7 +52,9 @@ class ProjectionRebuild:
             db.execute(f"drop table if exists {beside(it.name)}")
             db.execute(table_statement(beside(it.name), it.row_type))
         self._folding = [StoredProjection(db, it, codec, None, beside(it.name)) for it in chosen]
-        self._types = sorted({event.event_type for it in chosen for event in it.folds_by})
+        self._types = sorted({name for it in chosen for name in types_of(it)})
+        self.digests = {it.name: otherwise.of(types_of(it)).digest for it in chosen}
+        """Of what each is folded with otherwise than the logs have it."""
         self._read: dict[NamespacePartition, int] = dict.fromkeys(partitions, 0)
         self._merge = LogMerger(self._read, 4 * PIECE * len(self._read))
 

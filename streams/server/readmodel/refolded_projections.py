@@ -1,6 +1,6 @@
 """Projections that are folded again beside following: those whose code has changed, new ones, and what a person asks for.
 
-And all of them, once corrections have made another past of what they were folded from.
+And those for which corrections have made another past of what they were folded from.
 """
 
 from __future__ import annotations
@@ -64,14 +64,13 @@ class RefoldedProjections:
         if not self._store.is_complete or self._store.new_namespaces:  # whose events have a place among those that are there
             return
         names = [*self._store.changed]
-        if self._corrected.look():
-            names = [*self._writer.projections.keys() | names]
+        names = [*{*names, *self._corrected.look()}]
         if not names and time.monotonic() - self._looked >= LOOK_EVERY:
             self._looked = time.monotonic()
             names = [name for name in self._requests.names() if name in self._writer.projections]
-        if names and self._writer.leaves_out:
+        if names and (gone := self._corrected.not_foldable(names)):
             self._requests.done(names)
-            raise StoreDoubt(f"{', '.join(names)} cannot be folded again from it, since it does not keep old events")
+            raise StoreDoubt(f"{', '.join(gone)} cannot be folded again from it, since it does not keep old events")
         if names:
             self._now = self._store.begin_rebuild(names, self._decoder, self._corrected.otherwise)
             self._tell(self._now)

@@ -19,7 +19,7 @@ from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.change_log import begin_changes_anew
 from streams.server.readmodel.checkpoints import make_checkpoints
-from streams.server.readmodel.corrected_note import folded_as, note_folded
+from streams.server.readmodel.corrected_note import note_folded
 from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_identity, reshaped_tables
 from streams.server.readmodel.left_out import HistoryLimit
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
@@ -128,8 +128,7 @@ class Store:
         self._set(held=msgspec.json.encode(self.held))
 
     def begin_rebuild(self, names: Iterable[str], decoder: Decoder, otherwise: FoldedOtherwise) -> ProjectionRebuild:
-        """Fold projections again, beside those until `finish_rebuild`; all, if others were folded without what is `otherwise`."""
-        names = names if otherwise.digest == folded_as(self._db) else self._sources
+        """Fold projections again, with what is `otherwise`, beside those that there are until `finish_rebuild`."""
         at = [(name, number) for name, count in self.partitions.items() for number in range(count)]
         return ProjectionRebuild(self._db, self._app, self._codec, decoder, names, at, otherwise)
 
@@ -142,7 +141,7 @@ class Store:
         with transaction(self._db):
             rebuild.swap()
             self._set(sources=msgspec.json.encode(kept), held=msgspec.json.encode(held))
-            note_folded(self._db, rebuild.otherwise.digest)
+            note_folded(self._db, rebuild.digests)
             note_identity(self._db, self._identity, reshaped)
         missing = [name for name in self.missing if name not in names]
         self.changed, self.reshaped, self.held, self.missing = changed, reshaped, held, missing

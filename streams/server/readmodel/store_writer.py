@@ -10,12 +10,15 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from streams.app import App
 from streams.data import Record
 from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.event import Event
+from streams.server.readmodel.corrected_note import NOT_LOOKED_AT
 from streams.server.readmodel.left_out import leaves_out
 from streams.server.readmodel.left_out_records import LeftOutRecords
 from streams.server.readmodel.log_record import LogRecord
@@ -121,7 +124,8 @@ class StoreWriter:
     def note_correction(self) -> None:
         """A step was given: the past was corrected, and projections are to be folded again."""
         self.steps += 1
-        self._changes.append(("insert or replace into meta(name, value) values('corrected', 1)", ()))
+        noted = msgspec.json.encode({it.name: NOT_LOOKED_AT for it in self._all})
+        self._changes.append(("insert or replace into meta(name, value) values('uncorrected', ?)", (noted,)))
 
     def put_schema(self, schema_id: int, text: str) -> None:
         """The schema of records that are in the file: without Kafka, nobody else has it."""
