@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streams.engine.readable import harmless
-from streams.errors import UNREADABLE_JSON
-from streams.history.correction.correction_calls import CorrectionCall
+from streams.engine.readable import harmless, named
+from streams.errors import UNREADABLE_JSON, StalePlan
+from streams.history.correction.correction_calls import CLOSED, OPEN, CorrectionCall
 from streams.kafka.clients import Clients
 from streams.kafka.corrections_topic import CALLS, corrections_records, write_records
 
@@ -50,6 +50,16 @@ def write_calls(
     records: list[tuple[bytes, bytes | None]] = [(_key(it), msgspec.json.encode(it)) for it in changed]
     if records := [*records, *((_key(it), None) for it in over)]:
         write_records(clients, prefix, records)
+
+
+def close_call(clients: Clients, prefix: str, application: str, request: str, by: str, why: str) -> CorrectionCall:
+    """Say that a person has seen to the open call of this request's id. Raises StalePlan if there is none, or several."""
+    found = [it for it in read_calls(clients, prefix, application).values() if it.state == OPEN and it.id == request]
+    if len(found) != 1:
+        raise StalePlan(f"{len(found)} open calls have the request {named(request)}: `retold correct open` lists them")
+    closed = msgspec.structs.replace(found[0], state=CLOSED, by=by, why=why, at=clients.clock.now())
+    write_calls(clients, prefix, [closed])
+    return closed
 
 
 def _key(call: CorrectionCall) -> bytes:

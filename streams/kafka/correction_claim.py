@@ -107,9 +107,9 @@ class CorrectionClaim:
         if self._still() > SAID:
             self.look()
 
-    def end(self, state: str, steps: int) -> None:
-        """Say that nobody is at work on it, and how it stands."""
-        self._write(replace(self.state, state=state, coordinator="", steps=steps))
+    def end(self, state: str, steps: int, stopped: str = "") -> None:
+        """Say that nobody is at work on it, how it stands, and why that is not its end."""
+        self._write(replace(self.state, state=state, coordinator="", steps=steps, stopped=stopped))
 
     def _read(self) -> Corrections:
         found = read_claims(self._clients, self._prefix, self.state.application)

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from streams.app import App
 from streams.engine.identity import answer_id
-from streams.engine.readable import named
+from streams.engine.readable import named, shortened
 from streams.engine.records import QUARANTINED, Codec
 from streams.engine.step import CorrectionStep
-from streams.errors import BrokerError, HistoryError, StalePlan
+from streams.errors import BrokerError, HistoryError, StalePlan, StreamsError
 from streams.event import reference_of
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -24,6 +24,7 @@ from streams.history.correction.fixed_point import check_steps, reach_fixed_poin
 from streams.history.correction.merged_change import merged
 from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.past import Past
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import read_calls, write_calls
 from streams.kafka.correction_claim import CorrectionClaim
@@ -43,6 +44,8 @@ from streams.kafka.undo_publisher import UndoPublisher
 
 BETWEEN_LOOKS = 1.0
 """s between two looks whether what is in flight has been handled."""
+LONGEST_WHY = 500
+"""Characters of why a coordinator has ended before its end."""
 RecordedLog = Callable[[], AbstractContextManager[Past]]
 """Opens the log as it is now, up to what is committed. Raises StreamsError if not all of it can be read."""
 
@@ -50,12 +53,13 @@ RecordedLog = Callable[[], AbstractContextManager[Past]]
 class CorrectionCoordinator:
     """Of one application. Used by one thread, for one plan."""
 
-    def __init__(
-        self, clients: Clients, prefix: str, app: App, codec: Codec, recorded: RecordedLog, *, name: str, largest: int
-    ) -> None:
-        """`name` is its own among all coordinators, `largest` how many bytes an event may hold."""
+    def __init__(  # noqa: PLR0913 - what it uses of its process
+        self, clients: Clients, prefix: str, app: App, codec: Codec, recorded: RecordedLog, *, name: str, largest: int,
+        stopped: Cancelled = never_cancelled,
+    ) -> None:  # fmt: skip
+        """`name` is its own among all coordinators, `largest` how many bytes an event may hold; `stopped`: its process ends."""
         self._clients, self._prefix, self._app, self._codec = clients, prefix, app, codec
-        self._recorded, self._largest = recorded, largest
+        self._recorded, self._largest, self._stopped = recorded, largest, stopped
         self._handlers = ApplicationHandlers(app, codec)
         self._claim = CorrectionClaim(clients, prefix, name)
         self._opened = ExitStack()
@@ -64,17 +68,20 @@ class CorrectionCoordinator:
         self.settled = SettledCalls([], [])
         """What became of calls of gateways."""
 
-    def apply(self, plan: CorrectionPlan | CorrectionState, calls: str | None = None) -> int:
+    def apply(
+        self, plan: CorrectionPlan | CorrectionState, calls: str | None = None, begun: Callable[[], None] = lambda: None
+    ) -> int:
         """Returns how many steps were taken. Raises StalePlan, HistoryError, BrokerError and OutcomeTimeout.
 
-        `calls` says what to do about calls of gateways that it has made wrong; None: as when it was begun.
+        `calls` says what to do about calls of gateways that it has made wrong; None: as when it was begun. It calls `begun` once
+        it is at work: nobody else is then.
         """
         refuse_unknown_policy(calls or ASK)
         known = self._claim.known(self._app.name)
-        begun = [it for it in known.states if it.state != PLANNED]
-        self._refuse_another(plan, begun)
+        others = [it for it in known.states if it.state != PLANNED]
+        self._refuse_another(plan, others)
         before = next((it for it in known.states if it.correction == plan.correction), None)
-        stored = {it.correction: it.change for it in begun}
+        stored = {it.correction: it.change for it in others}
         stored.setdefault(plan.correction, plan.change)
         changes = [it.read(self._codec) for it in stored.values()]
         with self._recorded() as log:
@@ -83,17 +90,19 @@ class CorrectionCoordinator:
             differ = check_steps(log, self._handlers, changes, _signature(plan), self._largest)
         if not differ and before is not None and before.state == APPLIED and calls is None:
             return 0
-        state = before if before is not None and before.state != PLANNED else self._new_state(plan, begun)
-        state = replace(state, calls=calls or state.calls)
+        state = before if before is not None and before.state != PLANNED else self._new_state(plan, others)
+        state = replace(state, calls=calls or state.calls, stopped="")
         self._claim.take(state, before, stored)
+        begun()
         try:
             taken = self._reach(state, changes)
             self._claim.look()
         except StalePlan:  # another one is at work, and says how it stands
             raise
-        except BaseException:  # whoever goes on need not wait
+        except BaseException as error:  # whoever goes on need not wait
+            why = str(error) if isinstance(error, StreamsError) else "its process was stopped"
             with suppress(BrokerError):
-                self._claim.end(APPLYING, self._steps or state.steps)
+                self._claim.end(APPLYING, self._steps or state.steps, shortened(why, LONGEST_WHY))
             raise
         self._claim.end(APPLIED, self._steps)
         return taken
@@ -125,21 +134,21 @@ class CorrectionCoordinator:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
                 self._claim.send()
-                writer.send(steps, self._claim.stay)
+                writer.send(steps, self._stay)
 
             def log() -> Past:
-                self._claim.stay()
+                self._stay()
                 self._opened.close()
                 found = self._opened.enter_context(self._recorded())
                 self._steps = sum(it.event.data.correction == state.correction for it in found.steps())
-                self._claim.stay()  # deciding on it may take long
+                self._stay()  # deciding on it may take long
                 return found
 
             waits_since: list[float] = []
 
             def await_handled(past: Past, otherwise: Set[str]) -> bool:
                 self._claim.look()
-                writer.pass_all(self._claim.stay)
+                writer.pass_all(self._stay)
                 if not (why := self._unsettled(past, otherwise)):
                     return True
                 clock = self._clients.clock
@@ -153,6 +162,11 @@ class CorrectionCoordinator:
             if self._app.gateways:
                 self._settle_calls(state, changes, log())
             return taken
+
+    def _stay(self) -> None:
+        if self._stopped():
+            raise HistoryError("its process was stopped. All that was set before stands: apply the correction again")
+        self._claim.stay()
 
     def _unsettled(self, past: Past, otherwise: Set[str]) -> str:
         """What an event led to that is otherwise in the corrected past, and that is to be handled later; empty: nothing is."""
@@ -195,7 +209,7 @@ class CorrectionCoordinator:
         now, number = self._clients.clock.now(), max((it.number for it in known), default=0) + 1
         return CorrectionState(
             self._app.name, plan.correction, number, plan.by, plan.why, plan.change, APPLYING, now, now, first=plan.first,
-            digest=plan.digest,
+            digest=plan.digest, touches=plan.touches,
         )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     While it is `applying`, its `coordinator` says at `seen` that it is at work; of what was read, that is Kafka's own time, which
     is the same for all machines. `claim` is the offset of this coordinator's first state; -1: this is the first one. `first` is the
     first event of the log that it was planned on, by which that is known again. `calls` says what to do about calls of gateways
-    that it has made wrong. `sent`: steps of it may be in inboxes.
+    that it has made wrong. `sent`: steps of it may be in inboxes. `touches` are the namespaces of which its plan has said that
+    something will be otherwise; None: it is not known. `stopped` says why the last coordinator ended before its end.
     """
 
     application: str
@@ -60,6 +61,8 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     calls: str = ASK
     sent: bool = False
     digest: str = ""
+    touches: tuple[str, ...] | None = None
+    stopped: str = ""
 
     @property
     def known(self) -> KnownCorrection:
@@ -123,7 +126,7 @@ def _read(message: Message) -> CorrectionState | None:
         return None
     return msgspec.structs.replace(
         state, by=harmless(state.by), why=harmless(state.why), coordinator=one_line(state.coordinator),
-        seen=_time(message),
+        stopped=harmless(state.stopped), seen=_time(message),
     )  # fmt: skip
 
 

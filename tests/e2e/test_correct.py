@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.cli.commands.correct_apply import apply_plan, the_only_one
+from streams.cli.commands.correct_apply import apply_plan
 from streams.cli.process.session import connect
 from streams.engine.step import CorrectionStep
 from streams.history.correction.correction_plan import decode_plan
+from streams.kafka.correction_lock import the_only_one
 from streams.kafka.corrections_topic import read_corrections, write_correction
 from streams.kafka.step_writer import StepWriter
 from tests.support.processes import PROJECT, Process, answer, retold

@@ -65,6 +65,9 @@ class Server:
     def __enter__(self) -> httpx.Client:
         return self.http
 
+    def kill(self) -> None:
+        self._process.process.kill()
+
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self._process.stop()
@@ -186,3 +189,43 @@ def test_what_has_changed_nothing_is_withdrawn(env: Env) -> None:
     assert name not in {it["correction"] for it in listed(env, "list")}
     done = retold("correct", "apply", name, env=env)
     assert (done.returncode, "no correction has an id" in done.stderr) == (3, True), done.stderr
+
+
+def planned(http: httpx.Client, *names: str) -> httpx.Response:
+    made = http.post("/corrections", json={"why": "a test", "remove": [*names]})
+    assert made.status_code == 201, made.text
+    return made
+
+
+def test_a_correction_over_http_goes_on_elsewhere_when_its_server_is_killed(env: Env, tmp_path: Path) -> None:
+    """It is applied as it was seen: with an old ETag not at all. Another server, or the command, goes on where it stood."""
+    for number in (30, 31, 32):
+        ordered(env, number)
+        until(lambda: (row(env, "order", f"o{number}") or {}).get("status") == "paid", "it is not paid", pause=0.5)  # noqa: B023 - it is called here
+    killed = Server(env, tmp_path / "server-3.log")
+    with killed as http:
+        until(lambda: http.get("/-/ready").status_code == 200, "it is not ready")
+        made = planned(http, "place-30")
+        ordered(env, 33)
+        url = made.headers["Location"]
+        moved = http.post(f"{url}/apply", json={}, headers={"If-Match": made.headers["ETag"]})
+        assert (moved.status_code, "have moved since" in moved.json()["detail"]) == (412, True), moved.text
+        assert row(env, "order", "o30") is not None
+        until(lambda: (row(env, "order", "o33") or {}).get("status") == "paid", "it is not paid", pause=0.5)
+        begun = http.post(f"{url}/apply", json={"calls": "skip"}, headers={"If-Match": http.get(url).headers["ETag"]})
+        assert (begun.status_code, begun.headers["Location"]) == (202, url), begun.text
+        killed.kill()
+    with Server(env, tmp_path / "server-4.log") as http:
+        until(lambda: http.get("/-/ready").status_code == 200, "it is not ready")
+        done = http.post(f"{url}/apply", json={}, headers={"Prefer": "wait=60"})
+        assert (done.status_code, done.json()["state"]) == (200, "applied"), done.text
+        told = http.get(url).json()
+        rows = [(it["namespace"], it["key"], it["after"]) for it in told["changes"]["rows"]]
+        assert (told["untold"], ("order", "o30", None) in rows) == (None, True)
+        assert [it["state"] for it in told["wrong_calls"]] == ["skipped"]
+        other = planned(http, "place-31").json()["correction"]
+    assert row(env, "order", "o30") is None
+    done_there = retold("correct", "apply", other, "--calls", "skip", env=env)
+    assert done_there.returncode == 0, done_there.stderr
+    assert row(env, "order", "o31") is None
+    assert retold("verify", env=env).returncode == 0

@@ -46,6 +46,7 @@ from streams.server.readmodel.table_follower import TableFollower
 from streams.server.serve import answer
 from streams.testing import World
 from tests.support.ending import see_ended
+from tests.support.memory_corrector import MemoryCorrector
 from tests.support.workers import settings, until
 
 KeptRecord = tuple[bytes, bytes, Headers]
@@ -266,9 +267,11 @@ class MemoryServer:
         self.codec = codec_of(app)
         self.model = ReadModel(app, self.codec)
         self.kafka = MemoryKafka(app, self.model, self.config.state)
+        self.corrector = MemoryCorrector(self.kafka, self.codec)
         self.parts = ServerParts(
-            app, self.config, self.codec, self.model, self.kafka, self.kafka, connections=Connections(limits)
-        )
+            app, self.config, self.codec, self.model, self.kafka, self.kafka, connections=Connections(limits),
+            corrector=self.corrector,
+        )  # fmt: skip
         self._stop = threading.Event()
         self._listening = listen(self.config)
         self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)

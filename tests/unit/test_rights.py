@@ -25,12 +25,13 @@ PRINCIPALS: Mapping[str, Entry] = {
     "web": {"publish": ["order.place", "order.cancel"], "read": ["rows/order", "views/orders-of"]},
     "reader": {"read": ["rows/*", "events/order", "projections/orders_per_day"]},
     "operator": {"operate": ["order"]},
+    "corrector": {"correct": ["order", "stock"]},
     "auditor": {"read": ["*"]},
     "publisher": {"publish": ["order.*"]},
     "probe": {"admin": True},
     "nothing": {},
 }
-ALL = "own web reader operator auditor publisher probe nothing"
+ALL = "own web reader operator corrector auditor publisher probe nothing"
 """`own` is the holder of RETOLD_HTTP_TOKEN."""
 
 
@@ -52,6 +53,13 @@ ASKED: Mapping[str, Asked] = {
     "POST /events": Asked("/events", "own web publisher", {"type": "order.place", "data": ORDER}),
     f"POST {PUBLISHING}": Asked("/events/order.place", "own web publisher", ORDER),
     "POST /what-if": Asked("/what-if", "own auditor", {"remove": ["order-0:1"]}),
+    "POST /corrections": Asked("/corrections", "own corrector", {"why": "a test", "remove": ["nothing"]}),
+    "GET /corrections": Asked("/corrections", "own corrector"),
+    "GET /corrections/calls": Asked("/corrections/calls", "own corrector"),
+    "POST /corrections/calls/{request:rest}/close": Asked("/corrections/calls/c9/close", "own corrector", {"why": "a test"}),
+    "GET /corrections/{correction}": Asked("/corrections/c9", "own corrector"),
+    "POST /corrections/{correction}/apply": Asked("/corrections/c9/apply", "own corrector", {}),
+    "POST /corrections/{correction}/withdraw": Asked("/corrections/c9/withdraw", "own corrector", {}),
     "GET /events": Asked("/events", "own reader auditor"),
     "GET /events/{namespace}": Asked("/events/order", "own reader auditor"),
     "GET /events/{event:rest}/story": Asked("/events/order-0:1/story", "own auditor"),

@@ -10,13 +10,12 @@ from typing import Annotated
 
 import typer
 from msgspec import to_builtins
-from msgspec.structs import replace
 
 from streams.cli.arguments.change_options import InsertOption, RemoveOption, ReplaceOption, change_document
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
-from streams.cli.commands.correct_apply import apply_plan, coordinator_of, the_only_one
-from streams.cli.output.correction_text import changes_text, correction_document
+from streams.cli.commands.correct_apply import apply_plan, coordinator_of
+from streams.cli.output.correction_text import changes_text
 from streams.cli.output.help import Command, Group
 from streams.cli.output.plan_text import plan_lines
 from streams.cli.output.screen import json_line, say_lines, say_styled, table, talk
@@ -24,13 +23,15 @@ from streams.cli.process.named_files import read_named
 from streams.cli.process.opened_past import open_past
 from streams.cli.process.session import Session, connect
 from streams.engine.times import from_micros
-from streams.errors import ConfigError, DefinitionError, InvalidEvent, StalePlan
+from streams.errors import ConfigError, DefinitionError, InvalidEvent
 from streams.history.branch.change_document import ChangeDocument, change_of
-from streams.history.correction.correction_calls import ASK, CLOSED, OPEN, SKIP, UNDO, CorrectionCall
+from streams.history.correction.correction_calls import ASK, OPEN, SKIP, UNDO, CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
 from streams.history.correction.planning import plan_correction
 from streams.history.event_lookup import in_file
-from streams.kafka.correction_calls_topic import read_calls, write_calls
+from streams.kafka.correction_calls_topic import close_call, read_calls
+from streams.kafka.correction_document import correction_document
+from streams.kafka.correction_lock import the_only_one
 from streams.kafka.corrections_topic import find_correction, read_claims
 
 LARGEST_PLAN = 64 * 1024 * 1024
@@ -205,11 +206,7 @@ def close(
     if not why.strip():
         raise WrongUsage('--why is missing: it is kept what was done about the call; such as --why "refunded by hand"')
     session = connect()
-    found = [it for it in _calls(session).values() if it.state == OPEN and it.id == request]
-    if len(found) != 1:
-        raise StalePlan(f"{len(found)} open calls have the request {request}: `retold correct open` lists them")
-    closed = replace(found[0], state=CLOSED, by=by or getpass.getuser(), why=why, at=session.clients.clock.now())
-    write_calls(session.clients, session.config.prefix, [closed])
+    closed = close_call(session.clients, session.config.prefix, session.app.name, request, by or getpass.getuser(), why)
     talk(f"The call of {closed.type} {closed.key} is closed.")
 
 

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from streams.cli.output.screen import plural, talk
 from streams.cli.process.opened_past import open_past
 from streams.cli.process.session import Session
-from streams.errors import HistoryError, StalePlan, unwritable_state
+from streams.errors import HistoryError
 from streams.history.correction.correction_calls import OPEN, UNDONE
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import Past
 from streams.kafka.correction_claim import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
+from streams.kafka.correction_lock import the_only_one
 from streams.kafka.corrections_topic import CorrectionState
 from streams.kafka.topics import ensure
-from streams.private_files import lock_private, make_private
-
-
-@contextmanager
-def the_only_one(folder: Path) -> Iterator[None]:
-    """Raises StalePlan if another coordinator of this project is at work on this machine."""
-    try:
-        make_private(folder)
-        file = lock_private(folder / "correction.lock")
-    except OSError as error:
-        raise unwritable_state(folder, error) from error
-    if file is None:
-        raise StalePlan("another `retold correct apply` of this project is at work on this machine: let it end")
-    try:
-        yield
-    finally:
-        os.close(file)
 
 
 def coordinator_of(session: Session) -> CorrectionCoordinator:

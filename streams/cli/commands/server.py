@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,6 +105,7 @@ def _answer(
 ) -> None:
     """Whatever it makes ends with it."""
     from streams.server.connections import Connections, limits_of, raise_descriptor_limit
+    from streams.server.corrector import KafkaCorrector
     from streams.server.http.parts import ServerParts
     from streams.server.readmodel.archive import KafkaArchive
     from streams.server.readmodel.follower_process import FollowerProcess
@@ -113,7 +115,10 @@ def _answer(
     with Client(app, config=config, source="retold/server") as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))
-        parts = ServerParts(app, config, codec, model, client, archive, connections=connections)
+        stopping = threading.Event()
+        corrector = KafkaCorrector(clients, config, app, codec, stopping, model.notifier.notify)
+        parts = ServerParts(app, config, codec, model, client, archive, stopping, connections=connections, corrector=corrector)
         serve(parts, clients, FollowerProcess(model, clients.address, Path.cwd()), listening, ending.stop)
+        corrector.end()
         ending.waits_for("the client that publishes")
     ending.waits_for("Kafka's clients, which were to be closed")

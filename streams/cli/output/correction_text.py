@@ -1,13 +1,9 @@
-"""Corrections as people read them, and as programs do."""
+"""Corrections as people read them."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from streams.engine.readable import shortened
-from streams.engine.times import from_micros
 from streams.history.correction.correction_plan import StoredChange
-from streams.kafka.corrections_topic import CorrectionState
 
 MOST, LONGEST = 3, 60
 """Events that are named of a change, and characters of each name."""
@@ -28,12 +24,3 @@ def changes_text(change: StoredChange) -> str:
 def _named(names: list[str]) -> str:
     more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
     return ", ".join(shortened(name, LONGEST) for name in names[:MOST]) + more
-
-
-def correction_document(it: CorrectionState) -> dict[str, Any]:
-    """For `--json`, and over HTTP."""
-    return {
-        "correction": it.correction, "number": it.number, "by": it.by, "why": it.why, "state": it.state,
-        "begun": from_micros(it.begun), "rows": it.steps, "calls": it.calls,
-        "remove": [*it.change.remove], "replace": [*it.change.replace], "insert": [each.id for each in it.change.insert],
-    }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from streams.data import EventData, Record
+from streams.data import EventData, Record, namespace_of
 from streams.engine.records import Codec
 from streams.engine.times import from_micros, to_micros
 from streams.errors import UNREADABLE_JSON, StalePlan
@@ -138,6 +138,12 @@ class CorrectionPlan(msgspec.Struct, frozen=True):
         """Whether nothing would be otherwise."""
         return not (self.rows or self.missing or self.surplus or self.changed or self.calls)
 
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """The namespaces of which something would be otherwise: rows, events or calls."""
+        types = {it.type for it in (*self.missing, *self.surplus, *self.changed)} | {it.type for it in self.calls}
+        return tuple(sorted({it.namespace for it in self.rows} | {namespace_of(name) for name in types}))
+
 
 def stored_change(codec: Codec, change: Change) -> StoredChange:
     """Of a change that says where each event stands."""
@@ -209,6 +215,19 @@ class PlannedOn(Protocol):
 
     @property
     def change(self) -> StoredChange: ...
+
+
+class Planned(PlannedOn, Protocol):
+    """The same, with its id, who corrects, and why."""
+
+    @property
+    def correction(self) -> str: ...
+
+    @property
+    def by(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
 
 
 def refuse_other_log(plan: PlannedOn, application: str, log: Past) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 from msgspec.structs import replace
 
@@ -17,10 +19,14 @@ from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast, DifferentRow
 from streams.history.correction.correction_plan import (
     CorrectionPlan,
+    Planned,
     PlannedCall,
+    PlannedEvent,
     PlannedRow,
+    StoredChange,
     plain,
     planned_event,
+    refuse_other_log,
     sealed,
     stored_change,
 )
@@ -34,39 +40,82 @@ LONGEST = 1_000
 """Characters of who corrects, and of why."""
 
 
-def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str) -> CorrectionPlan:
-    """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`."""
-    _refuse_unsigned(by, why)
-    if so_far.names is not None:
-        refuse_unknown(so_far.log, so_far.names)
+class _Meant(NamedTuple):
+    """A correction to be planned: its id, who corrects and why, its change, and the first event of its log."""
+
+    correction: str
+    by: str
+    why: str
+    change: StoredChange
+    first: str | None
+
+
+def plan_correction(
+    so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str, limit: int | None = None
+) -> CorrectionPlan:
+    """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`, also for `limit`."""
+    refuse_unsigned(by, why)
+    _refuse_unknown_steps(so_far)
     before = so_far.past(handlers)
     placed = with_places(before, so_far.log, handlers, change)
-    ends = [it.end for it in so_far.changes if it.end is not None]
-    branch = what_if(before, handlers, replace(placed, ends=ends))
-    found = branch.difference
-    corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
+    merged(so_far.log, [*so_far.changes, placed])  # it refuses what cannot be kept
     stored = stored_change(handlers.codec, placed)
+    first = next(iter(so_far.log.events()), None)
+    told = [msgspec.json.encode(stored).hex(), by, why, len(so_far.changes)]
+    name = derived_id("correction", handlers.app.name, *told)
+    meant = _Meant(name, by, why, stored, None if first is None else first.exact_name)
+    return _planned(so_far, before, handlers, meant, placed, limit)
+
+
+def plan_again(
+    so_far: CorrectedLog, handlers: ApplicationHandlers, kept: Planned, limit: int | None = None
+) -> CorrectionPlan:
+    """What a correction that was planned before would do by now: the digest is the same if all of it still is so.
+
+    Raises as `plan_correction`, and StalePlan for one of another log.
+    """
+    refuse_other_log(kept, handlers.app.name, so_far.log)
+    _refuse_unknown_steps(so_far)
+    meant = _Meant(kept.correction, kept.by, kept.why, kept.change, kept.first)
+    return _planned(so_far, so_far.past(handlers), handlers, meant, kept.change.read(handlers.codec), limit)
+
+
+def _refuse_unknown_steps(so_far: CorrectedLog) -> None:
+    if so_far.names is not None:
+        refuse_unknown(so_far.log, so_far.names)
+
+
+def _planned(
+    so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, meant: _Meant, placed: Change, limit: int | None
+) -> CorrectionPlan:
+    ends = [it.end for it in so_far.changes if it.end is not None]
+    branch = what_if(before, handlers, replace(placed, ends=ends), limit=limit)
+    corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
     different = [*corrected.different_rows()]
     for it in different:
         corrected.refuse_fired(it)
-    first = next(iter(so_far.log.events()), None)
-    told = [msgspec.json.encode(stored).hex(), by, why, len(so_far.changes)]
     plan = CorrectionPlan(
-        handlers.app.name,
-        derived_id("correction", handlers.app.name, *told),
-        by,
-        why,
-        stored,
-        None if first is None else first.exact_name,
-        tuple(_row(it) for it in different),
-        tuple(planned_event(before, it) for it in found.missing),
-        tuple(planned_event(branch.past, it) for it in found.surplus),
-        tuple(planned_event(branch.past, it.now, it.what, it.recorded) for it in found.changed),
-        tuple(_calls(handlers, found)),
-        len(found.open),
-        _projections(handlers, found),
-    )
+        handlers.app.name, meant.correction, meant.by, meant.why, meant.change, meant.first, tuple(map(_row, different)),
+        *told_events(before, branch.past, branch.difference), tuple(_calls(handlers, branch.difference)),
+        len(branch.difference.open), _projections(handlers, branch.difference),
+    )  # fmt: skip
     return sealed(plan)
+
+
+class ToldEvents(NamedTuple):
+    """The events that are not there any more, those that are new, and those that are otherwise."""
+
+    missing: tuple[PlannedEvent, ...]
+    surplus: tuple[PlannedEvent, ...]
+    changed: tuple[PlannedEvent, ...]
+
+
+def told_events(before: Past, now: Past, found: Difference) -> ToldEvents:
+    return ToldEvents(
+        tuple(planned_event(before, it) for it in found.missing),
+        tuple(planned_event(now, it) for it in found.surplus),
+        tuple(planned_event(now, it.now, it.what, it.recorded) for it in found.changed),
+    )
 
 
 def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: Change) -> Change:
@@ -83,7 +132,8 @@ def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: 
     return Change(inserted, change.remove, change.replace, places, end)
 
 
-def _refuse_unsigned(by: str, why: str) -> None:
+def refuse_unsigned(by: str, why: str) -> None:
+    """Raises InvalidChange."""
     for what, text in (("who corrects", by), ("why", why)):
         if not text.strip():
             raise InvalidChange(f"a correction says {what}, since it is told for ever; by= and why= were expected")

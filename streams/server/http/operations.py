@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from streams.app import App
-from streams.server.http import operating_specs, operation_specs, overview_spec
+from streams.server.http import correction_spec, operating_specs, operation_specs, overview_spec
 from streams.server.http.json_schema import Spec
 
 
@@ -30,6 +30,15 @@ OPERATIONS: Final[Mapping[str, Operation]] = {name: Operation(*each) for name, e
     "POST /events/{event_type}": ("events", "Publish {}", operation_specs.publishing),
     "POST /events": ("events", "Publish many events", operation_specs.publishing_many),
     "POST /what-if": ("events", "What would have happened if", operation_specs.asking_what_if),
+    "POST /corrections": ("corrections", "Plan a correction", correction_spec.planning),
+    "GET /corrections": ("corrections", "Corrections", correction_spec.correction_list),
+    "GET /corrections/calls": ("corrections", "Calls that corrections have made wrong", correction_spec.wrong_calls),
+    "POST /corrections/calls/{request}/close": ("corrections", "Say that a person has seen to a call", correction_spec.closing),
+    "GET /corrections/{correction}": ("corrections", "One correction", correction_spec.one_correction),
+    "POST /corrections/{correction}/apply": ("corrections", "Apply a correction", correction_spec.applying),
+    "POST /corrections/{correction}/withdraw": (
+        "corrections", "Forget a correction that has changed nothing", correction_spec.withdrawing
+    ),
     "GET /events/{event}/story": ("events", "The story of an event", operation_specs.story_of_event),
     "GET /rows/{namespace}/{key}/story": ("rows", "The story of a row of {}", operation_specs.story_of_row),
     "GET /events/{namespace}/{partition}/{offset}": ("events", "What became of an event of {}", operation_specs.becoming),

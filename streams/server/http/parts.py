@@ -26,6 +26,7 @@ from streams.receipt import Receipt
 from streams.server.access.console_secret import console_secret
 from streams.server.access.principals import Principals
 from streams.server.connections import Connections
+from streams.server.corrector import Corrector
 from streams.server.http.pools import Pools
 from streams.server.http.shared_stream import Host, SharedStreams
 from streams.server.readmodel.known_outcome import KnownOutcome
@@ -103,6 +104,8 @@ class ServerParts:
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
     decided: DecidedCorrections = field(default_factory=DecidedCorrections)
+    corrector: Corrector | None = None
+    """None: nothing is corrected over HTTP."""
 
     @cached_property
     def indexes(self) -> Mapping[str, Sequence[TableIndex]]:

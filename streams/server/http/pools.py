@@ -13,6 +13,9 @@ THREADS = 40
 FEW = 8
 """For computing: more threads would not be faster."""
 
+AT_ONCE = 2
+"""For deciding the past again."""
+
 
 class Pools:
     """The pools of one server: a limiter belongs to one event loop."""
@@ -27,6 +30,8 @@ class Pools:
         """For whole results, each of which may look through a table for minutes."""
         self.results_at_once = CapacityLimiter(FEW)
         """Each holds a moment of the file, and what is sorted for it in memory, until its client has all."""
+        self.corrections = CapacityLimiter(AT_ONCE)
+        """Each holds a branch of the past in memory."""
         self.views = CapacityLimiter(FEW)
         """For the application's own functions, which may be slow."""
 

@@ -88,6 +88,11 @@ PROBLEM_TYPES: Final = (
         "Ask whoever keeps the tokens of the server for that right, or use another token.",
     ),
     ProblemType(
+        "plan-moved", 412, "A plan that is not the one that was seen",
+        "What a correction would change is otherwise by now: rows have moved, or events were handled that it reaches.",
+        "Look at the correction again, and apply it with the ETag that it has then.",
+    ),
+    ProblemType(
         "address-too-long", 414, "An address that is too long",
         "Path and parameters of the request have more than 8 KiB.",
         "Ask with fewer or shorter filters, or in several requests.",

@@ -12,6 +12,7 @@ from streams.server.access.principal import ADMIN
 from streams.server.http import (
     branches,
     change_stream,
+    correction_routes,
     decisions,
     documents,
     event_batch,
@@ -38,6 +39,8 @@ PUBLISHING: Final = "/events/{event_type}"
 """Each event of the application has a route of its own beside it: for the OpenAPI, and for metrics."""
 SITE: Final = SITE_PATH.rstrip("/")
 """There with the setting `site` alone."""
+CORRECTING: Final = needs("correct", ANY)
+"""Further to each namespace of which a correction changes anything, which is known once it is planned."""
 NOT_TOLD: Final = frozenset({"/openapi.json", SITE})
 """Paths of which the OpenAPI says nothing."""
 
@@ -51,6 +54,13 @@ ROUTES: Final = tuple(RouteEntry(*each) for each in (
     ("POST", PUBLISHING, write.publish, needs("publish", "{event_type}")),
     ("POST", "/events", event_batch.publish, KNOWN),  # each line is checked
     ("POST", "/what-if", branches.asked, ALL_READ),
+    ("POST", "/corrections", correction_routes.plan, CORRECTING),
+    ("GET", "/corrections", correction_routes.listed, CORRECTING),
+    ("GET", "/corrections/calls", correction_routes.calls, CORRECTING),
+    ("POST", "/corrections/calls/{request:rest}/close", correction_routes.close, CORRECTING),
+    ("GET", "/corrections/{correction}", correction_routes.one, CORRECTING),
+    ("POST", "/corrections/{correction}/apply", correction_routes.apply, CORRECTING),
+    ("POST", "/corrections/{correction}/withdraw", correction_routes.withdraw, CORRECTING),
     ("GET", "/events/{event:rest}/story", stories.of_event, ALL_READ),  # before what ends with whatever a key may be
     ("GET", "/rows/{namespace}/{key:rest}/story", stories.of_row, needs("read", "rows/{namespace}")),  # for the story itself: all
     ("GET", "/events/{namespace}/{partition}/{offset}", events.event, KNOWN),  # also for who may publish such an event

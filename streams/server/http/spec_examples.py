@@ -106,6 +106,7 @@ class PathSamples:
     def text(self, name: str, path: str) -> str:
         data = self.event(path)
         known = {
+            "correction": ID, "request": ID,
             "key": str(event_sample(data)[data.key_field]), "partition": "0", "offset": "0", "place": "0", "decision": "reject",
             "event": f"{namespace_of(data.event_type)}-0:1", "subject": data.event_type, "version": "1",
             "schema_id": str(id_of(data.schemas[-1])), "name": PROBLEM_TYPES[0].name,
@@ -161,8 +162,9 @@ def _sent(path: str, kind: str, media: Spec, app: App, samples: Samples) -> Any:
         return [cloud_sample(data)]
     if kind == LINES:
         return msgspec.json.encode({"type": data.event_type, "data": inner}).decode() + "\n"
-    if path == "/what-if":
-        return {"insert": [{"type": data.event_type, "data": inner, "time": TIME}]}
+    if path in ("/what-if", "/corrections"):
+        change = {"insert": [{"type": data.event_type, "data": inner, "time": TIME}]}
+        return change if path == "/what-if" else {"why": "it was forgotten", **change}
     return {"why": "a typo"} if path.startswith("/parked/") else samples.of(media["schema"])
 
 

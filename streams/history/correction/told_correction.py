@@ -1,0 +1,50 @@
+"""What a correction that was begun has changed: the rows that its steps have set, and the events that are otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from streams.history.branch.branch import what_if
+from streams.history.branch.branch_rows import row_before
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_past import CorrectedPast
+from streams.history.correction.correction_plan import PlannedEvent, PlannedRow, plain
+from streams.history.correction.merged_change import merged
+from streams.history.correction.planning import told_events
+from streams.history.past import Past
+
+
+class ToldCorrection(NamedTuple):
+    """As in a CorrectionPlan; the events are those of the log by now."""
+
+    rows: tuple[PlannedRow, ...]
+    missing: tuple[PlannedEvent, ...]
+    surplus: tuple[PlannedEvent, ...]
+    changed: tuple[PlannedEvent, ...]
+
+
+def told_correction(
+    log: Past, handlers: ApplicationHandlers, correction: str, before: Sequence[Change], change: Change, limit: int | None = None
+) -> ToldCorrection:
+    """`before` are the corrections that were begun before it. Raises as `what_if`."""
+    past = CorrectedPast(log, handlers, merged(log, before)).past
+    ends = [it.end for it in before if it.end is not None]
+    branch = what_if(past, handlers, replace(change, ends=ends), limit=limit)
+    return ToldCorrection(_rows(log, handlers, correction), *told_events(past, branch.past, branch.difference))
+
+
+def _rows(log: Past, handlers: ApplicationHandlers, correction: str) -> tuple[PlannedRow, ...]:
+    """Those that were set, in order; one may have been set again."""
+    found = list[PlannedRow]()
+    for it in log.steps():
+        step = it.event.data
+        if step.correction == correction:
+            before = row_before(log, handlers, it.place, it.order).base[0]
+            after = step.row_of(handlers.codec, handlers.spaces[it.namespace].row_type)
+            counts = len(step.added), len(step.dropped)
+            found.append(PlannedRow(it.namespace, it.key, step.expected, plain(before), plain(after), *counts))
+    return tuple(found)

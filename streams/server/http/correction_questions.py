@@ -1,0 +1,155 @@
+"""What is asked of corrections: plans, what they have changed, and how they stand. All of it may block for seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from streams.data import namespace_of
+from streams.engine.readable import shortened
+from streams.errors import UNREADABLE_JSON, HistoryError, InvalidEvent
+from streams.history.branch.change_document import ChangeDocument, InsertedDocument, bounded, change_of
+from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.correction_calls import CorrectionCall
+from streams.history.correction.correction_plan import CorrectionPlan
+from streams.history.correction.planning import plan_again, plan_correction, refuse_unsigned
+from streams.history.correction.told_correction import told_correction
+from streams.history.event_lookup import in_file
+from streams.history.recorded_event import RecordedEvent
+from streams.kafka.correction_document import correction_document
+from streams.kafka.corrections_topic import PLANNED, CorrectionState
+from streams.server.access.principal import Principal, Right
+from streams.server.corrector import Corrector, OpenedLog
+from streams.server.http.access_checks import require
+from streams.server.http.parts import ServerParts
+from streams.server.http.problems import Problem
+
+DECISIONS = 100_000
+"""Events that are decided for one plan: a server has others to give."""
+SHOWN = ("rows", "missing", "surplus", "changed")
+
+
+class CorrectionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A change, and why it is made."""
+
+    why: str
+    insert: list[InsertedDocument] = []
+    remove: list[str] = []
+    replace: dict[str, dict[str, Any]] = {}
+
+
+def read_correction(body: bytes) -> CorrectionDocument:
+    """Raises InvalidEvent."""
+    try:
+        return msgspec.json.decode(body, type=CorrectionDocument)
+    except UNREADABLE_JSON as error:
+        raise InvalidEvent(
+            f"this is no correction: {error}. A JSON object with why, and insert, remove or replace, was expected, as docs/http.md "
+            "describes"
+        ) from error
+
+
+class CorrectionQuestions:
+    """Of one server."""
+
+    def __init__(self, parts: ServerParts, corrector: Corrector) -> None:
+        self._parts, self._corrector = parts, corrector
+        self._handlers = parts.handlers
+
+    def plan(self, asked: CorrectionDocument, principal: Principal) -> tuple[CorrectionPlan, CorrectionState]:
+        """Plan it, and keep the plan. Raises a problem for what the principal may not correct."""
+        document = bounded(ChangeDocument(asked.insert, asked.remove, asked.replace))
+        refuse_unsigned(principal.name, asked.why)
+        begun = _begun(self._corrector.states())
+        with self._corrector.log() as log:
+            so_far = self._so_far(log, begun)
+            past, find = so_far.past(self._handlers), in_file(log.past, log.waiting, self._parts.app)
+
+            def permitted(name: str) -> RecordedEvent:
+                found = find(past, name)
+                require(principal, Right("correct", found.namespace))
+                return found
+
+            change = change_of(self._parts.app, document, permitted)
+            if not (change.insert or change.remove or change.replace):
+                raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
+            for it in change.insert:
+                require(principal, Right("correct", namespace_of(it.data.event_type)))
+            plan = plan_correction(so_far, self._handlers, change, principal.name, asked.why.strip(), DECISIONS)
+        self.permit(principal, plan.touches)
+        self._corrector.keep(plan)
+        return plan, self.state(plan.correction)
+
+    def plan_again(self, state: CorrectionState) -> CorrectionPlan:
+        """Of one that is kept, as it is by now."""
+        begun = _begun(self._corrector.states())
+        with self._corrector.log() as log:
+            return plan_again(self._so_far(log, begun), self._handlers, state, DECISIONS)
+
+    def state(self, correction: str) -> CorrectionState:
+        """Raises a 404 problem."""
+        for it in self._corrector.states():
+            if it.correction == correction:
+                return it
+        raise Problem(404, f"there is no correction {shortened(correction, 80)!r}: it was never planned, or is withdrawn")
+
+    def permit(self, principal: Principal, touches: Sequence[str] | None) -> None:
+        """Raises a 403 problem for a namespace that it may not correct; None: it may be any."""
+        for name in self._touched(touches):
+            require(principal, Right("correct", name))
+
+    def permitted(self, principal: Principal, states: Sequence[CorrectionState]) -> list[CorrectionState]:
+        """Those that it may see."""
+        return [
+            it for it in states if all(principal.may(Right("correct", name)) for name in self._touched(it.touches))
+        ]
+
+    def _touched(self, touches: Sequence[str] | None) -> Sequence[str]:
+        return [space.name for space in self._parts.app.namespaces] if touches is None else touches
+
+    def whole(self, state: CorrectionState, principal: Principal) -> tuple[Mapping[str, Any], str]:
+        """All that is told of one, and the digest of its plan; of one that was begun, the one that it was begun with."""
+        untold, digest, changes = None, state.digest, None
+        try:
+            if state.state == PLANNED:
+                plan = self.plan_again(state)
+                self.permit(principal, plan.touches)
+                digest, changes = plan.digest, plan_members(plan)
+            else:
+                changes = self._told(state)
+        except HistoryError as error:
+            untold = str(error)
+        calls = [it for it in self._corrector.calls().values() if it.correction == state.correction]
+        members = {
+            **correction_document(state), "digest": digest, "touches": [*self._touched(state.touches)], "changes": changes,
+            "untold": untold, "wrong_calls": [call_members(it) for it in calls],
+        }  # fmt: skip
+        return members, digest
+
+    def _told(self, state: CorrectionState) -> Mapping[str, Any]:
+        states = _begun(self._corrector.states())
+        before = [it.change.read(self._parts.codec) for it in states if it.number < state.number]
+        change = state.change.read(self._parts.codec)
+        with self._corrector.log() as log:
+            told = told_correction(log.past, self._handlers, state.correction, before, change, DECISIONS)
+        return {**told._asdict(), "calls": [], "open": 0, "projections": []}
+
+    def _so_far(self, log: OpenedLog, begun: Sequence[CorrectionState]) -> CorrectedLog:
+        return CorrectedLog.of(log.past, [it.known for it in begun], self._parts.codec)
+
+
+def _begun(states: Sequence[CorrectionState]) -> list[CorrectionState]:
+    return [it for it in states if it.state != PLANNED]
+
+
+def plan_members(plan: CorrectionPlan) -> Mapping[str, Any]:
+    """What a plan says that it would change."""
+    return {name: getattr(plan, name) for name in (*SHOWN, "calls", "open", "projections")}
+
+
+def call_members(it: CorrectionCall) -> Mapping[str, Any]:
+    """As `retold correct open --json` has it."""
+    found: Mapping[str, Any] = msgspec.structs.asdict(it)
+    return found
