@@ -51,6 +51,7 @@ class EventHandlers:
         space = app.namespace(namespace)
         self.application, self.namespace = app.name, space.name
         self.row_type: type[Record] = space.row_type
+        self.generation = space.generation
         self.source = f"retold/{app.name}/{space.name}"
         self.by_event = {
             data: EventHandler(data.event_type, function, frozenset(space.emits[data]))

@@ -5,7 +5,7 @@ What they decide otherwise is told, event by event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from streams.data import EventData
@@ -15,7 +15,7 @@ from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.image import Image
 from streams.engine.partition_rows import PartitionRows
 from streams.engine.readable import in_a_line, named, shortened
-from streams.engine.records import ACCEPTED, Headers
+from streams.engine.records import ACCEPTED, Entry, Headers
 from streams.engine.step import CorrectionStep
 from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
 from streams.event import Event
@@ -50,18 +50,39 @@ class DecidedOtherwise(NamedTuple):
     how: str
 
 
+class CorrectedRows(NamedTuple):
+    """Rows of a partition as corrections make them of its log up to sequence `until`, with the versions that they have."""
+
+    rows: Mapping[str, Entry]
+    until: int
+
+    def has(self, key: str, sequence: int) -> bool:
+        """Whether what the log has there is in the row."""
+        return sequence <= self.until and key in self.rows
+
+
+NOTHING_CORRECTED = CorrectedRows({}, 0)
+
+
 class RowFold:
     """Of one partition, from record `sequence + 1` on. `rows` may have some of its events already: those are left out by version.
 
     `changed` has the bytes (empty: it was deleted) and version of each row that was changed; the caller may clear it.
     """
 
-    def __init__(self, engine: Engine, partition: int, rows: PartitionRows, sequence: int, *, whole: bool = True) -> None:
-        """`whole`: a record that is missing is an error; else what is left is folded."""
+    def __init__(
+        self, engine: Engine, partition: int, rows: PartitionRows, sequence: int, *, whole: bool = True,
+        corrected: CorrectedRows = NOTHING_CORRECTED,
+    ) -> None:  # fmt: skip
+        """`whole`: a record that is missing is an error; else what is left is folded. `corrected` rows are as they are there."""
         self._engine, self._log = engine, f"{engine.inbox.topic}-{partition}"
-        self.rows, self.sequence, self._whole = rows, sequence, whole
+        self.rows, self.sequence, self._whole, self._corrected = rows, sequence, whole, corrected
         self.recorded = 0
         self.changed: dict[str, tuple[bytes, int]] = {}
+        for key, (row, version) in corrected.rows.items():
+            if version >= rows.version(key):
+                self.rows[key] = (row, version)
+                self.changed[key] = (b"" if row is None else engine.codec.encode_frozen(row)[1], version)
 
     def take(self, value: bytes | None, headers: Headers) -> DecidedOtherwise | None:
         """The next record of the log. One that is decided otherwise leaves its row as it is.
@@ -81,12 +102,15 @@ class RowFold:
                 "from it"
             )
         found = None
-        if isinstance(data, CorrectionStep):
-            if self._whole:
+        if self._corrected.has(event.key, header.sequence):
+            pass
+        elif isinstance(data, CorrectionStep):
+            if self._whole or not data.is_of(self._engine.generation):
                 raise RowsNotBuilt(
                     f"the correction {data.correction} has set the row {named(data.entity)} as {self._log}:{header.sequence}, to "
                     f"what code of another generation makes of it: rows of generation {self._engine.generation} cannot be folded "
-                    "beyond that. Code of the generation that workers keep goes on"
+                    f"beyond that, and are built from the corrected past. Run `retold rebuild start {self._engine.namespace}` with "
+                    "this code; code of the generation that workers keep goes on meanwhile"
                 )
             self._set(data, header.sequence)
         else:

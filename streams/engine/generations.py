@@ -59,9 +59,10 @@ def complete_to(complete: Mapping[int, int], built: BuiltTo | None, generation: 
 def counts(version: int, known: int, *, built: bool) -> bool:
     """Whether a row that comes behind one of version `known` (0: there is none) counts in its place.
 
-    A worker's does, as the last one of its key. One that was built may come late, and counts if it is newer.
+    A worker's does, as the last one of its key. One that was built may come late, and counts if it is not older: it may have been
+    built anew, from a past that was corrected since.
     """
-    return not built or version > known
+    return not built or version >= known
 
 
 def row_key(entity: str, generation: int) -> bytes:

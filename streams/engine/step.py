@@ -45,7 +45,8 @@ class CorrectionStep(EventData, frozen=True, kw_only=True):
     """A step of the correction `correction`, to one row. It is accepted if the row's version is `expected`; 0: there was none.
 
     So one that is sent twice does nothing the second time. `row` is Avro behind a schema id, empty if there is to be no row.
-    `dropped` are timers that are not to fire; one that is in `added` too gets another time.
+    `dropped` are timers that are not to fire; one that is in `added` too gets another time. `generation` is that of the row, which
+    no other one has; 0: an earlier version wrote it, and did not say.
     """
 
     key_field: ClassVar[str] = "entity"
@@ -58,6 +59,7 @@ class CorrectionStep(EventData, frozen=True, kw_only=True):
     row: bytes
     added: tuple[StepTimer, ...] = ()
     dropped: tuple[DroppedTimer, ...] = ()
+    generation: int = 0
 
     who: str = ""
     why: str = ""
@@ -71,6 +73,10 @@ class CorrectionStep(EventData, frozen=True, kw_only=True):
     def event_id(self) -> str:
         """Of its log record: the same for a step that is sent again."""
         return derived_id("step", self.correction, self.namespace, self.entity, self.expected)
+
+    def is_of(self, generation: int) -> bool:
+        """Whether its row is one of this generation, as far as it is known."""
+        return self.generation in (0, generation)
 
     def row_of(self, codec: Codec, row_type: type[Record]) -> Record | None:
         """Raises UndecodableRecord, or UnsupportedSchema if the row was written by a schema that is not known here."""

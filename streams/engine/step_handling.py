@@ -22,7 +22,7 @@ class Steps:
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
     def take(self, record: InboxRecord, step: CorrectionStep) -> bool:
-        """Take a step. False: its row has moved, so it does nothing; whoever sent it plans again.
+        """Take a step. False: its row has moved, or it is of another generation; it does nothing, and whoever sent it plans again.
 
         Raises InvalidEvent or UndecodableRecord for one that cannot be taken, and UnsupportedSchema for a row that cannot be read
         here yet. Then nothing changes.
@@ -33,7 +33,7 @@ class Steps:
         if len(record[2] or b"") > self._wire.limits.event_bytes:
             raise too_large("it", record[2] or b"", self._wire.limits)
         _, version = self._overlay.entry(step.entity) or ABSENT
-        if version != step.expected:
+        if version != step.expected or not step.is_of(self._handlers.generation):
             self._changes.counters.control += 1
             return False
         row, row_bytes = self._row(step)

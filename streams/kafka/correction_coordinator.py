@@ -63,6 +63,8 @@ class CorrectionCoordinator:
         self._handlers = ApplicationHandlers(app, codec)
         self._claim = CorrectionClaim(clients, prefix, name)
         self._opened = ExitStack()
+        self._applied: Sequence[Change] = ()
+        """What was applied to its end before."""
         self._steps = 0
         """Of this correction, in the log."""
         self.settled = SettledCalls([], [])
@@ -84,10 +86,12 @@ class CorrectionCoordinator:
         stored = {it.correction: it.change for it in others}
         stored.setdefault(plan.correction, plan.change)
         changes = [it.read(self._codec) for it in stored.values()]
+        applied = before is not None and before.state == APPLIED
+        self._applied = [it for name, it in zip(stored, changes, strict=True) if applied or name != plan.correction]
         with self._recorded() as log:
             refuse_other_log(plan, self._app.name, log)
             refuse_unknown(log, stored.keys())
-            differ = check_steps(log, self._handlers, changes, _signature(plan), self._largest)
+            differ = check_steps(log, self._handlers, changes, _signature(plan), self._largest, self._applied)
         if not differ and before is not None and before.state == APPLIED and calls is None:
             return 0
         state = before if before is not None and before.state != PLANNED else self._new_state(plan, others)
@@ -129,8 +133,8 @@ class CorrectionCoordinator:
         return found
 
     def _reach(self, state: CorrectionState, changes: Sequence[Change]) -> int:
-        namespaces = [space.name for space in self._app.namespaces]
-        with self._opened, closing(StepWriter(self._clients, self._prefix, namespaces)) as writer:
+        generations = {space.name: space.generation for space in self._app.namespaces}
+        with self._opened, closing(StepWriter(self._clients, self._prefix, generations)) as writer:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
                 self._claim.send()
@@ -158,7 +162,9 @@ class CorrectionCoordinator:
                 clock.sleep(BETWEEN_LOOKS)
                 return False
 
-            taken = reach_fixed_point(log, self._handlers, changes, _signature(state), publish, self._largest, await_handled)
+            taken = reach_fixed_point(
+                log, self._handlers, changes, _signature(state), publish, self._largest, await_handled, self._applied
+            )
             if self._app.gateways:
                 self._settle_calls(state, changes, log())
             return taken

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from streams.engine.control import ClockCommand, encode
 from streams.engine.marker import Marker
 from streams.engine.step import CorrectionStep, encode_step
-from streams.errors import BrokerError, OutcomeTimeout
+from streams.errors import BrokerError, HistoryError, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.messages import table_record
@@ -23,8 +23,10 @@ STILL = 60.0
 class StepWriter:
     """Of an application. Used by one thread."""
 
-    def __init__(self, clients: Clients, prefix: str, namespaces: Sequence[str]) -> None:
-        self._clients, self._spaces = clients, {name: topic_names(prefix, name) for name in namespaces}
+    def __init__(self, clients: Clients, prefix: str, generations: Mapping[str, int]) -> None:
+        """`generations` are those of the rows that the code here makes, by namespace."""
+        self._clients, self._spaces = clients, {name: topic_names(prefix, name) for name in generations}
+        self._generations = {space.table: generations[name] for name, space in self._spaces.items()}
         admin = clients.admin()
         tables = describe(admin, [space.table for space in self._spaces.values()])
         self._tables = there = [(name, number) for name, info in tables.items() for number in range(info.partitions)]
@@ -42,7 +44,8 @@ class StepWriter:
     def send(self, steps: Sequence[CorrectionStep], waiting: Callable[[], None] = lambda: None) -> None:
         """Returns when all are handled, whether they were taken or their rows had moved. Meanwhile it calls `waiting` often.
 
-        Raises BrokerError if one was not delivered, and OutcomeTimeout if nothing is handled for a minute.
+        Raises BrokerError if one was not delivered, OutcomeTimeout if nothing is handled for a minute, and HistoryError if workers
+        keep rows of another generation than the code here makes: they take no step of it.
         """
         self._sent.clear()
         for step in steps:
@@ -93,6 +96,13 @@ class StepWriter:
         record = table_record(message)
         if not isinstance(record, Marker):
             return False
-        at = self._inboxes[message.topic() or ""], message.partition() or 0
+        table = message.topic() or ""
+        if record.generation != self._generations[table]:
+            raise HistoryError(
+                f"workers keep rows of generation {record.generation} of {self._inboxes[table]}, and the code here makes those of "
+                f"generation {self._generations[table]}, which they do not take. All that was set before stands: apply the "
+                "correction with the code that they have"
+            )
+        at = self._inboxes[table], message.partition() or 0
         before, self._handled[at] = self._handled.get(at, 0), record.inbox_next
         return at in self._sent and record.inbox_next > before

@@ -6,16 +6,16 @@ what it has not (`streams/worker/generation_restore.py`). It may be killed at an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.engine.engine import Engine
 from streams.engine.envelope import version_header
-from streams.engine.fold import RowFold
+from streams.engine.fold import NOTHING_CORRECTED, CorrectedRows, RowFold
 from streams.engine.generations import BuiltTo, built_key, built_to_key, complete_to, encode_built_to
 from streams.engine.marker import Marker
 from streams.errors import BrokerError, CodeChanged, RowsNotBuilt
@@ -50,7 +50,8 @@ class BuildState(NamedTuple):
 class BuilderParts:
     """Of one namespace with so many `partitions`. `code` is a digest of the code that builds.
 
-    `consumer` makes a read_committed one without a group that reports ends of partitions.
+    `corrected` has by partition the rows that corrections reach. `consumer` makes a read_committed one without a group that reports
+    ends of partitions.
     """
 
     engine: Engine
@@ -61,6 +62,7 @@ class BuilderParts:
     producer: TransactionalProducer
     code: str
     accepted: Accepted = ()
+    corrected: Mapping[int, CorrectedRows] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -148,13 +150,15 @@ class RowBuilder:
         sequence = complete_to({} if last is None else last.complete, built, self._generation)
         # Of rows as workers have left them: each event has an offset of its own, so the next one is not before its sequence.
         offset = max(first, built.offset if built is not None and built.sequence == sequence else sequence)
-        it = PartitionBuild(number, RowFold(self._parts.engine, number, reading.rows, sequence), offset, last, end)
+        corrected = self._parts.corrected.get(number, NOTHING_CORRECTED)
+        fold = RowFold(self._parts.engine, number, reading.rows, sequence, corrected=corrected)
+        it = PartitionBuild(number, fold, offset, last, end)
         if built is not None and built.code != self._parts.code and not it.is_over(self._generation):
             raise RowsNotBuilt(
                 f"rows of generation {self._generation} of {self._parts.engine.namespace} were built by other code than is "
                 f"here. Give this code the generation {self._generation + 1}, so that no row is made by both"
             )
-        it.is_new = built is None
+        it.is_new = built is None or bool(it.fold.changed)
         if last is not None:
             self._refuse_dropped(last)
         return it

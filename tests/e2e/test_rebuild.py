@@ -109,3 +109,45 @@ def test_rows_are_rebuilt_while_events_are_handled(broker: str, prefix: str, tmp
     goes_over(counted.second(), publisher, config, broker, second)
     goes_over(counted.first(), publisher, config, broker, first)
     assert [it["complete"] for it in states(strict)] == [0, 0]
+
+
+def corrected(env: Mapping[str, str], name: str) -> None:
+    """That event was never published."""
+    done = retold("correct", "plan", "--remove", name, "--why", "a test", "--keep", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    done = retold("correct", "apply", json.loads(done.stdout)["correction"], env=env)
+    assert (done.returncode, "1 row set" in done.stderr) == (0, True), done.stderr
+
+
+def balance(env: Mapping[str, str], key: str) -> int:
+    done = retold("get", "account", key, "--json", env=env)
+    found: int = json.loads(done.stdout)["row"]["balance"]
+    return found
+
+
+def rebuilt(env: Mapping[str, str]) -> None:
+    done = retold("rebuild", "start", "account", env=env)
+    assert (done.returncode, "is built" in done.stderr) == (0, True), done.stdout + done.stderr
+
+
+def test_a_corrected_past_is_rebuilt_and_rolled_back(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Rows of each generation are what its code makes of the history that counts; corrections go on in each of them."""
+    config = settings(tmp_path, prefix)
+    first, second = (env_of(name, broker, prefix, tmp_path) for name in ("first", "second"))
+    with Running(counted.first(), config, broker) as worker:
+        publisher = Publisher(config, broker)
+        publisher.publish(100)
+        until(lambda: handled(worker) == 100, "not all was handled")
+        corrected(first, "credit-3")
+        assert balance(first, "a3") == 44 + 84
+        rebuilt(second)
+    goes_over(counted.second(), publisher, config, broker, second)
+    deposits = [1 + number % 150 for number in range(publisher.count) if number % KEYS == 3]
+    with Running(counted.second(), config, broker):
+        assert balance(second, "a3") == 2 * (sum(deposits) - 4)
+        corrected(second, "credit-43")
+        assert balance(second, "a3") == 2 * (sum(deposits) - 4 - 44)
+        rebuilt(first)
+    goes_over(counted.first(), publisher, config, broker, first)
+    deposits = [1 + number % 150 for number in range(publisher.count) if number % KEYS == 3]
+    assert balance(first, "a3") == sum(deposits) - 4 - 44

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from confluent_kafka import murmur2
@@ -16,7 +17,7 @@ from streams import App, Event, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.envelope import version_header
-from streams.engine.fold import RowFold, fold
+from streams.engine.fold import CorrectedRows, RowFold, fold
 from streams.engine.generations import built_key, is_of
 from streams.engine.image import Image
 from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
@@ -35,6 +36,7 @@ from tests.simulator.clients import clients
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 KEYS = [f"a{number}" for number in range(12)]
+NOTHING: Mapping[int, CorrectedRows] = MappingProxyType({})
 Handler = Callable[[EchoRow | None, Event[EchoHear]], Outcome[EchoRow]]
 
 
@@ -67,7 +69,9 @@ class Site(MemorySite):
             self.publish(EchoHear(name=KEYS[self.published % len(KEYS)]))
             self.published += 1
 
-    def builder(self, app: App, code: str = "code", accepted: Accepted = ()) -> RowBuilder:
+    def builder(
+        self, app: App, code: str = "code", accepted: Accepted = (), corrected: Mapping[int, CorrectedRows] = NOTHING
+    ) -> RowBuilder:
         made, codec = clients(self.broker), codec_of(app)
         producer = TransactionalProducer(
             lambda on_delivery, coordinator: made.transactional_producer("builder", "builder", on_delivery, coordinator),
@@ -75,7 +79,7 @@ class Site(MemorySite):
         )  # fmt: skip
         parts = BuilderParts(
             Engine(app, "echo", codec), topic_names("", "echo"), PARTITIONS, partial(made.consumer, "builder"), made.admin(),
-            producer, code, accepted,
+            producer, code, accepted, corrected,
         )  # fmt: skip
         return RowBuilder(parts)
 
@@ -121,9 +125,9 @@ def run(steps: Steps[None], until: Callable[[], bool]) -> None:
     raise AssertionError("it was not over")
 
 
-def built(there: Site, app: App) -> RowBuilder:
+def built(there: Site, app: App, corrected: Mapping[int, CorrectedRows] = NOTHING) -> RowBuilder:
     """Rows of all that was handled so far."""
-    builder = there.builder(app)
+    builder = there.builder(app, corrected=corrected)
     steps = builder.follow(never_cancelled)
     run(steps, lambda: builder.has_caught_up)
     steps.close()

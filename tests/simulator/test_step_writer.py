@@ -73,7 +73,7 @@ def test_what_others_do_does_not_make_a_step_that_nobody_handles_wait_for_ever(k
     """A busy application goes on in every partition but this one, whose worker is blocked."""
     began = kafka.clock.monotonic()
     with pytest.raises(OutcomeTimeout, match=f"nothing was handled for {STILL:.0f} s"):
-        StepWriter(made(kafka, BusyConsumer), "", ["account"]).send([STEP])
+        StepWriter(made(kafka, BusyConsumer), "", {"account": 1}).send([STEP])
     assert kafka.clock.monotonic() - began < STILL + 10
 
 
@@ -84,7 +84,7 @@ def test_whoever_waits_is_asked_meanwhile(kafka: MemoryBroker) -> None:
         done_at = 10
 
     asked = []
-    StepWriter(made(kafka, Done), "", ["account"]).send([STEP], lambda: asked.append(1))
+    StepWriter(made(kafka, Done), "", {"account": 1}).send([STEP], lambda: asked.append(1))
     assert len(asked) >= 10
 
 
@@ -102,5 +102,5 @@ def test_a_writer_that_cannot_be_made_leaves_nothing_open(kafka: MemoryBroker) -
             raise BrokerError("no ends")
 
     with pytest.raises(BrokerError, match="no ends"):
-        StepWriter(made(kafka, Counted, Failing), "", ["account"])
+        StepWriter(made(kafka, Counted, Failing), "", {"account": 1})
     assert consumers == []

@@ -8,11 +8,12 @@ from datetime import timedelta
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
-from streams.history.correction.corrected_past import CorrectedPast, Signature, live_timers
+from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_plan import StoredChange
 from streams.history.correction.fixed_point import next_steps
 from streams.history.correction.merged_change import merged
 from streams.history.correction.planning import plan_correction
+from streams.history.correction.rows_as_kept import live_timers
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import STEP, Place
 from tests.support.partitions import Partitions

@@ -70,6 +70,13 @@ def test_a_step_to_a_row_that_has_moved_does_nothing(expected: int) -> None:
     assert (changes.log, changes.rows, changes.counters.control, changes.counters.corrected) == ([], {}, 1, 0)
 
 
+@pytest.mark.parametrize(("generation", "taken"), [(0, 1), (1, 1), (2, 0)])
+def test_a_step_of_another_generation_does_nothing(generation: int, taken: int) -> None:
+    """Its row would be what other code makes of the past. An earlier version of retold did not say of which one it is."""
+    changes = ENGINE.handle(opened(), [record(a_step(generation=generation))], NOW)
+    assert (changes.counters.corrected, changes.counters.control, len(changes.rows)) == (taken, 1 - taken, taken)
+
+
 def test_a_step_that_comes_twice_is_taken_once() -> None:
     """A coordinator that was killed sends its last step again."""
     image = opened()

@@ -25,7 +25,7 @@ from streams.history.branch.branch_queue import BranchQueue
 from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction import corrected_past
+from streams.history.correction import rows_as_kept
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.fixed_point import reach_fixed_point
 from streams.history.correction.planning import plan_correction
@@ -336,12 +336,12 @@ def taking_steps_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_what_steps_did_to_timers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The timers of the present are those of the events alone."""
-    told = corrected_past.live_timers
+    told = rows_as_kept.live_timers
 
     def of_events(log: Past, handlers: ApplicationHandlers, place: Place) -> Any:
         return told(MemoryPast(it for it in log.events() if it.kind != STEP), handlers, place)
 
-    monkeypatch.setattr(corrected_past, "live_timers", of_events)
+    monkeypatch.setattr(rows_as_kept, "live_timers", of_events)
 
 
 def without_places(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ KINDS = (
         CorrectionStep(
             command="step", namespace="order", entity="o1", correction="c1", number=1, expected=2, row=b"\0\1",
             added=(StepTimer("e1", 5, "order", "o1", b"\0\2", (("ce_id", b"e1"),), own=True),),
-            dropped=(DroppedTimer("e2", "e0", "test"),), who="ada", why="typo",
+            dropped=(DroppedTimer("e2", "e0", "test"),), generation=2, who="ada", why="typo",
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionStep),
         ("command", "namespace", "entity", "correction", "number", "expected", "row"),
@@ -163,7 +163,7 @@ KINDS = (
     Kind(
         CorrectionState(
             "shop", "c1", 2, "ada", "typo", StoredChange((), ("r2",)), "applying", 5, 6, "host-7", 3, 4, "e1@a-0:1",
-            "undo", True, "d1",
+            "undo", True, "d1", ("order",), "its process was stopped",
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionState),
         ("application", "correction", "number", "by", "why", "change", "state", "begun", "seen"),
@@ -341,7 +341,7 @@ def test_every_struct_that_is_read_back_is_in_the_table() -> None:
     lock_file, client_statistics = {"Lock"}, {"_Statistics"}
     notes_of_this_machine = {"self"}  # one that does not read is as one that is missing
     servers_file = {"FollowerReport", "StoreIdentity", "Topics", "dict", "row_type"}  # as above: it is read again from Kafka
-    requests = {"ChangeDocument", "DecisionDocument", "LIST", "kinds", "types"}  # also what addresses say
+    requests = {"ChangeDocument", "CorrectionDocument", "DecisionDocument", "LIST", "kind", "kinds", "types"}  # and addresses
     kept_files = {"list", "VerificationNote", "_AnyNote"}  # accepted origins and noted logs: people are told to write them again
     others = requests | kept_files | notes_of_this_machine | page_links | lock_file | client_statistics | servers_file
     assert found - others == {type(kind.sample).__name__ for kind in KINDS} - {"LockedVersion"}

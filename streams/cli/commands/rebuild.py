@@ -18,15 +18,20 @@ from streams.cli.output.replay_text import replay_lines
 from streams.cli.output.screen import json_line, plural, say_styled, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.accepted_file import read_accepted
-from streams.cli.process.opened_past import open_past
+from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.cli.process.session import Session, connect
 from streams.data import namespace_of
+from streams.engine.readable import named
+from streams.errors import HistoryError
 from streams.history.branch.branch import replay_difference
 from streams.history.code.local_code import LocalCode
+from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin, not_accepted
 from streams.history.difference.difference import PARKED, UNTOLD
+from streams.history.past import Past
 from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
+from streams.kafka.corrections_topic import APPLIED, read_corrections
 from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.table_generations import GenerationState, read_generations
 from streams.namespace import FIRST
@@ -77,13 +82,17 @@ def start(
         )
         return
     accepted = [] if accept is None else read_accepted(accept)
-    if refused := _decided_otherwise(session, namespace, accepted):
-        of = plural(sum(it.count for it in refused), "event")
-        talk(f"{of} of {namespace} would be decided otherwise, which is not accepted: nothing is built.")
-        raise typer.Exit(exit_codes.NO)
+    with open_past(session=session) as opened:
+        corrected = _corrected(session, opened)
+        past = opened.past if corrected is None else corrected.past
+        if why := _refused(opened, past, namespace, accepted) or _otherwise_elsewhere(corrected, namespace, accepted):
+            talk(f"{why}, which is not accepted: nothing is built.")
+            raise typer.Exit(exit_codes.NO)
+        until = {partition: last for (name, partition), last in opened.past.last.items() if name == namespace}
+        rows = {} if corrected is None else corrected.rows(namespace, until)
     handlers = {it.handler for it in accepted if it.kind in (*REFUSALS, PARKED, UNTOLD)}
     code = code_of(session.app, session.codec)
-    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, handlers)
+    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, handlers, rows)
     _build(builder, f"{namespace} {space.generation}", follow=follow)
     talk(_ending(builder, namespace, space.generation))
 
@@ -138,16 +147,37 @@ def _kept(it: GenerationState) -> str:
     return "nothing yet" if it.keep is None else f"generation {it.keep}"
 
 
-def _decided_otherwise(session: Session, namespace: str, accepted: list[AcceptedOrigin]) -> list[AcceptedOrigin]:
-    """What this code decides otherwise of this namespace's events, and is not accepted. It is shown."""
+def _corrected(session: Session, opened: OpenedPast) -> CorrectedGeneration | None:
+    """What the corrections make of the past, each of which is applied to its end; None: there is none."""
+    known = read_corrections(session.clients, session.config.prefix, session.app.name)  # later than the log: with all of its steps
+    for it in known:
+        if it.state != APPLIED:
+            raise HistoryError(
+                f"the correction {it.correction} by {it.by} is not applied to its end, so nobody knows what rows will be: let it "
+                f"end, or run `retold correct apply {it.correction}` with the code that workers have. Then start this again"
+            )
+    changes = [it.change.read(opened.handlers.codec) for it in known]
+    return CorrectedGeneration(opened.past, opened.handlers, changes) if changes else None
+
+
+def _refused(opened: OpenedPast, past: Past, namespace: str, accepted: list[AcceptedOrigin]) -> str:
+    """What this code decides otherwise of this namespace's events, and is not accepted; empty: nothing. It is shown."""
     began = time.perf_counter()
-    with open_past(session=session) as opened, bar("deciding again", len(opened.past)) as advance:
-        past = WatchedPast(opened.past, advance)
-        found = replay_difference(past, LocalCode(opened.handlers), opened.handlers)
+    with bar("deciding again", len(past)) as advance:
+        found = replay_difference(WatchedPast(past, advance), LocalCode(opened.handlers), opened.handlers)
     refused = [it for it in not_accepted(found, accepted) if namespace_of(it.handler) == namespace]
-    if refused:
-        say_styled(replay_lines(found, "what was recorded", time.perf_counter() - began, refused))
-    return refused
+    if not refused:
+        return ""
+    say_styled(replay_lines(found, "what was recorded", time.perf_counter() - began, refused))
+    return f"{plural(sum(it.count for it in refused), 'event')} of {namespace} would be decided otherwise"
+
+
+def _otherwise_elsewhere(corrected: CorrectedGeneration | None, namespace: str, accepted: list[AcceptedOrigin]) -> str:
+    """Whether other rows would be otherwise in the corrected past, in words. With what is accepted they stay as they are."""
+    if corrected is None or accepted or not (rows := corrected.rows_elsewhere(namespace)):
+        return ""
+    of, key = rows[0]
+    return f"In the corrected past {plural(len(rows), 'row')} of other namespaces would be otherwise, such as {of} {named(key)}"
 
 
 def _build(builder: RowBuilder, label: str, *, follow: bool) -> None:

@@ -58,12 +58,14 @@ class StepsInBranch:
         self._lineage.repeat(was, was.place)
         row = self._reached.reach(was.place, order)
         as_it_was = row.base[0] == row.row and row.untold is None
-        self._were.fold(row, was)
         if not self._stand:
+            self._were.step(row, was)
             self._findings.found.unchanged += 1
-            if row.base[0] == row.row:  # so a publisher that has seen this version has seen this row
+            if row.told_anew is None and row.base[0] == row.row:  # so a publisher that has seen this version has seen this row
                 row.token = row.base[1]
-        elif as_it_was and row.untold is None:
+            return
+        self._were.fold(row, was)
+        if as_it_was and row.untold is None:
             self._findings.repeat(was)
             row.row, row.token = row.base
             row.timers = timers_behind(self._handlers, row.timers, was.event.data, was.place)

@@ -54,6 +54,14 @@ class RowsOfBase:
             row.waited.update((reference, to_micros(time)) for reference, (_, time) in pending.items())
         return pending
 
+    def step(self, row: BranchRow, was: RecordedEvent) -> None:
+        """A correction's step: the row is as it says, whatever it was; of one of another generation's code that is not known."""
+        if row.untold is None:
+            try:
+                row.base, row.told_anew = self._base.fold(row.base, was), None
+            except CodeChanged as error:
+                row.told_anew = UntoldRow(was.place, was, error.why)
+
     def leave(self, order: OrderKey, turn: BranchTurn, untold: UntoldRow) -> None:
         """An event of such a row is not decided."""
         was, effects = turn.was, self._lineage.effects(order, turn)

@@ -104,9 +104,15 @@ class ApplicationHandlers:
         return (decided.row, it.version), decided.emissions
 
     def _step(self, it: RecordedEvent) -> Entry:
-        """The row that a correction has set. Raises CodeChanged if it cannot be read here."""
+        """The row that a correction has set. Raises CodeChanged if it is of another generation, or cannot be read here."""
+        step, space = it.event.data, self.spaces[it.namespace]
+        if not step.is_of(space.generation):
+            raise CodeChanged(
+                f"{_untold(it)}: a correction set it as {it.name}, as code of generation {step.generation} makes it, and the "
+                f"code here is of generation {space.generation}"
+            )
         try:
-            return it.event.data.row_of(self.codec, self.spaces[it.namespace].row_type), it.version
+            return step.row_of(self.codec, space.row_type), it.version
         except StreamsError as error:
             raise CodeChanged(f"{_untold(it)}: a correction set it as {it.name}, and that does not read here: {error}") from error
 

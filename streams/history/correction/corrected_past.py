@@ -10,7 +10,7 @@ from streams.data import namespace_of
 from streams.engine.envelope import CONTENT_TYPE, caused_by
 from streams.engine.records import Entry, Headers
 from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
-from streams.engine.times import iso_text, to_micros
+from streams.engine.times import iso_text
 from streams.errors import HistoryError, InvalidChange
 from streams.history.branch.branch_calls import Answers
 from streams.history.branch.branch_past import BranchPast
@@ -20,21 +20,10 @@ from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
+from streams.history.correction.rows_as_kept import RowsAsKept, has_come
 from streams.history.difference.difference import Difference
 from streams.history.past import Past
-from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
-
-
-class WaitingTimer(NamedTuple):
-    """A timer of the present: its bytes, when it is due (µs), and what took it away if it were to go."""
-
-    value: bytes
-    due: int
-    gone: DroppedTimer
-
-
-WaitingTimers = dict[str, WaitingTimer]
-"""By event id."""
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
 class Signature(NamedTuple):
@@ -57,13 +46,18 @@ class DifferentRow(NamedTuple):
 
 
 class CorrectedPast:
-    """`log` is the past as it was recorded, with the steps of corrections; `change` is all that they change together."""
+    """`log` is the past as it was recorded, with the steps of corrections; `change` is all that they change together.
+
+    `applied` is what those change together that were applied to their end: what they make of a row that code of another generation
+    has set is the row that workers keep, which were given rows of this generation since.
+    """
 
     def __init__(
-        self, log: Past, handlers: ApplicationHandlers, change: Change, answers: Answers | None = None
-    ) -> None:
+        self, log: Past, handlers: ApplicationHandlers, change: Change, answers: Answers | None = None, *,
+        applied: Change | None = None,
+    ) -> None:  # fmt: skip
         """Raises as `what_if`."""
-        self._log, self._handlers = log, handlers
+        self._log, self._handlers, self._applied = log, handlers, applied
         run = BranchRun(log, LocalCode(handlers), handlers, answers, None, in_full=False, steps_stand=False)
         run.begin(change)
         run.decide_all()
@@ -80,6 +74,15 @@ class CorrectedPast:
     def begins(self) -> OrderKey | None:
         """From where on the past is otherwise, or may be; None: nowhere."""
         return min((it.since for it in self._reached.values()), default=None)
+
+    @property
+    def rows(self) -> Mapping[Place, BranchRow]:
+        """The rows that differ somewhere, or might, as they are in the corrected past."""
+        return self._reached
+
+    @cached_property
+    def _as_kept(self) -> RowsAsKept:
+        return RowsAsKept(self._log, self._handlers, self._applied)
 
     @cached_property
     def otherwise(self) -> Set[str]:
@@ -98,13 +101,13 @@ class CorrectedPast:
         for place, row in sorted(self._reached.items(), key=lambda it: it[1].since):
             if row.untold is not None:
                 raise HistoryError(f"the past cannot be corrected: {row.untold.why}")
-            live = live_timers(self._log, self._handlers, place)
+            base, live = self._as_kept.base(place, row), self._as_kept.timers(place)
             wanted = {it.turn.event.id: it for it in row.timers}
             stays = {name for name, it in wanted.items() if name in live and live[name][:2] == (it.turn.value, it.due)}
             dropped = tuple(it.gone for name, it in live.items() if name not in stays)
             added = tuple(it for name, it in wanted.items() if name not in stays)
-            if dropped or added or row.base[0] != row.row:
-                yield DifferentRow(place, row.since, row.base, row, dropped, added)
+            if dropped or added or base[0] != row.row:
+                yield DifferentRow(place, row.since, base, row, dropped, added)
 
     def steps(self, by: Signature) -> Iterator[CorrectionStep]:
         """A step to each row that differs, in causal order.
@@ -119,13 +122,14 @@ class CorrectedPast:
             yield CorrectionStep(
                 command="step", namespace=namespace, entity=key, correction=by.correction, number=number,
                 expected=it.live[1], row=row, added=added, dropped=it.dropped, who=by.who, why=by.why,
+                generation=self._handlers.spaces[namespace].generation,
             )  # fmt: skip
 
     def refuse_fired(self, it: DifferentRow) -> None:
         """Raises HistoryError for a timer that has fired, and is to fire once more."""
         for timer in it.added:
             event = timer.turn.event
-            if _has_come(self._log, event.id):
+            if has_come(self._log, event.id):
                 raise HistoryError(
                     f"the past cannot be corrected so: {event.data.event_type} of {event.key!r} has fired, and would fire once "
                     f"more at {event.time}, which a worker would take for a duplicate. Publish what is to happen then instead"
@@ -158,30 +162,3 @@ class CorrectedPast:
             end = self._log.end()
             recorded = 0 if end is None else end.recorded
         return [(name, b"0" if name == "ce_hops" else value) for name, value in caused_by(cause.event, recorded, 0)]
-
-
-def live_timers(log: Past, handlers: ApplicationHandlers, place: Place) -> WaitingTimers:
-    """The timers that wait at a row, as its log tells: what its events scheduled and has not fired, as steps have left it."""
-    code, found = LocalCode(handlers), WaitingTimers()
-    current: Entry = (None, 0)
-    for it in log.key_events(place):
-        current = code.fold(current, it)
-        if it.kind == STEP:
-            for gone in it.event.data.dropped:
-                found.pop(gone.event_id, None)
-            found |= {each.event_id: _added(each) for each in it.event.data.added}
-        else:
-            for name, (value, time) in code.scheduled(it).items():
-                found[name] = WaitingTimer(value, to_micros(time), DroppedTimer(name, it.event.id, it.event.source))
-    return {name: waits for name, waits in found.items() if not _has_come(log, name)}
-
-
-def _added(it: StepTimer) -> WaitingTimer:
-    headers = dict(it.headers)
-    cause, source = (headers.get(name, b"").decode() for name in ("ce_causationid", "ce_causationsource"))
-    return WaitingTimer(it.value, it.at, DroppedTimer(it.event_id, cause, source))
-
-
-def _has_come(log: Past, event_id: str) -> bool:
-    return any(it.kind != STEP for it in log.find_all(event_id))
-

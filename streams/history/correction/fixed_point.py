@@ -31,20 +31,31 @@ flight then has been handled; False: some of what they led to is not, and may be
 
 
 def next_steps(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
-) -> list[CorrectionStep]:
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST,
+    applied: Sequence[Change] | None = None,
+) -> list[CorrectionStep]:  # fmt: skip
     """The steps of a round, in causal order; none: the present is what `changes`, all corrections so far, make of it.
+
+    `applied` are those that were applied to their end before; None: all but the last.
 
     Raises HistoryError if the past cannot be told, a handler raises in the corrected past, or a step holds over `largest` bytes.
     """
-    return _round(CorrectedPast(log, handlers, merged(log, changes)), by, largest)
+    return _round(_corrected(log, handlers, changes, applied), by, largest)
 
 
 def check_steps(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
-) -> int:
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST,
+    applied: Sequence[Change] | None = None,
+) -> int:  # fmt: skip
     """How many steps there are, in all rounds together; none of them is kept. Raises as `next_steps`, for any of them."""
-    return sum(1 for _ in _steps(CorrectedPast(log, handlers, merged(log, changes)), by, largest))
+    return sum(1 for _ in _steps(_corrected(log, handlers, changes, applied), by, largest))
+
+
+def _corrected(
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], applied: Sequence[Change] | None
+) -> CorrectedPast:
+    before = changes[:-1] if applied is None else applied
+    return CorrectedPast(log, handlers, merged(log, changes), applied=merged(log, before))
 
 
 def _round(corrected: CorrectedPast, by: Signature, largest: int) -> list[CorrectionStep]:
@@ -61,7 +72,7 @@ def _steps(corrected: CorrectedPast, by: Signature, largest: int) -> Iterator[Co
         yield step
 
 
-def reach_fixed_point(
+def reach_fixed_point(  # noqa: PLR0913 - what is corrected, and how its steps are sent
     log: Callable[[], Past],
     handlers: ApplicationHandlers,
     changes: Sequence[Change],
@@ -69,11 +80,12 @@ def reach_fixed_point(
     publish: Callable[[Sequence[CorrectionStep]], None],
     largest: int = LARGEST,
     await_handled: AwaitHandled | None = None,
+    applied: Sequence[Change] | None = None,
 ) -> int:
     """Publish steps until nothing differs; returns how many were accepted.
 
     `log` gives the recorded past as it is now, `publish` returns when the steps have been handled, `largest` is how many bytes
-    a step may hold. Without `await_handled` nothing is in flight.
+    a step may hold. Without `await_handled` nothing is in flight. `applied` as for `next_steps`.
 
     Raises TooBusy if a row always moves before its step comes, and HistoryError for a step that was handled and not taken.
     """
@@ -82,7 +94,7 @@ def reach_fixed_point(
     led_further: Set[str] | None = None
     past = log()
     while True:
-        corrected = CorrectedPast(past, handlers, merged(past, changes))
+        corrected = _corrected(past, handlers, changes, applied)
         steps = _round(corrected, by, largest)
         if not steps:
             if await_handled is None or not corrected.otherwise or led_further == corrected.otherwise:

@@ -90,7 +90,10 @@ def _planned(
 ) -> CorrectionPlan:
     ends = [it.end for it in so_far.changes if it.end is not None]
     branch = what_if(before, handlers, replace(placed, ends=ends), limit=limit)
-    corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
+    log = so_far.log
+    corrected = CorrectedPast(
+        log, handlers, merged(log, [*so_far.changes, placed]), applied=merged(log, so_far.changes)
+    )
     different = [*corrected.different_rows()]
     for it in different:
         corrected.refuse_fired(it)

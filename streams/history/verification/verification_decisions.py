@@ -113,17 +113,22 @@ class DecisionCheck:
         Which timers it takes away and schedules follows from events that are not in the log as they count now: what their causes
         say is not compared.
         """
-        row = step.row_of(self._handlers.codec, self._handlers.spaces[self._namespace].row_type)
-        name, (_, version) = step.entity, self.entries.get(step.entity, ABSENT)
-        if name not in self.opaque and self._sequences.is_begun and version != step.expected:
-            self._add(VERSION, sequence, f"a step to the row at version {version}", f"one at version {step.expected}", name)
-        self.entries[name] = (row, sequence)
-        self.opaque.pop(name, None)
         self._totals.undecided += bool(step.added or step.dropped)
         self._emissions.opaque.update(identity_of(it.source, it.cause) for it in step.dropped)
         for it in step.added:
             envelope = self._handlers.wire.envelopes.read(list(it.headers))
             self._emissions.opaque.add(identity_of(envelope.cause_source, envelope.cause or ""))
+        space = self._handlers.spaces[self._namespace]
+        if not step.is_of(space.generation):
+            what = f"rows that a correction has set as code of generation {step.generation} makes them"
+            self.cannot_decide(step.entity, sequence, identity_of("", step.event_id), what)
+            return
+        row = step.row_of(self._handlers.codec, space.row_type)
+        name, (_, version) = step.entity, self.entries.get(step.entity, ABSENT)
+        if name not in self.opaque and self._sequences.is_begun and version != step.expected:
+            self._add(VERSION, sequence, f"a step to the row at version {version}", f"one at version {step.expected}", name)
+        self.entries[name] = (row, sequence)
+        self.opaque.pop(name, None)
 
     def _decide_again(
         self, handler: EventHandler, row: Record | None, sequence: int, header: LogHeader, stored: StoredEvent, name: str

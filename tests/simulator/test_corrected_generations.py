@@ -1,0 +1,204 @@
+"""Rows of another generation where the past was corrected: they are what its code makes of the history that counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+from confluent_kafka import murmur2
+
+from streams import App, Event, Outcome
+from streams.codec import codec_of
+from streams.engine.fold import CorrectedRows
+from streams.engine.step import encode_step
+from streams.errors import HistoryError, RowsNotBuilt
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_generation import CorrectedGeneration
+from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.corrected_past import Signature
+from streams.history.correction.correction_plan import CorrectionPlan
+from streams.history.correction.fixed_point import next_steps
+from streams.history.correction.planning import plan_correction
+from streams.history.past import MemoryPast
+from streams.history.recorded_event import ROOT
+from streams.kafka.step_writer import StepWriter
+from streams.kafka.topics import topic_names
+from tests.applications.probe.events import EchoHear, EchoRow
+from tests.simulator.clients import clients
+from tests.simulator.coordinators import recorded_past
+from tests.simulator.test_generations import KEYS, Handler, Site, app_of, built, images, settle
+from tests.simulator.workers import PARTITIONS, Worker, go_on
+
+
+def flag(row: EchoRow | None, _event: Event[EchoHear]) -> Outcome[EchoRow]:
+    """Whether anything was heard, and not how often."""
+    return Outcome(EchoRow(heard=1))
+
+
+class CorrectedSite(Site):
+    """Events are taken out of its past by the coordinator's own functions. `changes` are the corrections so far."""
+
+    def __init__(self, state: Path, handler: Handler | None = None) -> None:
+        super().__init__(state)
+        self.app = app_of(1, handler)
+        self.changes: list[Change] = []
+        self.removed = Counter[str]()
+
+    def log(self, app: App) -> MemoryPast:
+        return recorded_past(clients(self.broker), app, codec_of(app), PARTITIONS)
+
+    def correct(self, app: App, worker: Worker, *keys: str) -> CorrectionPlan:
+        """Take out an event of each key that is there still."""
+        handlers, log = ApplicationHandlers(app, codec_of(app)), self.log(app)
+        so_far = CorrectedLog(log, self.changes)
+        names, there = set[str](), so_far.past(handlers)
+        for key in keys:
+            there_still = [it.exact_name for it in there.key_events(("echo", key)) if it.kind == ROOT]
+            names.add(next(name for name in there_still if name not in names))
+        plan = plan_correction(so_far, handlers, Change(remove=frozenset(names)), "ann", "a test")
+        self.changes.append(plan.change.read(handlers.codec))
+        self.removed.update(keys)
+        for _ in range(5):
+            steps = next_steps(self.log(app), handlers, self.changes, Signature(plan.correction, "ann", "a test"))
+            for step in steps:
+                key = step.entity.encode()
+                at = topic_names("", "echo").inbox, int(murmur2(key, PARTITIONS))
+                self.broker.append(at, key, encode_step(step), None, None)
+            if not steps:
+                return plan
+            go_on(self, worker)
+        raise AssertionError("there is no fixed point")
+
+    def corrected(self, app: App) -> dict[int, CorrectedRows]:
+        log, until = self.log(app), {at: it.last for at, it in self.markers().items()}
+        return CorrectedGeneration(log, ApplicationHandlers(app, codec_of(app)), self.changes).rows("echo", until)
+
+    def expected(self, step: int) -> dict[str, int]:
+        """What is heard of each key, in steps."""
+        heard = Counter(KEYS[number % len(KEYS)] for number in range(self.published)) - self.removed
+        return {key: count * step for key, count in heard.items()}
+
+    def heard(self, app: App) -> dict[str, int]:
+        return {key: heard for key, (heard, _) in self.rows(app).items()}
+
+    def versions(self, app: App) -> dict[str, int]:
+        return {key: version for key, (_, version) in self.rows(app).items()}
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> CorrectedSite:
+    return CorrectedSite(tmp_path)
+
+
+def handled(there: CorrectedSite, app: App, slot: int, count: int = 60) -> Worker:
+    there.hear(count)
+    worker = Worker(there, slot, app)
+    go_on(there, worker)
+    return worker
+
+
+def test_rows_are_built_from_the_corrected_past_and_gone_over_to(there: CorrectedSite) -> None:
+    """What comes after they are built is folded on them, and they have the versions that publishers have seen."""
+    new = app_of(2)
+    first = handled(there, there.app, 0)
+    there.correct(there.app, first, "a1", "a2", "a2")
+    assert there.heard(there.app) == there.expected(1)
+    with pytest.raises(RowsNotBuilt, match=r"built from the corrected past\. Run `retold rebuild start echo`"):
+        built(there, new)
+    built(there, new, there.corrected(new))
+    assert there.heard(new) == there.expected(2)
+    assert there.versions(new) == there.versions(there.app)
+    there.hear(30)
+    go_on(there, first)
+    first.stop()
+    second = Worker(there, 1, new)
+    settle(second)
+    assert there.generations() == {2}
+    there.hear(12)
+    go_on(there, second)
+    assert there.heard(new) == there.expected(2)
+    assert there.rows(new) == images(second)
+
+
+def test_corrections_go_on_in_the_new_generation_and_back_in_the_one_before(there: CorrectedSite) -> None:
+    """A plan names what it changes alone, though other rows were set by code of another generation."""
+    new = app_of(2)
+    first = handled(there, there.app, 0)
+    there.correct(there.app, first, "a1", "a2")
+    first.stop()
+    built(there, new, there.corrected(new))
+    second = handled(there, new, 1, 24)
+    plan = there.correct(new, second, "a2", "a5")
+    assert {it.key: it.before["heard"] - it.after["heard"] for it in plan.rows} == {"a2": 2, "a5": 2}
+    assert there.heard(new) == there.expected(2)
+    again = there.correct(new, second, "a2")
+    assert [it.key for it in again.rows] == ["a2"]
+    assert there.heard(new) == there.expected(2)
+    second.stop()
+    refused = Worker(there, 2, there.app)
+    with pytest.raises(RowsNotBuilt, match="retold rebuild start echo"):
+        settle(refused)
+    refused.stop()
+    built(there, there.app, there.corrected(there.app))
+    back = handled(there, there.app, 3, 12)
+    assert (there.generations(), there.heard(there.app)) == ({1}, there.expected(1))
+    assert [it.key for it in there.correct(there.app, back, "a1").rows] == ["a1"]
+    assert there.heard(there.app) == there.expected(1)
+
+
+def test_a_correction_after_rows_are_built_has_them_built_again(there: CorrectedSite) -> None:
+    """A worker of the new code does not go over to them before."""
+    new = app_of(2)
+    first = handled(there, there.app, 0)
+    built(there, new)
+    there.correct(there.app, first, "a3")
+    first.stop()
+    refused = Worker(there, 1, new)
+    with pytest.raises(RowsNotBuilt, match="retold rebuild start echo"):
+        settle(refused)
+    refused.stop()
+    built(there, new, there.corrected(new))
+    second = Worker(there, 2, new)
+    settle(second)
+    assert (there.generations(), there.heard(new)) == ({2}, there.expected(2))
+
+
+def test_a_row_that_no_step_has_set_is_built_again_too(tmp_path: Path) -> None:
+    """The code before has it the same with the correction and without; its version is the same, and the row is another one."""
+    there, new = CorrectedSite(tmp_path, flag), app_of(2)
+    first = handled(there, there.app, 0)
+    built(there, new)
+    assert there.correct(there.app, first, "a3").rows == ()
+    first.stop()
+    built(there, new, there.corrected(new))
+    assert there.heard(new) == there.expected(2)
+    second = Worker(there, 1, new)
+    settle(second)
+    assert {key: heard for key, (heard, _) in images(second).items()} == there.expected(2)
+
+
+def test_steps_of_code_of_another_generation_are_not_sent_for_nothing(there: CorrectedSite) -> None:
+    """A worker takes none of them, and its coordinator is told which code is needed."""
+    new = app_of(2)
+    first = handled(there, there.app, 0)
+    writer = StepWriter(clients(there.broker), "", {"echo": 2})
+    handlers = ApplicationHandlers(new, codec_of(new))
+    gone = Change(remove=frozenset([next(there.log(new).events()).exact_name]))
+    plan = plan_correction(CorrectedLog(there.log(new)), handlers, gone, "ann", "a test")
+    [step] = next_steps(there.log(new), handlers, [plan.change.read(handlers.codec)], Signature("c1", "ann", "a test"))
+    before = there.rows(there.app)
+    with pytest.raises(HistoryError, match="workers keep rows of generation 1 of echo, and the code here makes"):
+        writer.send([step], partial(settle, first))
+    writer.close()
+    settle(first)
+    assert there.rows(there.app) == before
+
+
+def test_what_new_code_has_otherwise_elsewhere_is_told(there: CorrectedSite) -> None:
+    """Rows of other namespaces are not built with these; nothing of them is otherwise here."""
+    first, new = handled(there, there.app, 0), app_of(2)
+    there.correct(there.app, first, "a1")
+    assert CorrectedGeneration(there.log(new), ApplicationHandlers(new, codec_of(new)), there.changes).rows_elsewhere("echo") == []
