@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None or bool(MISSING),
     reason="these tests need Debian's package chromium and `make browser`",
 )
+ORDER = OrderPlace(order="o1", customer="c", lines=(Line(sku="A1", quantity=1),))
 FIRST_PAGE = 40 * 1024
 """Bytes of the first page with all that it loads."""
 
@@ -71,8 +72,10 @@ def opened(browser: Any, server: MemoryServer, **options: Any) -> Any:
 def all_pages(server: MemoryServer) -> list[str]:
     aside = {it["status"]: it for it in reversed(server.http.get("/parked").json()["events"])}
     parked, unanswered = (f"/parked/{it['namespace']}/0/{it['place']}" for it in (aside["parked"], aside["unanswered"]))
+    planned = server.http.post("/corrections", json={"why": "a test order", "remove": ["order-0:1"]}).headers["Location"]
     return [
-        "/", "/rows", "/rows/order", "/rows/order?status=cancelled", "/rows/order/o1", "/rows/stock/y", "/projections",
+        "/", "/rows", "/corrections", "/corrections/calls", planned,
+        "/rows/order", "/rows/order?status=cancelled", "/rows/order/o1", "/rows/stock/y", "/projections",
         "/projections/charges", "/projections/charges/o1", "/views/orders-of/c", "/events", "/events/order-0:1/story", "/parked",
         parked, f"{parked}/retry", f"{parked}/reject", unanswered, f"{unanswered}/answer", "/waiting/timers", "/waiting/calls",
         "/live", "/-/problems", "/-/problems/unknown-field", "/-/status", "/-/docs", "/rows/ordr",
@@ -159,6 +162,35 @@ def press(page: Any, name: str) -> None:
                 page.keyboard.press("Enter")
             return
     raise AssertionError(f"the Tab key does not come to {name!r}")
+
+
+def test_a_correction_is_planned_and_applied_without_a_script(browser: Any, tmp_path: Path) -> None:
+    """On the event's page; the plan is read by axe as it is before and after."""
+
+    def begun() -> MemoryServer:
+        server = MemoryServer(shop_app(), tmp_path)
+        server.__enter__()
+        for data, name in ((StockReceive(sku="A1", quantity=5, price=300), "receive"), (ORDER, "place-1")):
+            server.kafka.publish(data, id=name)
+        server.kafka.world.settle()
+        server.kafka.show()
+        return server
+
+    server = apart(begun)
+    try:
+        page = opened(browser, server, java_script_enabled=False, viewport={"width": 390, "height": 800}, color_scheme="dark")
+        page.goto("/events/place-1/story")
+        page.get_by_text("It should not have happened").click()
+        page.get_by_label("Why").first.fill("a test order")
+        page.get_by_role("button", name="Plan to take it out").click()
+        assert "Nothing has happened yet" in page.content()
+        page.get_by_role("button", name="Apply it now").click()
+        until(lambda: server.http.get("/rows/order/o1").status_code == 404, "it is not applied")
+        page.reload()
+        assert "that were set" in page.content()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    finally:
+        apart(server.__exit__, None, None, None)
 
 
 def test_a_browser_logs_in(browser: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from streams.server.access.principal import ADMIN, Principal, Right
 from streams.server.pages import (
+    correction_pages,
     docs_page,
     event_form,
     event_pages,
@@ -48,6 +49,9 @@ PAGES: Sequence[PageRoute] = (
     PageRoute(r"/parked", parked_pages.parked),
     PageRoute(f"{ASIDE}", parked_pages.one),
     PageRoute(f"{ASIDE}/{DECISION}", parked_pages.asks_once_more),
+    PageRoute(r"/corrections", correction_pages.corrections),
+    PageRoute(r"/corrections/calls", correction_pages.calls),
+    PageRoute(r"/corrections/[^/]+", correction_pages.correction),
     PageRoute(r"/waiting/timers", waiting_pages.timers),
     PageRoute(r"/waiting/calls", waiting_pages.calls),
     PageRoute(r"/live", event_pages.live),
@@ -61,6 +65,10 @@ FORMS: Sequence[PageRoute] = (
     PageRoute(r"/events/(?P<type>[^/]+)", event_form.publish),
     PageRoute(r"/what-if", event_pages.what_if),
     PageRoute(f"{ASIDE}/{DECISION}", parked_pages.decide),
+    PageRoute(r"/corrections", correction_pages.plan),
+    PageRoute(r"/corrections/calls/.+/close", correction_pages.close),
+    PageRoute(r"/corrections/[^/]+/apply", correction_pages.apply),
+    PageRoute(r"/corrections/[^/]+/withdraw", correction_pages.withdraw),
 )
 """What a form of a page sends, with POST."""
 
@@ -79,6 +87,7 @@ NAVIGATION: Sequence[PageLink] = (
     PageLink("/projections", "Projections", Right("read", "projections/")),
     PageLink("/events", "Events", Right("read", "events/")),
     PageLink("/parked", "Parked", Right("operate")),
+    PageLink("/corrections", "Corrections", Right("correct")),
     PageLink("/waiting/timers", "Waiting", Right("read", "events/")),
     PageLink("/live", "Live", Right("read", "events/")),
     PageLink("/-/status", "Status", ADMIN),

@@ -1,0 +1,96 @@
+"""The pages of corrections: planned on an event's page, looked at, applied and withdrawn, by links and forms alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.html_page import HtmlForm, HtmlPage
+from tests.support.memory_server import MemoryServer
+from tests.support.tokens import bearer, write_tokens
+from tests.unit.test_console import BROWSER, page_of
+from tests.unit.test_correction_routes import order, server  # noqa: F401 - a fixture
+
+
+def seen(http: httpx.Client, path: str) -> HtmlPage:
+    got = http.get(path, headers=BROWSER)
+    assert got.status_code == 200, got.text
+    return page_of(got)
+
+
+def form_of(page: HtmlPage, name: str) -> HtmlForm:
+    """The form with this field."""
+    return next(it for it in page.forms if it.method == "post" and name in it.fields and it.action.startswith("/corrections"))
+
+
+def sent(http: httpx.Client, form: HtmlForm, **fields: str) -> str:
+    """Where it leads."""
+    got = http.post(form.action, data={**form.fields, **fields}, headers=BROWSER)
+    assert got.status_code == 303, got.text
+    return got.headers["location"]
+
+
+def test_an_event_is_taken_out_on_its_page(server: MemoryServer) -> None:  # noqa: F811 - the fixture
+    """The plan says what would be otherwise; only its button applies it, and the page says what was set."""
+    http = server.http
+    plan = sent(http, form_of(seen(http, "/events/place-1/story"), "remove"), why="a test order")
+    page = seen(http, plan)
+    assert "Nothing has happened yet" in page.text
+    assert [it for it in ("order.place", "payment.refund takes it back", "a test order") if it not in page.text] == []
+    assert http.get("/rows/order/o1").status_code == 200
+    assert sent(http, form_of(page, "tag"), calls="ask") == plan
+    done = http.post(f"{plan}/apply", json={}, headers={"Prefer": "wait=30"})
+    assert done.json()["state"] == "applied"
+    applied = seen(http, plan)
+    assert ("that were set" in applied.text, [it for it in applied.forms if it.action.startswith("/corrections")]) == (True, [])
+    assert plan in seen(http, "/corrections").links()
+    close = form_of(seen(http, "/corrections/calls"), "why")
+    assert sent(http, close, why="paid back by hand") == "/corrections/calls"
+    assert "No call is open" in seen(http, "/corrections/calls").text
+
+
+def test_an_event_gets_other_data_or_another_one_is_put_in(server: MemoryServer) -> None:  # noqa: F811 - the fixture
+    """Each with the fields that stand in its form."""
+    http = server.http
+    page = seen(http, "/events/receive/story")
+    replaced = form_of(page, "replace")
+    data = {**json.loads(replaced.fields["data"]), "quantity": 50}
+    assert "free 3 → 48" in seen(http, sent(http, replaced, data=json.dumps(data), why="a zero was missing")).text
+    more = {"sku": "B2", "quantity": 7, "price": 1}
+    plan = sent(http, form_of(page, "type"), data=json.dumps(more), why="it was forgotten")
+    assert "B2" in seen(http, plan).text
+    assert sent(http, form_of(seen(http, plan), "withdraw")) == "/corrections"
+    assert http.get(plan).status_code == 404
+
+
+def test_what_moved_since_the_page_was_made_is_not_applied(server: MemoryServer) -> None:  # noqa: F811 - the fixture
+    """The page says so, and nothing has happened."""
+    http = server.http
+    plan = sent(http, form_of(seen(http, "/events/place-1/story"), "remove"), why="a test order")
+    form = form_of(seen(http, plan), "tag")
+    order(server, 3)
+    got = http.post(form.action, data=form.fields, headers=BROWSER)
+    assert (got.status_code, "have moved since" in page_of(got).text) == (412, True)
+    assert http.get("/rows/order/o1").status_code == 200
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[MemoryServer]:
+    from tests.applications import shop
+
+    tokens = write_tokens(tmp_path / "tokens.toml", {"reader": {"read": ["*"]}, "ann": {"read": ["*"], "correct": ["*"]}})
+    with MemoryServer(shop.app(), tmp_path / "state", "correct-horse-battery", http_tokens=str(tokens)) as found:
+        order(found, 1)
+        yield found
+
+
+def test_forms_are_shown_to_who_may_correct(limited: MemoryServer) -> None:
+    """And so is the way to the list."""
+    for name, shown in (("reader", False), ("ann", True)):
+        page = page_of(limited.http.get("/events/place-1/story", headers={**BROWSER, **bearer(name)}))
+        assert any(it.action == "/corrections" for it in page.forms) == shown
+        assert ("/corrections" in page.links()) == shown
