@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
+from streams.app import App
 from streams.engine.times import to_micros
 from streams.kafka.blocked import CAUSES, Blocked, blocked_partitions
 from streams.kafka.open_transactions import sentence
@@ -26,6 +28,7 @@ BUSY = (
     "If a worker owns the partition, its process or a handler may hang, or it has too much to do: see its log, and the "
     "stacks of its threads with `kill -USR1`."
 )
+NOTHING: Mapping[str, int] = MappingProxyType({})
 HELD_BAD = 30.0
 """s for which a transaction may stay open."""
 
@@ -50,12 +53,33 @@ def seconds_since(micros: int | None, now: int) -> float:
     return 0.0 if micros is None else max(0.0, (now - micros) / 1e6)
 
 
-def checks(found: Status, now: int, unowned: Mapping[tuple[str, int], float] | None = None) -> list[Check]:
+def checks(
+    found: Status, now: int, unowned: Mapping[tuple[str, int], float] | None = None, here: Mapping[str, int] = NOTHING
+) -> list[Check]:
     """One or more for each namespace. `now` in µs since 1970; `unowned`: for how long (s) partitions have had no worker.
 
-    Without `unowned`, a partition that has none is bad at once: who asks once cannot know since when.
+    Without `unowned`, a partition that has none is bad at once: who asks once cannot know since when. `here` has by namespace the
+    generation of rows that the code of who asks has.
     """
-    return [*(it for space in found.namespaces for it in _of_namespace(space, now, unowned)), _held(found, now)]
+    of_spaces = [it for space in found.namespaces for it in _of_namespace(space, now, unowned)]
+    return [*of_spaces, *_generations(found, here), _held(found, now)]
+
+
+def generations_of(app: App) -> Mapping[str, int]:
+    """Of the rows that the code of an application has, by namespace."""
+    return {space.name: space.generation for space in app.namespaces}
+
+
+def _generations(found: Status, here: Mapping[str, int]) -> Iterator[Check]:
+    """Whether workers keep the rows that the code here has: else what it shows of them is old, and it corrects nothing."""
+    for space in found.namespaces:
+        if (ours := here.get(space.name)) is not None:
+            others = [str(it) for it in space.generations if it != ours]
+            name, kept = f"{space.name}.generation", " and ".join(others)
+            yield Check(
+                name, "warn", f"Workers keep rows of generation {kept} of {space.name}, and the code here has generation {ours}.",
+                "Deploy the same code to workers and servers, workers first.",
+            ) if others else Check(name, "good")  # fmt: skip
 
 
 def _of_namespace(

@@ -128,6 +128,8 @@ class NamespaceStatus:
 
     `ended` says why a worker ended the namespace, if nobody runs it since.
 
+    `generations` are those of the rows that workers keep: several while a deployment goes over to another one.
+
     `imports` has the clocks of imports that are not over, by the import's name: the earliest of the partitions.
 
     `missing` has its topics that do not exist. While there are any, there are no partitions, and nothing else but `ended` is
@@ -152,6 +154,7 @@ class NamespaceStatus:
     call_asked: int | None = None
     missing: MissingTopics | None = None
     imports: Mapping[str, ImportClock] = field(default_factory=dict)
+    generations: tuple[int, ...] = ()
 
     @property
     def lag(self) -> int:
@@ -250,6 +253,7 @@ class _Findings:
             timer_due=pending.live_due if imports else pending.timer_due,
             call_asked=pending.call_asked,
             imports=imports,
+            generations=tuple(sorted({last.generation for last in markers})),
         )
 
     def incomplete(self, space: TopicNames) -> NamespaceStatus:

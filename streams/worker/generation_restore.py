@@ -21,14 +21,17 @@ SOME = 1_000
 """Events that are folded at once."""
 
 
-def rest_of(engine: Engine, image: Image, reading: ImageReader) -> RowFold:
+def rest_of(engine: Engine, image: Image, reading: ImageReader, code: str = "") -> RowFold:
     """A fold of what comes behind the rows that were read. It goes on where an earlier one of this reading stood.
 
-    Raises RowsNotBuilt if these rows were never built, or too long ago.
+    `code` is a digest of the code that folds; empty: it is not known. Raises RowsNotBuilt if these rows were never built, or too
+    long ago, or by other code.
     """
     if reading.fold is None:
         complete = complete_to(image.complete, reading.built, engine.generation)
         _check(engine, image, complete, known=reading.built is not None or engine.generation in image.complete)
+        if reading.built is not None and built > image.complete.get(engine.generation, 0):
+            _refuse_other_code(engine, reading.built.code, code)
         reading.fold = RowFold(engine, image.partition, image.rows, complete)
     else:
         _check(engine, image, reading.fold.sequence, known=True)
@@ -48,6 +51,16 @@ def fold_into(image: Image, rest: RowFold, messages: list[Message]) -> Iterator[
         if number % SOME == 0:
             yield
     image.unwritten = dict(rest.changed)
+
+
+def _refuse_other_code(engine: Engine, built_by: str, code: str) -> None:
+    """As a builder does: what this code makes of the past is not what was built."""
+    if code and built_by != code:
+        raise RowsNotBuilt(
+            f"the rows of generation {engine.generation} of {engine.namespace} were built by other code than this worker has, so "
+            "they are not what its handlers make of the past. Deploy the code that built them; or give this one the generation "
+            f"{engine.generation + 1}, run `retold rebuild start {engine.namespace}` with it, and deploy it then"
+        )
 
 
 def _check(engine: Engine, image: Image, complete: int, *, known: bool) -> None:

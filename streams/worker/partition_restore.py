@@ -8,6 +8,7 @@ from functools import partial
 from confluent_kafka import murmur2
 
 from streams.app import App
+from streams.code_digest import code_of
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.engine.engine import Engine
@@ -55,7 +56,7 @@ def restorer_of(
     committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
     learn = partial(learn_schemas_of, clients, config.prefix, codec)
     checks = RestoreChecks(topics, app.name, topic_ids, count)
-    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn)
+    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn, code=code_of(app, codec))
 
 
 def standby_of(clients: Clients, restorer: Restorer) -> Standby:

@@ -64,7 +64,8 @@ class Restorer:
     unless it is cancelled.
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
-    the engine's codec, unless it is cancelled.
+    the engine's codec, unless it is cancelled. `code` is a digest of the code here: it does not go over to rows that other code has
+    built.
     """
 
     consumer: Callable[[], Consumer]
@@ -77,6 +78,7 @@ class Restorer:
     learn: Callable[[Cancelled], None]
     copies: Copies = NO_COPIES
     end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = _nothing_to_end
+    code: str = ""
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -187,7 +189,7 @@ class Restorer:
         self, image: Image, reading: ImageReader, log: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[None]:
         """Its rows are of another generation than was kept last: fold what they do not have."""
-        rest = rest_of(self.engine, image, reading)
+        rest = rest_of(self.engine, image, reading, self.code)
         begin, end = log
         first, messages = end, list[Message]()
         while image.sequence > rest.sequence and first > begin and not is_all(rest, messages):

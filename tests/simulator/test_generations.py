@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams import App, Event, Namespace, Outcome, Rejected
+from streams.code_digest import code_of
 from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.envelope import version_header
@@ -70,7 +71,7 @@ class Site(MemorySite):
             self.published += 1
 
     def builder(
-        self, app: App, code: str = "code", accepted: Accepted = (), corrected: Mapping[int, CorrectedRows] = NOTHING
+        self, app: App, code: str | None = None, accepted: Accepted = (), corrected: Mapping[int, CorrectedRows] = NOTHING
     ) -> RowBuilder:
         made, codec = clients(self.broker), codec_of(app)
         producer = TransactionalProducer(
@@ -79,7 +80,7 @@ class Site(MemorySite):
         )  # fmt: skip
         parts = BuilderParts(
             Engine(app, "echo", codec), topic_names("", "echo"), PARTITIONS, partial(made.consumer, "builder"), made.admin(),
-            producer, code, accepted, corrected,
+            producer, code or code_of(app, codec), accepted, corrected,
         )  # fmt: skip
         return RowBuilder(parts)
 
@@ -191,6 +192,26 @@ def test_code_that_is_taken_back_finds_its_rows(tmp_path: Path) -> None:
     again = Worker(there, 3, new)
     settle(again)
     assert there.rows(new) == images(again) == there.folded(new)
+
+
+def test_a_worker_of_other_code_than_built_the_rows_handles_nothing(tmp_path: Path) -> None:
+    """They are not what its handlers make of the past; the code before goes on."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    builder = there.builder(new, "other code")
+    steps = builder.follow(never_cancelled)
+    run(steps, lambda: builder.has_caught_up)
+    steps.close()
+    before.stop()
+    after = Worker(there, 1, new)
+    with pytest.raises(RowsNotBuilt, match="were built by other code than this worker has"):
+        settle(after)
+    after.stop()
+    assert there.generations() == {1}
+    there.hear(12)
+    go_on(there, Worker(there, 2))
 
 
 def test_a_worker_of_a_generation_that_nobody_built_handles_nothing(tmp_path: Path) -> None:

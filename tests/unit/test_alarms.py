@@ -189,3 +189,12 @@ def test_a_lag_has_an_age() -> None:
     assert ages.seconds(key, 200.0) > 40, "nothing is measured while nothing is read"
     ages.measured(key, 305, 305, 201.0)
     assert (ages.seconds(key, 210.0), ages.oldest(210.0)) == (0, 0)
+
+
+@pytest.mark.parametrize(("kept", "state"), [((), "good"), ((2,), "good"), ((1,), "warn"), ((1, 2), "warn")])
+def test_who_has_rows_of_another_generation_than_workers_is_told(kept: tuple[int, ...], state: str) -> None:
+    """As a server of code that was deployed before, or whoever asks with other code than workers have."""
+    found = checks(Status("b", "", (replace(SPACE, generations=kept),)), NOW, here={SPACE.name: 2})
+    [told] = [it for it in found if it.name.endswith(".generation")]
+    assert told.state == state
+    assert ("Workers keep rows of generation 1 of" in told.detail) == (state == "warn")

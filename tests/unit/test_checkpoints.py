@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams import code_digest
+from streams.code_digest import code_of
 from streams.engine.records import Entry
 from streams.errors import HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -20,12 +22,10 @@ from streams.history.past_tables import PastTables
 from streams.history.stored.past_file import HistoryFile, connected
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_rows import StoredRows
-from streams.server.readmodel import store_schema
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_high_water import fill_high_water
-from streams.server.readmodel.store_schema import code_of
 from tests.applications import bank
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, made, past_of
@@ -166,7 +166,7 @@ def test_the_code_is_told_by_the_sources_of_the_handlers(monkeypatch: pytest.Mon
     there = busy_bank()
     before = code_of(there.app, there.codec)
     assert code_of(there.app, there.codec) == before
-    monkeypatch.setattr(store_schema, "_digest", lambda package: f"changed {package}")
+    monkeypatch.setattr(code_digest, "digest_of_package", lambda package: f"changed {package}")
     assert code_of(there.app, there.codec) != before
 
 

@@ -23,7 +23,7 @@ LAYERS = {
     "errors": ["errors"],
     "words": ["hints", "data", "query", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "checks", "receipt", "syntax"],
-    "formats": ["schemas", "codec", "prepared_event", "eventfiles", "query_parameters", "config", "load"],
+    "formats": ["schemas", "codec", "code_digest", "prepared_event", "eventfiles", "query_parameters", "config", "load"],
     "adapters": ["clock", "private_files", "kafka", "localbroker", "deliveries", "routes", "prepared_publisher", "history"],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],

@@ -102,7 +102,7 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
     if not as_json:
         talk(f"As of {at}." if at else "No event has been handled yet.")
     corrections = read_corrections(session.clients, session.config.prefix, session.app.name)
-    for text in (*other_generation(space, state.positions.values()), *correcting(corrections)):
+    for text in (*other_generation(space, (it.generation for it in state.positions.values())), *correcting(corrections)):
         talk(text)
 
 

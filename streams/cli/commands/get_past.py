@@ -17,6 +17,7 @@ from streams.cli.output.screen import json_line, plain, plural, say_lines, talk
 from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
+from streams.code_digest import code_of
 from streams.data import Record
 from streams.engine.readable import in_a_line
 from streams.errors import HistoryError
@@ -26,7 +27,6 @@ from streams.history.past_times import cut_until, time_members, token_of, told
 from streams.history.past_views import AskedTables, view_of_past
 from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
-from streams.server.readmodel.store_schema import code_of
 from streams.view import View
 
 

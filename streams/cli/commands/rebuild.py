@@ -20,6 +20,7 @@ from streams.cli.process import exit_codes
 from streams.cli.process.accepted_file import read_accepted
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.cli.process.session import Session, connect
+from streams.code_digest import code_of
 from streams.data import namespace_of
 from streams.engine.readable import named
 from streams.errors import HistoryError
@@ -35,7 +36,6 @@ from streams.kafka.corrections_topic import APPLIED, read_corrections
 from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.table_generations import GenerationState, read_generations
 from streams.namespace import FIRST
-from streams.server.readmodel.store_schema import code_of
 from streams.worker.builder_assembly import builder_of
 from streams.worker.row_builder import RowBuilder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,14 +10,15 @@ from typing import Annotated
 import typer
 from msgspec import to_builtins
 
+from streams.app import App
 from streams.cli.arguments.options import Json
-from streams.cli.output.attention import attention, correcting, import_clocks
+from streams.cli.output.attention import attention, correcting, import_clocks, other_generation
 from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
 from streams.cli.process import exit_codes
-from streams.cli.process.session import connect
+from streams.cli.process.session import Session, connect
 from streams.engine.readable import named
 from streams.engine.times import to_micros
-from streams.kafka.alarms import checks, seconds_since, worst
+from streams.kafka.alarms import checks, generations_of, seconds_since, worst
 from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import CopyStatus, Status
@@ -38,7 +40,7 @@ def status(as_json: Json = False, check: Check = False) -> None:
     session = connect()
     found = read(session.clients, session.config.prefix, session.namespaces, session.codec)
     if check:
-        raise typer.Exit(_check(found, as_json))
+        raise typer.Exit(_check(session.app, found, as_json))
     if as_json:
         json_line(as_json_value(found))
         return
@@ -47,21 +49,26 @@ def status(as_json: Json = False, check: Check = False) -> None:
     if not console().is_terminal:
         say("")  # between two tables; to a terminal they have room around them
     _show_partitions(found, session.app.name)
-    now = datetime.now(UTC)
-    for space in found.namespaces:
-        for text in attention(space, now):
-            say_lines(text)
-    for text in import_clocks(found.namespaces):
-        say_lines(text)
-    for text in correcting(read_corrections(session.clients, session.config.prefix, session.app.name)):
+    for text in _sentences(session, found):
         say_lines(text)
     for each in found.open_transactions:
         say(sentence(each, found.broker, found.prefix))
 
 
-def _check(found: Status, as_json: bool) -> int:
+def _sentences(session: Session, found: Status) -> Iterator[str]:
+    """What is unusual."""
+    now = datetime.now(UTC)
+    for space in found.namespaces:
+        yield from attention(space, now)
+    for space in found.namespaces:
+        yield from other_generation(session.app.namespace(space.name), space.generations)
+    yield from import_clocks(found.namespaces)
+    yield from correcting(read_corrections(session.clients, session.config.prefix, session.app.name))
+
+
+def _check(app: App, found: Status, as_json: bool) -> int:
     """The exit code. What only warns is reported and is no failure."""
-    problems = [each for each in checks(found, to_micros(datetime.now(UTC))) if each.state != "good"]
+    problems = [each for each in checks(found, to_micros(datetime.now(UTC)), here=generations_of(app)) if each.state != "good"]
     for each in problems:
         if as_json:
             json_line(asdict(each))

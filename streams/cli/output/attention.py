@@ -9,7 +9,6 @@ from typing import Any
 
 from streams.cli.output.screen import plural
 from streams.engine.changes import ImportClock
-from streams.engine.marker import Marker
 from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
@@ -37,9 +36,9 @@ def import_clocks(spaces: Iterable[NamespaceStatus]) -> Iterator[str]:
         )
 
 
-def other_generation(space: Namespace[Any], markers: Iterable[Marker]) -> Iterator[str]:
+def other_generation(space: Namespace[Any], kept: Iterable[int]) -> Iterator[str]:
     """A sentence if workers keep other rows of a namespace than the code here shows."""
-    others = sorted({last.generation for last in markers} - {space.generation})
+    others = sorted({*kept} - {space.generation})
     if others:
         yield (
             f"The code here has rows of generation {space.generation} of {space.name}, and workers keep generation "

@@ -12,6 +12,7 @@ from typing import Protocol
 from starlette.requests import Request
 
 from streams.app import App
+from streams.code_digest import code_of
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
@@ -33,7 +34,6 @@ from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
-from streams.server.readmodel.store_schema import code_of
 
 
 class Publisher(Protocol):

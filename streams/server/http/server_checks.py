@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from streams.kafka.alarms import Check, checks
+from streams.kafka.alarms import Check, checks, generations_of
 from streams.server.http.parts import ServerParts
 
 READ_WARN, READ_BAD = 5.0, 30.0
@@ -22,7 +22,7 @@ def all_checks(parts: ServerParts) -> list[Check]:
         what = f"The state of the application is not known{why}."
         found.append(Check("status", "bad", what, "See whether Kafka answers: `retold status`."))
     if (status := observed.status) is not None:
-        found += checks(status, time.time_ns() // 1000, observed.unowned)
+        found += checks(status, time.time_ns() // 1000, observed.unowned, generations_of(parts.app))
     return found
 
 

@@ -10,6 +10,7 @@ from contextlib import closing
 import msgspec
 
 from streams.app import App
+from streams.code_digest import code_of
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.errors import ConfigError, HistoryError, NamespaceTaken
@@ -28,7 +29,7 @@ from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import doubt_about, files_in_use
 from streams.server.readmodel.store_high_water import fill_high_water, is_filled, put_frontier
 from streams.server.readmodel.store_meta import meta_value
-from streams.server.readmodel.store_schema import code_of, fingerprints
+from streams.server.readmodel.store_schema import fingerprints
 
 SERVERS_TURN = 0.3
 """s that a running server is given to read what has just been committed: it mostly takes milliseconds."""

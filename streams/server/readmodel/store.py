@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from streams.app import App
+from streams.code_digest import code_of
 from streams.codec import AvroCodec
 from streams.history.branch.folded_otherwise import FoldedOtherwise
 from streams.history.stored.past_file import StoreIdentity
@@ -29,7 +30,6 @@ from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_meta import meta_value, set_meta
 from streams.server.readmodel.store_schema import (
     INDEXES,
-    code_of,
     fingerprints,
     row_table,
     rows_beside,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterable, Sequence
-from functools import cache
-from pathlib import Path
 
 from streams.app import App
+from streams.code_digest import digest_of_package, package_of
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.namespace import FIRST
@@ -159,14 +157,6 @@ def sources(app: App) -> dict[str, str]:
     return {it.name: _sources(it) for it in app.projections}
 
 
-def code_of(app: App, codec: AvroCodec) -> str:
-    """What folds rows: a digest of the sources of the packages that the handlers are from, and of the schemas of rows."""
-    modules = {function.__module__ for space in app.namespaces for function in space.handlers.values()}
-    found = [_digest(name) for name in sorted({_package(module) for module in modules})]
-    found += [str(codec.newest_id(space.row_type)) for space in app.namespaces]
-    return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
-
-
 def _generation(generation: int) -> str:
     return "" if generation == FIRST else f"/{generation}"
 
@@ -183,33 +173,6 @@ def _shape(row_type: type[Record]) -> str:
 
 def _sources(projection: Projection[Record]) -> str:
     """A digest of the packages that its functions are from."""
-    packages = {_package(function.__module__) for pair in projection.folds_by.values() for function in pair}
+    packages = {package_of(function.__module__) for pair in projection.folds_by.values() for function in pair}
     types = sorted(event.event_type for event in projection.folds_by)
-    return hashlib.sha256("".join([*types, *(_digest(name) for name in sorted(packages))]).encode()).hexdigest()[:16]
-
-
-def _package(module: str) -> str:
-    """The outermost package that a module is in; one that is a mere folder is none."""
-    parts = module.split(".")
-    for length in range(1, len(parts) + 1):
-        if _file(name := ".".join(parts[:length])) is not None:
-            return name
-    return module
-
-
-def _file(module: str) -> str | None:
-    return getattr(sys.modules.get(module), "__file__", None)
-
-
-@cache
-def _digest(package: str) -> str:
-    """Of all Python source of a package, or of a module."""
-    file = _file(package)
-    if file is None:
-        return ""
-    path = Path(file)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    digest = hashlib.sha256()
-    for each in files:
-        digest.update(each.read_bytes())
-    return digest.hexdigest()
+    return hashlib.sha256("".join([*types, *(digest_of_package(name) for name in sorted(packages))]).encode()).hexdigest()[:16]
