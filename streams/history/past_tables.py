@@ -17,7 +17,7 @@ from streams.history.cut_past import events_told_of
 from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past
-from streams.history.untold_rows import UntoldRows, refuse_erased_of
+from streams.history.untold_rows import UntoldRows, refuse_corrected, refuse_erased_of
 
 
 class PastTable(Mapping[str, Record]):
@@ -124,4 +124,5 @@ class PastTables:
             return self._spaces[name]
         [projection] = (it for it in self.app.projections if it.name == name)
         refuse_erased_of(self._past, projection)
+        refuse_corrected(self._past, projection)
         return self.projections[name]

@@ -13,7 +13,7 @@ from typing import Any
 
 from streams.data import namespace_of
 from streams.engine.readable import named
-from streams.errors import BeforeHistory, CodeChanged
+from streams.errors import BeforeHistory, CodeChanged, HistoryError
 from streams.history.past import Past, erased_row, refuse_erased
 from streams.history.recorded_event import Place
 from streams.projection import Projection
@@ -89,3 +89,12 @@ def refuse_erased_of(past: Past, projection: Projection[Any]) -> None:
                 refuse_erased(past, (namespace, key))
             except BeforeHistory as error:
                 raise BeforeHistory(f"the projection {projection.name} cannot be told: {error}") from error
+
+
+def refuse_corrected(log: Past, projection: Projection[Any]) -> None:
+    """Raises HistoryError if a log was corrected: steps have set rows, and what had happened instead is not in it."""
+    for it in log.steps():
+        raise HistoryError(
+            f"the projection {projection.name} cannot be told: {it.name} is a step of the correction {it.event.data.correction}, "
+            "and what that makes of the events that it folds cannot be told"
+        )

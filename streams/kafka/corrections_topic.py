@@ -67,7 +67,7 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def known(self) -> KnownCorrection:
         """What the past is told with."""
-        return KnownCorrection(self.correction, self.by, self.why, self.begun, self.change)
+        return KnownCorrection(self.correction, self.by, self.why, self.begun, self.change, self.state == APPLIED)
 
 
 class Corrections(NamedTuple):

@@ -57,7 +57,7 @@ class MemoryCorrections:
         check_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
         self._changes = changes
         begun = to_micros(self._run.now)
-        self._known.setdefault(plan.correction, KnownCorrection(plan.correction, plan.by, plan.why, begun, plan.change))
+        self._known.setdefault(plan.correction, KnownCorrection(plan.correction, plan.by, plan.why, begun, plan.change, True))
         return by
 
     def apply(self, plan: CorrectionPlan, calls: str = ASK) -> int:

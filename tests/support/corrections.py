@@ -51,7 +51,7 @@ class Corrected:
 
     def step(self) -> bool:
         """Send the first step of a round; False: nothing differs."""
-        steps = next_steps(self.log, self.handlers, self.changes, BY)
+        steps = next_steps(self.log, self.handlers, self.changes, BY._replace(correction=f"c{len(self.changes)}"))
         if steps:
             self.there.correct(steps[0])
         return bool(steps)

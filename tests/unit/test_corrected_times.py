@@ -198,7 +198,7 @@ def test_an_exported_past_has_its_corrections(tmp_path: Path) -> None:
 
 def kept(here: Corrected, known_from: list[int]) -> list[KnownCorrection]:
     return [
-        KnownCorrection(f"c{number + 1}", "ann", "a test", at, stored_change(here.handlers.codec, it))
+        KnownCorrection(f"c{number + 1}", "ann", "a test", at, stored_change(here.handlers.codec, it), True)
         for number, (it, at) in enumerate(zip(here.changes, known_from, strict=True))
     ]
 
@@ -226,7 +226,7 @@ def test_where_an_event_is_gone_that_was_corrected_the_log_is_told_from_the_last
         assert counted(past, here.handlers, corrections, here.there.codec) is past
         so_far = CorrectedLog.of(past, corrections, here.there.codec)
         assert [*so_far.cut(Cut(last, END), here.handlers).steps()] == [*past.steps()]
-        with pytest.raises(HistoryError, match="or later, when they had set the rows"):
+        with pytest.raises(HistoryError, match="or later, as known once they had set the rows"):
             so_far.cut(Cut(1, END), here.handlers)
 
 

@@ -24,13 +24,14 @@ from streams.history.stored.stored_past import StoredPast, state_of
 
 
 class KnownCorrection(msgspec.Struct, frozen=True):
-    """A correction of a log, as it is kept; `begun` in µs since 1970."""
+    """A correction of a log, as it is kept; `begun` in µs since 1970. `applied`: to its end."""
 
     correction: str
     by: str
     why: str
     begun: int
     change: StoredChange
+    applied: bool = False
 
     @property
     def known_from(self) -> int:
@@ -110,8 +111,8 @@ class CorrectedLog(NamedTuple):
     def timed_at(self, cut: Cut, handlers: ApplicationHandlers) -> TimedBranch | None:
         """The same as it was known at the time of a cut; None: the log counts.
 
-        Raises HistoryError if it cannot be told what the corrections make of it, as where an event is gone that one names, and the
-        cut's time is before that of the last step: from then on rows are what the log has.
+        Raises HistoryError if it cannot be told what the corrections make of it, as where an event is gone that one names, unless
+        all were applied by then, and the cut's time is not before that of the last step: from then on rows are what the log has.
         """
         known = self if cut.known is None else self.known_at(cut.known)
         try:
@@ -119,13 +120,21 @@ class CorrectedLog(NamedTuple):
         except HistoryError as error:
             raise_if_unread(error)
             last = max([*known.known_from, *(it.high or it.order.recorded for it in known.log.steps())])
-            if cut.as_of is None or cut.as_of >= last:
+            if cut.as_of is None:
+                return None
+            if cut.as_of >= last and self._are_set(known):
                 return None
             text = (
                 f"what had happened by {moment_text(cut.as_of)} cannot be told with the corrections that were known: {error}. Ask "
-                f"for {moment_text(last)} or later, when they had set the rows, or as it was known before them"
+                f"for {moment_text(last)} or later, as known once they had set the rows, or as it was known before them"
             )
             raise (BeforeHistory(text) if isinstance(error, BeforeHistory) else HistoryError(text)) from error
+
+    def _are_set(self, known: CorrectedLog) -> bool:
+        """Whether corrections that were known at a time had set all rows by then."""
+        by_then = {it.event.data.correction for it in known.log.steps()}
+        later = {it.event.data.correction for it in self.log.steps()[len(known.log.steps()) :]}
+        return all(it.applied and it.correction in by_then - later for it in known.corrections)
 
     def cut(self, cut: Cut, handlers: ApplicationHandlers) -> CutPast:
         """The history that counts as of a time, as it was known at another one. Raises HistoryError as `timed_at`."""

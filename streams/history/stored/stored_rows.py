@@ -86,8 +86,9 @@ class StoredRows:
         return gone is not None and gone.is_old and self._begin(place)[0] >= gone.until and not self._whole.is_erased(place)
 
     def fold(self, place: Place) -> Entry:
-        """The same, of a row of which nothing was erased."""
+        """The same, of a row of which nothing was erased in the log."""
         if (counted := self._counted_at(place)) is not None:
+            refuse_erased(counted, place)
             events = counted.key_events(place)
             self.read += len(events)
             return self.handlers.fold_all(events)
@@ -142,5 +143,7 @@ class StoredRows:
         counted = self.counted
         if counted is None:
             return ()
-        places = (place for place in self.corrected if place[0] in namespaces)
+        places = [place for place in self.corrected if place[0] in namespaces]
+        for place in places:
+            refuse_erased(counted, place)
         return sorted((it for place in places for it in counted.key_events(place)), key=attrgetter("order"))

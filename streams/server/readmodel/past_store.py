@@ -21,7 +21,7 @@ from streams.history.folded_projection import folded
 from streams.history.held_back import HeldBack, held_back
 from streams.history.past_views import AskedTables
 from streams.history.stored.stored_rows import StoredRows
-from streams.history.untold_rows import UntoldRows, refuse_erased_of
+from streams.history.untold_rows import UntoldRows, refuse_corrected, refuse_erased_of
 from streams.projection import Projection
 from streams.query.query import Query
 from streams.server.readmodel.row_answers import FoundPage, RowAnswers, StoredRow
@@ -175,6 +175,8 @@ class PastStore:
     def _fold(self, projection: Projection[Any], table: StoredTable) -> None:
         types = frozenset(it.event_type for it in projection.folds_by)
         refuse_erased_of(self._rows.past, projection)
+        if self._rows.counted is None:
+            refuse_corrected(self._rows.past, projection)
         writer, projector = RowWriter(self._name(projection.name), projection.row_type), Projector([projection], self._codec)
         rows = _UnwrittenRows(table)
         for it in self._rows.accepted(types):
