@@ -33,6 +33,7 @@ from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.ending import see_ended
 from tests.support.inbox import Foreign
+from tests.support.live import following
 from tests.support.processes import Process, descendants, environment, retold
 from tests.support.sse import watched
 from tests.support.workers import Running, settings, until
@@ -198,6 +199,30 @@ def test_a_restarted_server_gives_the_same_answers(config: Config, broker: str, 
         assert len(told) == 9
         again = watched(second.http, "/live/account?_from=beginning", 9)
     assert {data["id"] for _, data in again} == {data["id"] for _, data in seen + rest}
+
+
+def test_a_stream_of_rows_goes_on_after_a_restart(config: Config, broker: str, worker: Running) -> None:
+    """From the same file with what has changed since; with another one from the beginning, and it says so."""
+    with Serving(config, broker) as first:
+        for n in range(3):
+            assert opened(first.http, f"a{n}", n, **WAIT).status_code == 200
+        with following(first.http, "/rows/account?_from=snapshot") as stream:
+            assert [(name, data.get("key")) for name, data in stream.some(4)] == [
+                ("put", "a0"), ("put", "a1"), ("put", "a2"), ("ready", None),
+            ]  # fmt: skip
+            assert opened(first.http, "a3", 3, **WAIT).status_code == 200
+            assert stream.next() == ("put", first.http.get("/rows/account/a3").json())
+            place = stream.id
+    with Serving(config, broker) as again:
+        assert opened(again.http, "a4", 4, **WAIT).status_code == 200
+        with following(again.http, "/rows/account", Last_Event_ID=place) as stream:
+            assert stream.next()[1]["key"] == "a4"
+            assert opened(again.http, "a5", 5, **WAIT).status_code == 200
+            assert stream.next()[1]["key"] == "a5"
+            place = stream.id
+    shutil.rmtree(config.state / "read")
+    with Serving(config, broker) as other, following(other.http, "/rows/account", Last_Event_ID=place) as stream:
+        assert [name for name, _ in stream.some(8)] == ["reset", *["put"] * 6, "ready"]
 
 
 def test_the_shop_is_asked_over_http(config: Config, broker: str) -> None:

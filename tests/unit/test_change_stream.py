@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from streams.server.access.principal import with_every_right
-from streams.server.http.watchers import Watcher
+from streams.server.http.watchers import MOST_STREAMS, Watcher
 from tests.applications import shop
 from tests.applications.shop.events import StockReceive
 from tests.support.memory_server import MemoryServer
@@ -31,6 +31,6 @@ def test_it_counts_as_a_stream(tmp_path: Path) -> None:
             until(lambda: len(server.parts.watching) == 1, "the stream is not counted")
         until(lambda: not server.parts.watching, "the stream is counted still")
         assert server.http.head("/live").status_code == 405
-        server.parts.watching.update(Watcher(with_every_right("x")) for _ in range(500))
+        server.parts.watching.update(Watcher(with_every_right("x")) for _ in range(MOST_STREAMS))
         got: httpx.Response = server.http.get("/live")
         assert got.status_code == 503

@@ -6,7 +6,7 @@ from streams.server.access.principal import Principal
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
 
-MOST_STREAMS = 500
+MOST_STREAMS = 2_000
 
 
 class Watcher:
