@@ -30,7 +30,7 @@ def rest_of(engine: Engine, image: Image, reading: ImageReader, code: str = "") 
     if reading.fold is None:
         complete = complete_to(image.complete, reading.built, engine.generation)
         _check(engine, image, complete, known=reading.built is not None or engine.generation in image.complete)
-        if reading.built is not None and built > image.complete.get(engine.generation, 0):
+        if reading.built is not None and reading.built.sequence > image.complete.get(engine.generation, 0):
             _refuse_other_code(engine, reading.built.code, code)
         reading.fold = RowFold(engine, image.partition, image.rows, complete)
     else:
