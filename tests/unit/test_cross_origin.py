@@ -90,5 +90,5 @@ def test_every_header_of_ours_is_allowed() -> None:
     code = "\n".join(path.read_text() for path in (ROOT / "streams/server/http").glob("*.py"))
     written = set(re.findall(r'"(Retold-[A-Z][A-Za-z-]+)"', code))
     assert (len(written) > 5, written - set(READ)) == (True, set())
-    described = set(re.findall(r'_header\("([A-Za-z-]+)"', code))
+    described = set(re.findall(r'header\("([A-Za-z-]+)"', code))
     assert (len(described) > 4, described - set(SENT)) == (True, set())

@@ -42,10 +42,7 @@ def _streamed(spec: Spec, data: Spec, begins: tuple[str, ...], *names: str, more
     ]
     told = {"type": "object", "properties": members}
     content = {MEDIA_TYPE: {"schema": shapes.TEXT, "x-event-schema": told, "x-parameters": beside}}
-    header = {
-        "name": "Last-Event-ID", "in": "header", "schema": shapes.TEXT,
-        "description": "With text/event-stream: the same as its _after, as browsers send it when they come back.",
-    }  # fmt: skip
+    header = shapes.header("Last-Event-ID", "With text/event-stream: as its _after, as browsers send it when they come back.")
     found = spec["responses"]["200"]
     responses = {**spec["responses"], "200": {**found, "content": {**found["content"], **content}}}
     return {**spec, "parameters": [*spec.get("parameters", ()), header], "responses": responses}
