@@ -21,7 +21,7 @@ from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_calls import ASK, SettledCalls, refuse_unknown_policy, settle_calls
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
-from streams.history.correction.merged_change import merged
+from streams.history.correction.last_corrected import LastCorrected
 from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.past import Past
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
@@ -63,8 +63,6 @@ class CorrectionCoordinator:
         self._handlers = ApplicationHandlers(app, codec)
         self._claim = CorrectionClaim(clients, prefix, name)
         self._opened = ExitStack()
-        self._applied: Sequence[Change] = ()
-        """What was applied to its end before."""
         self._steps = 0
         """Of this correction, in the log."""
         self.settled = SettledCalls([], [])
@@ -87,19 +85,24 @@ class CorrectionCoordinator:
         stored.setdefault(plan.correction, plan.change)
         changes = [it.read(self._codec) for it in stored.values()]
         applied = before is not None and before.state == APPLIED
-        self._applied = [it for name, it in zip(stored, changes, strict=True) if applied or name != plan.correction]
-        with self._recorded() as log:
+        were = [it for name, it in zip(stored, changes, strict=True) if applied or name != plan.correction]
+        decided = LastCorrected(self._handlers, changes, were)
+        with self._opened:
+            log = self._open()
             refuse_other_log(plan, self._app.name, log)
             refuse_unknown(log, stored.keys())
-            differ = check_steps(log, self._handlers, changes, _signature(plan), self._largest, self._applied)
-        if not differ and before is not None and before.state == APPLIED and calls is None:
-            return 0
-        state = before if before is not None and before.state != PLANNED else self._new_state(plan, others)
-        state = replace(state, calls=calls or state.calls, stopped="")
-        self._claim.take(state, before, stored)
-        begun()
+            differ = check_steps(decided.of(log), _signature(plan), self._largest)
+            if not differ and before is not None and before.state == APPLIED and calls is None:
+                return 0
+            state = before if before is not None and before.state != PLANNED else self._new_state(plan, others)
+            state = replace(state, calls=calls or state.calls, stopped="")
+            self._claim.take(state, before, stored)
+            begun()
+            return self._to_its_end(state, changes, decided)
+
+    def _to_its_end(self, state: CorrectionState, changes: Sequence[Change], decided: LastCorrected) -> int:
         try:
-            taken = self._reach(state, changes)
+            taken = self._reach(state, changes, decided)
             self._claim.look()
         except StalePlan:  # another one is at work, and says how it stands
             raise
@@ -132,9 +135,15 @@ class CorrectionCoordinator:
         take_back(self._clients, self._prefix, found.correction)
         return found
 
-    def _reach(self, state: CorrectionState, changes: Sequence[Change]) -> int:
-        generations = {space.name: space.generation for space in self._app.namespaces}
-        with self._opened, closing(StepWriter(self._clients, self._prefix, generations)) as writer:
+    def _open(self) -> Past:
+        """The log as it is now, in place of the one that was opened before."""
+        self._opened.close()
+        return self._opened.enter_context(self._recorded())
+
+    def _reach(self, state: CorrectionState, changes: Sequence[Change], decided: LastCorrected) -> int:
+        """The log is looked at anew: it may be long ago that it was checked."""
+        generations, looked_at = {space.name: space.generation for space in self._app.namespaces}, list[Past]()
+        with closing(StepWriter(self._clients, self._prefix, generations)) as writer:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
                 self._claim.send()
@@ -142,8 +151,8 @@ class CorrectionCoordinator:
 
             def log() -> Past:
                 self._stay()
-                self._opened.close()
-                found = self._opened.enter_context(self._recorded())
+                found = self._open()
+                looked_at[:] = [found]
                 self._steps = sum(it.event.data.correction == state.correction for it in found.steps())
                 self._stay()  # deciding on it may take long
                 return found
@@ -163,10 +172,10 @@ class CorrectionCoordinator:
                 return False
 
             taken = reach_fixed_point(
-                log, self._handlers, changes, _signature(state), publish, self._largest, await_handled, self._applied
+                log, self._handlers, changes, _signature(state), publish, self._largest, await_handled, decided
             )
             if self._app.gateways:
-                self._settle_calls(state, changes, log())
+                self._settle_calls(state, decided.of(looked_at[0]), looked_at[0])
             return taken
 
     def _stay(self) -> None:
@@ -188,11 +197,10 @@ class CorrectionCoordinator:
                 return f"{entry.inbox_offset} is parked, and follows from an event that is otherwise in the corrected past"
         return ""
 
-    def _settle_calls(self, state: CorrectionState, changes: Sequence[Change], log: Past) -> None:
+    def _settle_calls(self, state: CorrectionState, corrected: CorrectedPast, log: Past) -> None:
         """What is published is in its inbox before that is kept: whoever is stopped in between publishes it again, by its id."""
         known = read_calls(self._clients, self._prefix, self._app.name)
         undo = UndoPublisher(self._clients, self._prefix, self._codec, self._largest)
-        corrected = CorrectedPast(log, self._handlers, merged(log, changes))
         self._claim.look()
         self.settled = settle_calls(
             corrected, log, self._handlers, known, correction=state.correction, by=state.by, policy=state.calls,

@@ -12,7 +12,7 @@ from streams.engine.times import to_micros
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
-from streams.history.correction.corrected_past import CorrectedPast, Signature
+from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_calls import (
     ASK,
     CorrectionCall,
@@ -22,7 +22,8 @@ from streams.history.correction.correction_calls import (
 )
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_edited, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
-from streams.history.correction.merged_change import merged
+from streams.history.correction.last_corrected import LastCorrected
+from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
 from streams.testing.codecs import codec_for
 from streams.testing.memory_application import MemoryApplication
@@ -38,14 +39,23 @@ class MemoryCorrections:
         self._handlers = ApplicationHandlers(run.app, codec_for(run.app))
         self._changes: dict[str, Change] = {}
         self._known: dict[str, KnownCorrection] = {}
+        self._last: tuple[list[int], MemoryPast] | None = None
+        self._decided = LastCorrected(self._handlers, ())
         self.calls: dict[str, CorrectionCall] = {}
         """Those that corrections have made wrong, by the reference of the request."""
 
     @property
     def so_far(self) -> CorrectedLog:
-        log = recorded_past(self._handlers, self._run.spaces.values())
+        log = self._log()
         known = [*self._known.values()]
         return CorrectedLog(log, [*self._changes.values()], [it.known_from for it in known], known)
+
+    def _log(self) -> MemoryPast:
+        """The same one until more is handled."""
+        counts = [len(space.log) for space in self._run.spaces.values()]
+        if self._last is None or self._last[0] != counts:
+            self._last = counts, recorded_past(self._handlers, self._run.spaces.values())
+        return self._last[1]
 
     def begin(self, plan: CorrectionPlan) -> Signature:
         """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `check_steps`."""
@@ -54,8 +64,9 @@ class MemoryCorrections:
         by = Signature(plan.correction, plan.by, plan.why)
         changes = {**self._changes}
         changes.setdefault(plan.correction, plan.change.read(self._handlers.codec))
-        check_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
-        self._changes = changes
+        decided = LastCorrected(self._handlers, [*changes.values()])
+        check_steps(decided.of(self._log()), by)  # what cannot be done is not begun
+        self._changes, self._decided = changes, decided
         begun = to_micros(self._run.now)
         self._known.setdefault(plan.correction, KnownCorrection(plan.correction, plan.by, plan.why, begun, plan.change, True))
         return by
@@ -65,15 +76,15 @@ class MemoryCorrections:
         refuse_unknown_policy(calls)
         by, changes = self.begin(plan), [*self._changes.values()]
         self._run.settle()
-        taken = reach_fixed_point(lambda: self.so_far.log, self._handlers, changes, by, self._publish)
+        taken = reach_fixed_point(self._log, self._handlers, changes, by, self._publish, decided=self._decided)
         if self._run.app.gateways:
             self._settle_calls(by, calls)
         self.fold_projections()
         return taken
 
     def _settle_calls(self, by: Signature, calls: str) -> None:
-        log = self.so_far.log
-        corrected = CorrectedPast(log, self._handlers, merged(log, [*self._changes.values()]))
+        log = self._log()
+        corrected = self._decided.of(log)
         changed, over = settle_calls(
             corrected, log, self._handlers, self.calls, correction=by.correction, by=by.who, policy=calls,
             now=to_micros(self._run.now), publish=self._undo,
@@ -98,6 +109,6 @@ class MemoryCorrections:
 
     def fold_projections(self) -> None:
         """Anew, over the corrected past: a projection keeps nothing by which an event could be taken back."""
-        past = self.so_far.past(self._handlers)
+        past = self._decided.of(self._log()).past
         projecting: Projector = self._run.projecting
         projecting.rows = {name: dict(rows) for name, rows in PastTables(past, self._handlers).projections.items()}

@@ -20,6 +20,7 @@ from streams.history.correction import fixed_point
 from streams.history.correction.corrected_past import CorrectedPast, DifferentRow, Signature
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
 from streams.history.correction.fixed_point import ROUNDS_IN_VAIN
+from streams.history.correction.last_corrected import LastCorrected
 from streams.history.event_lookup import in_memory
 from streams.history.history import History
 from streams.history.history_contents import HistorySource
@@ -363,9 +364,10 @@ def test_a_step_that_is_too_large_is_a_sentence_before_anything_is_sent() -> Non
     by, changes = Signature(plan.correction, "ann", "typo"), [plan.change.read(handlers.codec)]
     [step] = fixed_point.next_steps(log, handlers, changes, by)
     size = len(encode_step(step))
-    assert fixed_point.check_steps(log, handlers, changes, by, size) == 1
+    corrected = LastCorrected(handlers, changes).of(log)
+    assert fixed_point.check_steps(corrected, by, size) == 1
     with pytest.raises(InvalidChange, match=f"the row a00 of account .* holds {size} bytes, and an event may hold {size - 1}"):
-        fixed_point.check_steps(log, handlers, changes, by, size - 1)
+        fixed_point.check_steps(corrected, by, size - 1)
 
 
 def test_a_branch_is_not_corrected() -> None:

@@ -54,11 +54,11 @@ class CorrectedPast:
 
     def __init__(
         self, log: Past, handlers: ApplicationHandlers, change: Change, answers: Answers | None = None, *,
-        applied: Change | None = None,
+        applied: Change | None = None, limit: int | None = None,
     ) -> None:  # fmt: skip
         """Raises as `what_if`."""
         self._log, self._handlers, self._applied = log, handlers, applied
-        run = BranchRun(log, LocalCode(handlers), handlers, answers, None, in_full=False, steps_stand=False)
+        run = BranchRun(log, LocalCode(handlers), handlers, answers, limit, in_full=False, steps_stand=False)
         run.begin(change)
         run.decide_all()
         self._reached: Mapping[Place, BranchRow] = run.reached

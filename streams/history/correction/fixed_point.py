@@ -8,7 +8,6 @@ something is in flight that an event led to which is not in the corrected past, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
-from itertools import islice
 
 from streams.engine.event_handlers import Limits
 from streams.engine.readable import named
@@ -17,12 +16,13 @@ from streams.errors import HistoryError, InvalidChange, TooBusy
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast, Signature
-from streams.history.correction.merged_change import merged
+from streams.history.correction.last_corrected import LastCorrected
 from streams.history.past import Past
 
 ROUNDS_IN_VAIN = 100
 """Rounds without a step that was accepted, after which it is given up."""
-STEPS_OF_A_ROUND = 1_000
+STEPS_OF_A_ROUND, BYTES_OF_A_ROUND = 10_000, 64 * 1024 * 1024
+"""Of steps that are in memory at once. Each round decides the past again."""
 LARGEST = Limits().event_bytes
 """Bytes of a step, which is an event to its worker."""
 AwaitHandled = Callable[[Past, Set[str]], bool]
@@ -31,45 +31,39 @@ flight then has been handled; False: some of what they led to is not, and may be
 
 
 def next_steps(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST,
-    applied: Sequence[Change] | None = None,
-) -> list[CorrectionStep]:  # fmt: skip
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
+) -> list[CorrectionStep]:
     """The steps of a round, in causal order; none: the present is what `changes`, all corrections so far, make of it.
-
-    `applied` are those that were applied to their end before; None: all but the last.
 
     Raises HistoryError if the past cannot be told, a handler raises in the corrected past, or a step holds over `largest` bytes.
     """
-    return _round(_corrected(log, handlers, changes, applied), by, largest)
+    return _round(LastCorrected(handlers, changes).of(log), by, largest)
 
 
-def check_steps(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST,
-    applied: Sequence[Change] | None = None,
-) -> int:  # fmt: skip
+def check_steps(corrected: CorrectedPast, by: Signature, largest: int = LARGEST) -> int:
     """How many steps there are, in all rounds together; none of them is kept. Raises as `next_steps`, for any of them."""
-    return sum(1 for _ in _steps(_corrected(log, handlers, changes, applied), by, largest))
-
-
-def _corrected(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], applied: Sequence[Change] | None
-) -> CorrectedPast:
-    before = changes[:-1] if applied is None else applied
-    return CorrectedPast(log, handlers, merged(log, changes), applied=merged(log, before))
+    return sum(1 for _ in _steps(corrected, by, largest))
 
 
 def _round(corrected: CorrectedPast, by: Signature, largest: int) -> list[CorrectionStep]:
-    return [*islice(_steps(corrected, by, largest), STEPS_OF_A_ROUND)]
+    found, held = list[CorrectionStep](), 0
+    for step, size in _steps(corrected, by, largest):
+        found.append(step)
+        held += size
+        if len(found) >= STEPS_OF_A_ROUND or held >= BYTES_OF_A_ROUND:
+            break
+    return found
 
 
-def _steps(corrected: CorrectedPast, by: Signature, largest: int) -> Iterator[CorrectionStep]:
+def _steps(corrected: CorrectedPast, by: Signature, largest: int) -> Iterator[tuple[CorrectionStep, int]]:
+    """Each with its bytes."""
     for step in corrected.steps(by):
         if (size := len(encode_step(step))) > largest:
             raise InvalidChange(
                 f"the row {named(step.entity)} of {step.namespace} cannot be corrected: its step holds {size} bytes, and an event "
                 f"may hold {largest}. Raise max_event_bytes for this command and every worker, or correct something else"
             )
-        yield step
+        yield step, size
 
 
 def reach_fixed_point(  # noqa: PLR0913 - what is corrected, and how its steps are sent
@@ -80,21 +74,23 @@ def reach_fixed_point(  # noqa: PLR0913 - what is corrected, and how its steps a
     publish: Callable[[Sequence[CorrectionStep]], None],
     largest: int = LARGEST,
     await_handled: AwaitHandled | None = None,
-    applied: Sequence[Change] | None = None,
+    decided: LastCorrected | None = None,
 ) -> int:
     """Publish steps until nothing differs; returns how many were accepted.
 
     `log` gives the recorded past as it is now, `publish` returns when the steps have been handled, `largest` is how many bytes
-    a step may hold. Without `await_handled` nothing is in flight. `applied` as for `next_steps`.
+    a step may hold. Without `await_handled` nothing is in flight. `decided` is of these changes, and may
+    know the first log already.
 
     Raises TooBusy if a row always moves before its step comes, and HistoryError for a step that was handled and not taken.
     """
     in_vain = taken = 0
     left: set[str] = set()
     led_further: Set[str] | None = None
+    decided = decided or LastCorrected(handlers, changes)
     past = log()
     while True:
-        corrected = _corrected(past, handlers, changes, applied)
+        corrected = decided.of(past)
         steps = _round(corrected, by, largest)
         if not steps:
             if await_handled is None or not corrected.otherwise or led_further == corrected.otherwise:

@@ -88,19 +88,20 @@ def _refuse_unknown_steps(so_far: CorrectedLog) -> None:
 def _planned(
     so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, meant: _Meant, placed: Change, limit: int | None
 ) -> CorrectionPlan:
-    ends = [it.end for it in so_far.changes if it.end is not None]
-    branch = what_if(before, handlers, replace(placed, ends=ends), limit=limit)
-    log = so_far.log
-    corrected = CorrectedPast(
-        log, handlers, merged(log, [*so_far.changes, placed]), applied=merged(log, so_far.changes)
-    )
+    log, first = so_far.log, not so_far.changes
+    change = merged(log, [*so_far.changes, placed])
+    corrected = CorrectedPast(log, handlers, change, applied=merged(log, so_far.changes), limit=limit if first else None)
+    now, found = corrected.past, corrected.difference
+    if not first:  # what it adds to those before, which the first one alone is decided with already
+        ends = [it.end for it in so_far.changes if it.end is not None]
+        branch = what_if(before, handlers, replace(placed, ends=ends), limit=limit)
+        now, found = branch.past, branch.difference
     different = [*corrected.different_rows()]
     for it in different:
         corrected.refuse_fired(it)
     plan = CorrectionPlan(
         handlers.app.name, meant.correction, meant.by, meant.why, meant.change, meant.first, tuple(map(_row, different)),
-        *told_events(before, branch.past, branch.difference), tuple(_calls(handlers, branch.difference)),
-        len(branch.difference.open), _projections(handlers, branch.difference),
+        *told_events(before, now, found), tuple(_calls(handlers, found)), len(found.open), _projections(handlers, found),
     )  # fmt: skip
     return sealed(plan)
 
