@@ -8,14 +8,14 @@ from typing import Any
 
 from starlette.datastructures import State
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from streams.server.access.principal import Principal
 from streams.server.http.access_checks import principal_of
-from streams.server.http.live import ALIVE, RETRY, STOP
+from streams.server.http.live import ALIVE, STOP
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
-from streams.server.http.server_sent_events import KEEP_ALIVE, EventStream, sent_event
+from streams.server.http.stream_text import KEEP_ALIVE, MEDIA_TYPE, StreamEvent, text_of
 from streams.server.http.watchers import Watcher, refuse_more_streams
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.notifier import until
@@ -30,7 +30,7 @@ async def changes(request: Request) -> Response:
     known_params(request.query_params.multi_items())
     refuse_more_streams(parts, principal_of(request))
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventStream(_lines(parts, request.state), headers=headers)
+    return StreamingResponse(_lines(parts, request.state), headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _lines(parts: ServerParts, client: State) -> AsyncIterator[bytes]:
@@ -42,7 +42,7 @@ async def _lines(parts: ServerParts, client: State) -> AsyncIterator[bytes]:
         while not parts.stopping.is_set() and client.lasts():
             if (now := _standing(model)) != told:
                 told, silent = now, 0.0
-                yield sent_event(to_json({"positions": _positions(model, client.principal)}), retry=RETRY)
+                yield text_of([StreamEvent("", to_json({"positions": _positions(model, client.principal)}))])
                 await asyncio.sleep(PACE)
                 continue
             if not await _changed(model, told):

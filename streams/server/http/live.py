@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from starlette.datastructures import State
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from streams.errors import UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition
@@ -23,9 +23,9 @@ from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import KeyOfTable, hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
-from streams.server.http.server_sent_events import KEEP_ALIVE, EventStream, sent_event
 from streams.server.http.snapshot import refuse_new
 from streams.server.http.stream_places import Places, StreamPlaces
+from streams.server.http.stream_text import KEEP_ALIVE, MEDIA_TYPE, RETRY, StreamEvent, text_of
 from streams.server.http.table_rows import known_namespace
 from streams.server.http.watchers import Watcher, refuse_more_streams
 from streams.server.readmodel.notifier import until
@@ -38,8 +38,6 @@ ALIVE = 15.0
 STOP = 0.5
 CATCH_UP_TIMEOUT = 5.0
 """s that a client's position may be ahead of this server's, after another server."""
-RETRY = 2_000
-"""ms after which a disconnected client reconnects."""
 
 
 async def of_namespace(request: Request) -> Response:
@@ -66,7 +64,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     refuse_more_streams(parts, principal_of(request))
     position_headers = {} if places.is_sealed else standing(model, ("log",), partitions).headers
     headers = {**position_headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventStream(stream.lines(), headers=headers)
+    return StreamingResponse(stream.lines(), headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _begin(
@@ -130,7 +128,7 @@ class Stream:
         watching = Watcher(self._client.principal)
         self._parts.watching.add(watching)
         try:
-            yield sent_event(id=self._id(), retry=RETRY)
+            yield RETRY + text_of([StreamEvent("", b"", self._id())])
             silent = 0.0
             while not self._parts.stopping.is_set():
                 events = await self._next()
@@ -181,7 +179,7 @@ class Stream:
         self._at[at] = max(self._at[at], event.sequence)
         if (event.namespace, event.event.key) in self._hidden:
             return b""
-        return sent_event(to_json(shown(event)), id=self._id())
+        return text_of([StreamEvent("", to_json(shown(event)), self._id())])
 
     def _id(self) -> str:
         return self._places.text(self._at)

@@ -41,6 +41,9 @@ def comment(words: str) -> bytes:
     return b": %b\n\n" % words.encode()
 
 
+KEEP_ALIVE: Final = comment("ping")
+
+
 def asks_for_stream(scope: Scope) -> bool:
     """Whether its header Accept names event streams, and nothing that it would rather have."""
     accept = Headers(scope=scope).get("accept", "")
