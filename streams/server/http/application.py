@@ -17,6 +17,7 @@ from streams.server.http.parts import ServerParts
 from streams.server.http.route_entry import needs
 from streams.server.http.route_index import RouteIndex, TableRoute
 from streams.server.http.route_table import NOT_TOLD, PUBLISHING, ROUTES, SITE
+from streams.server.http.server_checks import all_checks
 from streams.server.http.write import event_endpoints
 from streams.server.pages.console import Console
 from streams.server.pages.site_files import SiteFiles
@@ -24,7 +25,7 @@ from streams.server.pages.site_files import SiteFiles
 
 def http_app(parts: ServerParts) -> Starlette:
     """An ASGI application that answers from `parts`. Pages of other origins cannot use it, but those that the settings name."""
-    metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
+    metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed, lambda: all_checks(parts))
     origins = origins_of(parts.config)
     api = Starlette(
         routes=[*_routes(parts)],

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from streams.engine.readable import named
+from streams.engine.times import to_micros
 from streams.kafka.alarms import blocked_for, seconds_since
 from streams.kafka.blocked import CAUSES, blocked
 from streams.kafka.status import NamespaceStatus, Status
@@ -31,6 +32,7 @@ class ApplicationMetrics(Collector):
     def _of(self, found: Status, now: int) -> Iterator[Metric]:
         yield from self._partitions(found, now)
         yield from self._namespaces(found, now)
+        yield from _transactions(found, now)
 
     def _partitions(self, found: Status, now: int) -> Iterator[Metric]:
         names = ("namespace", "partition")
@@ -67,6 +69,8 @@ class ApplicationMetrics(Collector):
 
     def _namespaces(self, found: Status, now: int) -> Iterator[Metric]:
         figures: dict[str, tuple[str, Callable[[NamespaceStatus], float]]] = {
+            "retold_namespace_ended": ("1: an error has ended the namespace.", lambda it: it.ended is not None),
+            "retold_topics_missing": ("Topics that do not exist.", lambda it: len(it.missing.topics) if it.missing else 0),
             "retold_parked_events": ("Events that are parked now.", lambda it: it.parked),
             "retold_parked_keys": ("Keys that are blocked by parked events.", lambda it: it.parked_keys),
             "retold_unanswered_calls": ("Requests whose gateway gave up.", lambda it: it.unanswered),
@@ -94,3 +98,16 @@ class ApplicationMetrics(Collector):
         for space in found.namespaces:
             rejected.add_metric((space.name,), space.counters.derived_rejected)
         yield rejected
+
+
+def _transactions(found: Status, now: int) -> Iterator[Metric]:
+    """Those that block readers; they are not looked for while they are young."""
+    held = found.open_transactions
+    ages = [seconds_since(to_micros(it.since), now) for it in held if it.since is not None]
+    yield GaugeMetricFamily("retold_open_transactions", "Transactions that stay open.", len(held))
+    yield GaugeMetricFamily(
+        "retold_hanging_transactions", "Those of them that only an operator can end.", sum(it.hangs for it in held)
+    )
+    yield GaugeMetricFamily(
+        "retold_open_transaction_oldest_seconds", "Age of the oldest of them; 0 if it is not known.", max(ages, default=0.0)
+    )

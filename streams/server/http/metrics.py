@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from streams.engine.marker import Marker, producers_replaced
+from streams.kafka.alarms import Check
 from streams.server.connections import Connections
 from streams.server.http.application_metrics import ApplicationMetrics
 from streams.server.http.problems import is_stream
@@ -35,6 +36,7 @@ class Metrics:
         states: StateCounts,
         connections: Connections | None = None,
         observed: ObservedStatus | None = None,
+        checks: Callable[[], Iterable[Check]] = tuple,
     ) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -49,6 +51,7 @@ class Metrics:
         self.registry.register(_States(states))
         self.registry.register(_Door(Connections() if connections is None else connections))
         self.registry.register(ApplicationMetrics(model, observed or ObservedStatus()))
+        self.registry.register(_Checks(checks))
 
     def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
@@ -167,3 +170,17 @@ class _States(Collector):
         for labels, count in sorted(self._states.counts.items()):
             partitions.add_metric(labels, count)
         yield partitions
+
+
+class _Checks(Collector):
+    """What `/-/health` says, so that also what has no metric of its own pages somebody."""
+
+    def __init__(self, checks: Callable[[], Iterable[Check]]) -> None:
+        self._checks = checks
+
+    def collect(self) -> Iterable[Metric]:
+        found = [each.state for each in self._checks()]
+        counts = GaugeMetricFamily("retold_checks", "Checks of /-/health that are not good.", labels=("state",))
+        for state in ("warn", "bad"):
+            counts.add_metric((state,), found.count(state))
+        yield counts

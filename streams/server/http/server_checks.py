@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 from streams.kafka.alarms import Check, checks, generations_of
 from streams.server.http.parts import ServerParts
+from streams.server.readmodel.disk_room import room_of
 
 READ_WARN, READ_BAD = 5.0, 30.0
 """s by which this server may be behind what is committed."""
+DISK_WARN, DISK_BAD = 0.10, 0.03
+"""The part of the disk that must be free. A few percent of a large disk are still room for months, so that only warns."""
 FOLLOWING = dict.fromkeys(("following", "follower"), "See the server's log. What is there is answered meanwhile, and grows old.")
 """What to do about a fault, by what it is about."""
 
@@ -42,6 +45,12 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
         yield Check(
             "reading", "bad" if behind > READ_BAD else "warn", f"The server is {behind:.0f} s behind what is committed.",
             "A fold may be slow, or the machine too small.",
+        )  # fmt: skip
+    if (room := room_of(model.file)) is not None and room.share < DISK_WARN:
+        yield Check(
+            "disk", "bad" if room.share < DISK_BAD else "warn",
+            f"The disk of the server's file has {room.free:,} bytes left, {room.share:.1%} of it.",
+            "Make room, or set `state` to a folder of a larger disk.",
         )  # fmt: skip
     if parts.principals.fault:
         yield Check("tokens", "bad", f"{parts.principals.fault}.", "Correct the file; it is read again at once.")
