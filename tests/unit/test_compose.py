@@ -70,6 +70,15 @@ def test_every_service_is_looked_after(name: str) -> None:
 
 
 @every_service
+def test_what_is_mounted_is_there(name: str) -> None:
+    """Docker makes an empty folder of a file that is not there. It is mounted to be read."""
+    for volume in SERVICES[name].get("volumes", []):
+        source, _, *how = volume.split(":")
+        if source.startswith("."):
+            assert ((ROOT / source).is_file(), how) == (True, ["ro"])
+
+
+@every_service
 def test_images_have_versions(name: str) -> None:
     """What was chosen once stays until somebody chooses again."""
     image = SERVICES[name]["image"]
@@ -124,7 +133,7 @@ def test_no_secret_stands_in_the_file() -> None:
         if re.search("TOKEN|PASSWORD|SECRET", key)
     }
     assert [where for where, value in secrets.items() if not re.fullmatch(r"\$\{RETOLD_HTTP_TOKEN:\?.{20,}\}", value)] == []
-    assert len(secrets) == 2
+    assert len(secrets) == 3
 
 
 def test_workers_can_be_scaled() -> None:
@@ -170,6 +179,7 @@ def test_workers_of_one_folder_have_numbers_of_their_own(tmp_path: Path) -> None
 def test_volumes_are_declared_and_used() -> None:
     """A name that is misspelt would be an error, or an empty volume."""
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    used = {source for source in used if not source.startswith(".")}
     assert used == COMPOSE["volumes"].keys()
 
 
