@@ -67,10 +67,16 @@ class Process:
 
     def _killed(self) -> str:
         """What its threads did before."""
-        self.process.send_signal(signal.SIGUSR1)
-        time.sleep(2)  # nothing tells when all is written
+        self._tell_stacks()
         self.process.kill()
         self.ended(10)
+        return self._said()
+
+    def _tell_stacks(self) -> None:
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(2)  # nothing tells when all is written
+
+    def _said(self) -> str:
         return self.log.read_text(errors="replace")[-20_000:]
 
     def ended(self, seconds: float) -> int:
@@ -83,6 +89,10 @@ class Process:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, AssertionError):  # its folder may be gone before somebody looks
+            if self.process.poll() is None:
+                self._tell_stacks()
+            error.add_note(f"what {self.log.name} ends with, and the stacks of its threads:\n{self._said()}")
         try:
             self.stop()
         except subprocess.TimeoutExpired as late:
