@@ -308,7 +308,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._left = None  # the client has taken most of what waited
+        self.has_taken()
+
+    def has_taken(self) -> None:
+        """The client has taken most of what waited."""
+        self._left = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says the same in the shape of every error
         if not self._refused:
@@ -369,6 +373,10 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     def __init__(self, before: BoundedProtocol, **given: Any) -> None:
         super().__init__(**given)
         self._before = before
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._before.has_taken()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._before.register.forget(self._before)

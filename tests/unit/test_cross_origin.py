@@ -92,3 +92,10 @@ def test_every_header_of_ours_is_allowed() -> None:
     assert (len(written) > 5, written - set(READ)) == (True, set())
     described = set(re.findall(r'header\("([A-Za-z-]+)"', code))
     assert (len(described) > 4, described - set(SENT)) == (True, set())
+
+
+@pytest.mark.parametrize("origin", ["http://[", "https://evil.example", "null"])
+def test_an_origin_that_is_not_ours_is_refused(server: MemoryServer, origin: str) -> None:
+    """Also one that is no address: a fault of ours would be in the log for each."""
+    refused = server.http.post("/events/stock.receive", json=EVENT, headers={"Origin": origin})
+    assert refused.status_code == 403

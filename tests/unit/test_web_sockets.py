@@ -133,6 +133,15 @@ def test_a_connection_has_a_hundred_streams(server: MemoryServer, monkeypatch: p
         assert client.asks(op="watch", id=9, url="/rows/stock")["status"] == 200
 
 
+def test_keys_of_any_letters_are_told_apart(server: MemoryServer) -> None:
+    """Two equal events with two keys are two: a key is not read as another of the same length."""
+    with opened(server) as client:
+        for number, key in enumerate(("日", "月", "月")):
+            asked = {"op": "publish", "id": number, "type": "stock.receive", "data": RECEIVE, "key": key, "wait": 10}
+            assert client.asks(**asked)["status"] == 200
+    assert server.http.get("/rows/stock/x").json()["row"]["free"] == 2
+
+
 def test_a_flood_of_events_is_answered_one_by_one(server: MemoryServer) -> None:
     """What is too much at once is refused, and nothing is lost in silence."""
     server.kafka.answers.clear()
@@ -150,7 +159,8 @@ def test_a_flood_of_events_is_answered_one_by_one(server: MemoryServer) -> None:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Host": "evil.example"}, 421),
+        ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Origin": "http://["}, 403),
+        ({"Host": "evil.example"}, 421),
         ({"Host": "evil.example", "Origin": "http://evil.example"}, 421),
     ],
 )  # fmt: skip
@@ -272,6 +282,27 @@ def test_who_never_reads_is_cut(tmp_path: Path) -> None:
             server.kafka.put_row("stock", f"{number}-{'k' * 30_000}", shop.StockRow(free=1, price=1), number)
         until(lambda: not server.parts.watching, "its stream goes on")
         assert server.parts.connections.refused["reader"] == 1
+
+
+def test_who_takes_what_comes_is_not_cut(tmp_path: Path) -> None:
+    """Though something waits all the time, as of a snapshot that takes longer than a client may take nothing."""
+    limits = ConnectionLimits(taken_seconds=0.5, look_seconds=0.1)
+    with MemoryServer(shop.app(), tmp_path, limits=limits) as server, raw(server, buffer=65_536) as client:
+        client.sendall(request("Host: localhost\r\n"))
+        assert client.recv(4_096).startswith(b"HTTP/1.1 101 ")
+        text = b'{"op":"watch","id":1,"url":"/rows/stock?_from=snapshot"}'
+        client.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        until(lambda: server.parts.watching, "nobody watches")
+        number, taken, over = 0, 0, time.monotonic() + 3
+        while time.monotonic() < over:
+            for _ in range(4):  # 120 kB, of which half is taken: the rest waits
+                number += 1
+                server.kafka.put_row("stock", f"{number}-{'k' * 30_000}", shop.StockRow(free=1, price=1), number)
+            for _ in range(2):
+                taken += len(client.recv(32_768))
+        assert taken > 1_000_000
+        assert server.parts.connections.refused["reader"] == 0
+        assert server.parts.watching
 
 
 def test_who_is_too_slow_hears_where_to_go_on(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
-"""CORS: which pages of other origins may use the API, and read what it answers."""
+"""Which pages are this server's own, and CORS: which of other origins may use the API, and read what it answers."""
 
 from __future__ import annotations
+
+from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -23,6 +25,14 @@ SECONDS = 600
 
 def origins_of(config: Config) -> frozenset[str]:
     return frozenset(config.http_origins.split(",")) if config.http_origins else frozenset()
+
+
+def is_ours(origin: str | None, host: str | None) -> bool:
+    """Whether a page of `origin` is one of this server's, which is at `host`; without an Origin it is no page at all."""
+    try:
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:  # such as `http://[`, which is no address
+        return False
 
 
 def allowing(origins: frozenset[str]) -> Middleware:

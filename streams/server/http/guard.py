@@ -7,7 +7,7 @@ import binascii
 import time
 from functools import partial
 from math import ceil, inf
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,7 +16,7 @@ from streams.server.access.principal import Principal
 from streams.server.access.request_rates import RequestRates
 from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http.console_cookie import LOCAL_NAME, NAME, cookie_holder
-from streams.server.http.cross_origin import origins_of
+from streams.server.http.cross_origin import is_ours, origins_of
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
 from streams.server.http.paths import escaped_path
@@ -179,10 +179,7 @@ def refuse_other_sites(request: Request, origins: frozenset[str]) -> None:
     is_shown = request.headers.get("authorization", "").lower().startswith("bearer ")
     if "cookie" not in request.headers and (is_shown or origin in origins):
         return
-    if site is not None:
-        ours = site in ("same-origin", "none")
-    else:
-        ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    ours = site in ("same-origin", "none") if site is not None else is_ours(origin, request.headers.get("host"))
     if not ours:
         raise Problem(
             403, f"a page of another site, {(origin or site or '')[:100]!r}, sent this; what changes something is taken from "

@@ -42,8 +42,8 @@ class SocketRequests:
 
     async def publish(self, event_type: str, data: bytes, key: str | None, wait: float | None) -> InnerResponse:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(data))]
-        headers += [(b"idempotency-key", key.encode("latin-1", "replace"))] if key is not None else []
-        headers += [(b"prefer", b"wait=%g" % wait)] if wait is not None else []
+        headers += [(b"idempotency-key", key.encode("utf-8", "surrogatepass"))] if key is not None else []
+        headers += [(b"prefer", b"wait=%.3f" % wait)] if wait is not None else []
         return await self._ask("POST", f"/events/{quote(event_type, safe='')}", headers, Answering(data))
 
     async def watch(self, url: str, after: str | None, begun: Begun, tell: Tell) -> InnerResponse:

@@ -10,14 +10,13 @@ import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.errors import UNREADABLE_JSON
-from streams.server.http.cross_origin import origins_of
+from streams.server.http.cross_origin import is_ours, origins_of
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
 from streams.server.http.socket_requests import InnerResponse, SocketRequests
@@ -77,7 +76,7 @@ class WebSockets:
         if PROTOCOL not in scope["subprotocols"]:
             raise Problem(400, f"the subprotocol {PROTOCOL} was expected", field="Sec-WebSocket-Protocol")
         origin, host = headers.get("origin"), headers.get("host", "")
-        ours = origin is None or urlsplit(origin).netloc == host
+        ours = is_ours(origin, host)
         if not ours and origin not in self._origins:
             site = (origin or "")[:100]
             raise Problem(403, f"a page of another site, {site!r}, asks for a WebSocket; RETOLD_HTTP_ORIGINS may name it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import msgspec
 
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.store_readers import StoreAway
 
 log = logging.getLogger("retold.server")
 AGAIN = 1.0
@@ -34,11 +36,15 @@ class FollowerProcess:
             ) as process:
                 ending = threading.Thread(target=_end, args=(process, stopped), daemon=True)
                 ending.start()
-                self._listen(process)
-                code = process.wait()
+                try:
+                    self._listen(process)
+                    why = f"the process that follows Kafka ended with {process.wait()}, and is started again"
+                except (StoreAway, sqlite3.Error) as error:  # the file was dropped, or there is no descriptor left
+                    process.kill()
+                    what = str(error) or "its file is not there"
+                    why = f"the read model cannot be read ({what}); the process that writes it is started again"
             if stopped.is_set():
                 return
-            why = f"the process that follows Kafka ended with {code}, and is started again"
             log.error("%s", why)
             self._model.fault("follower", why)
             stopped.wait(AGAIN)

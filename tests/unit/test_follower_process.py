@@ -1,0 +1,38 @@
+"""The process that writes the read model's file, as a server listens to it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from streams.codec import codec_of
+from streams.server.readmodel import follower_process
+from streams.server.readmodel.follower_process import FollowerProcess
+from streams.server.readmodel.model import ReadModel
+from tests.applications import bank
+from tests.support import committed_report
+from tests.support.workers import until
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_and_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody would listen any more: the server would answer what is old as if it were the present."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(follower_process, "MODULE", committed_report.__name__)
+    monkeypatch.setattr(follower_process, "AGAIN", 0.1)
+    app = bank.app()
+    model, stopped = ReadModel(app, codec_of(app)), threading.Event()
+    following = threading.Thread(target=FollowerProcess(model, "nobody:0", tmp_path).run, args=(stopped,), daemon=True)
+    following.start()
+    try:
+        until(lambda: caplog.text.count("its file is not there") >= 2, "it is not started again")
+        assert "its file is not there" in model.faults["follower"]
+    finally:
+        stopped.set()
+        following.join(30)
+    assert not following.is_alive()
