@@ -104,11 +104,9 @@ class Image:
                 self.parked_ids[digest] = body
 
     def set_aside(self, record: SetAsideRecord) -> None:
-        """Append a parked record to its key's queue, or count a quarantined one: for a restore."""
-        if record.entity is None:
-            self.quarantined += 1
-        else:
-            self.parked.setdefault(record.entity, []).append(record)
+        """Append a parked record to its key's queue: for a restore."""
+        assert record.entity is not None, "what is quarantined blocks nobody"
+        self.parked.setdefault(record.entity, []).append(record)
 
 
 def limit_of(imports: Mapping[str, ImportClock], now: int) -> FiringLimit:

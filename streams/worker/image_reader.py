@@ -29,6 +29,8 @@ class ImageReader:
         self.rows, self._generation = engine.rows(), engine.generation
         self._check_row, self._row_type = engine.codec.check_row, engine.row_type
         self._aside: dict[QueuePosition, SetAsideRecord] = {}
+        self._quarantined: set[QueuePosition] = set()
+        """They block nothing, and are many if somebody publishes rubbish: their bytes are not kept."""
         self._pending: dict[str, tuple[bytes, Headers]] = {}
         self.log = LogTail(engine.wire.envelopes, engine.limits.window)
         self.marker: marker.Marker | None = None
@@ -59,10 +61,13 @@ class ImageReader:
     def parked(self, message: Message) -> None:
         """Read a parked record; a tombstone removes an earlier one."""
         record = parked_message(message)
-        if record.value is None:
-            self._aside.pop(record.position, None)
-        else:
-            self._aside[record.position] = set_aside_of(record.position, record.value, record.headers)
+        aside = None if record.value is None else set_aside_of(record.position, record.value, record.headers)
+        self._aside.pop(record.position, None)
+        self._quarantined.discard(record.position)
+        if aside is not None and aside.entity is not None:
+            self._aside[record.position] = aside
+        elif aside is not None:
+            self._quarantined.add(record.position)
 
     def due(self, message: Message) -> None:
         """Read a timer or a call; a tombstone removes an earlier one."""
@@ -75,6 +80,7 @@ class ImageReader:
     def image(self) -> Image:
         """The image of all that was read. Raises UnsupportedSchema for a call that cannot be decoded."""
         image, last = self._engine.image(self.partition, self.rows), self.marker
+        image.quarantined = len(self._quarantined)
         if last is not None:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters, image.imports = last.counters, dict(last.imports)
@@ -90,8 +96,7 @@ class ImageReader:
                 image.calls.add(pending)
         for record in sorted(self._aside.values(), key=lambda it: it.position.order):  # after compaction they are not in order
             image.set_aside(record)
-            parked = record.entity is not None and record.header.status == PARKED
-            digest = self._digest(record.carried) if parked else None
+            digest = self._digest(record.carried) if record.header.status == PARKED else None
             if digest is not None:
                 image.parked_ids[digest] = hash(record.value)
         return image
