@@ -35,6 +35,8 @@ class Client:
             `[tool.retold]`, else the broker that this project runs.
         config: The settings. None: those of the project around the current folder.
         source: Who publishes, unless `publish` says otherwise: the events' `source`.
+        confirm_each: Each event is waited for with `confirm`. What is not delivered is raised there, and by no later call: for a
+            program that publishes for several others, of whom each should hear of its own events alone.
 
     Raises:
         BrokerUnavailable: No broker is found, or none answers, after 10 s at most.
@@ -43,8 +45,9 @@ class Client:
     """
 
     def __init__(
-        self, app: App, broker: str | None = None, *, config: Config | None = None, source: str = "retold/client"
-    ) -> None:
+        self, app: App, broker: str | None = None, *, config: Config | None = None, source: str = "retold/client",
+        confirm_each: bool = False,
+    ) -> None:  # fmt: skip
         config = config or load()
         self._config = replace(config, broker=broker) if broker else config
         self._clients = Clients.of(self._config, found(self._config))
@@ -52,7 +55,7 @@ class Client:
         self._codec = codec_of(app)
         self._limit = self._config.max_event_bytes
         self._routes = Routes(app, self._clients, self._config.prefix, self._codec)
-        self._deliveries = Deliveries(self._clients.producer(source))
+        self._deliveries = Deliveries(self._clients.producer(source), confirm_each=confirm_each)
         self._outcomes: OutcomeReader | None = None
         self._turn = threading.Lock()
 

@@ -24,8 +24,9 @@ CONFIRM_EVERY = 200
 class Deliveries:
     """Of one producer. Several threads may share it."""
 
-    def __init__(self, producer: Producer) -> None:
-        self._producer = producer
+    def __init__(self, producer: Producer, *, confirm_each: bool = False) -> None:
+        """`confirm_each`: every event that is sent is confirmed by its publisher, who alone is told that it failed."""
+        self._producer, self._confirm_each = producer, confirm_each
         self._failures: list[tuple[Receipt | PreparedEvent, KafkaError]] = []
         self._since_confirmed = 0
 
@@ -112,7 +113,8 @@ class Deliveries:
             receipt.offset = message.offset()  # last: a receipt with an offset is delivered
         else:
             receipt.error = error.str()
-            self._failures.append((receipt, error))
+            if not self._confirm_each:
+                self._failures.append((receipt, error))
 
     def _ended(self, event: PreparedEvent, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

@@ -112,7 +112,7 @@ def _answer(
     from streams.server.serve import serve
 
     archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
-    with Client(app, config=config, source="retold/server") as client:
+    with Client(app, config=config, source="retold/server", confirm_each=True) as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))
         stopping = threading.Event()
