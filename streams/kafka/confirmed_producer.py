@@ -21,8 +21,17 @@ class ConfirmedProducer:
         self, clients: Clients, name: str, delivered: Callable[[Message], object] = lambda _: None, *, delivery: float = 10.0,
         patience: float = 15.0,
     ) -> None:  # fmt: skip
-        self._delivered, self._failed, self._patience = delivered, list[KafkaError](), patience
-        self._producer = clients.producer(name, delivery=delivery, on_delivery=self._on_delivery)
+        self._failed, self._patience = list[KafkaError](), patience
+        failed = self._failed
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            """It knows nothing of this object: the client keeps it, and would stay until garbage is collected, with its threads."""
+            if error is not None:
+                failed.append(error)
+            else:
+                delivered(message)
+
+        self._producer = clients.producer(name, delivery=delivery, on_delivery=on_delivery)
 
     def put(self, topic: str, value: bytes | None, key: bytes, partition: int = -1, headers: Sequence[Header] = ()) -> None:
         """Send a record; -1: to the partition of its key. Waits while the client's queue is full."""
@@ -35,14 +44,8 @@ class ConfirmedProducer:
 
     def flush(self, what: str, then: str) -> None:
         """Returns when the broker has all that was put. Else raises BrokerError: `what`, why, and what to do `then`."""
-        left, failed = self._producer.flush(self._patience), self._failed
-        self._failed = []
+        left, failed = self._producer.flush(self._patience), [*self._failed]
+        self._failed.clear()
         if left or failed:
             why = failed[0].str() if failed else f"no confirmation in {self._patience:.0f} s"
             raise BrokerError(f"{what}: {why}. {then}")
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed.append(error)
-        else:
-            self._delivered(message)

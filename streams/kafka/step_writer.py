@@ -32,9 +32,14 @@ class StepWriter:
         self._tables = there = [(name, number) for name, info in tables.items() for number in range(info.partitions)]
         self._inboxes = {space.table: space.inbox for space in self._spaces.values()}
         self._handled: dict[TopicAndPartition, int] = {}
-        self._sent: dict[TopicAndPartition, int] = {}
+        sent = self._sent = dict[TopicAndPartition, int]()
+
+        def delivered(message: Message) -> None:
+            at = message.topic() or "", message.partition() or 0
+            sent[at] = max(sent.get(at, -1), message.offset() or 0)
+
         begin = stable_ends(admin, there)  # whatever may fail comes before what is to be closed
-        self._producer = ConfirmedProducer(clients, "retold-steps", self._delivered)
+        self._producer = ConfirmedProducer(clients, "retold-steps", delivered)
         self._consumer: Consumer = clients.consumer("retold-steps", partition_eof=False)
         self._consumer.assign([TopicPartition(*at, offset) for at, offset in begin.items()])
 
@@ -67,10 +72,6 @@ class StepWriter:
 
     def _flush(self) -> None:
         self._producer.flush("a step of a correction did not reach its inbox", "Apply the correction again")
-
-    def _delivered(self, message: Message) -> None:
-        at = message.topic() or "", message.partition() or 0
-        self._sent[at] = max(self._sent.get(at, -1), message.offset() or 0)
 
     def _wait(self, waiting: Callable[[], None]) -> None:
         clock = self._clients.clock
