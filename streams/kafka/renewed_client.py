@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -106,8 +107,11 @@ class Admin(RenewedClient[AdminClient]):
     def __init__(self, make: Callable[[], AdminClient], clock: Clock = SYSTEM) -> None:
         super().__init__(make)
         self.clock = clock
-        self._led: tuple[AdminClient | None, frozenset[str], float] = None, frozenset(), 0.0
-        """A client, the topics whose leaders it knows, and until when (by the monotonic clock)."""
+        self._led: tuple[Callable[[], AdminClient | None], frozenset[str], float] = lambda: None, frozenset(), 0.0
+        """A client, the topics whose leaders it knows, and until when (by the monotonic clock).
+
+        One that was replaced is not kept here: while the broker is away, no other one takes its place.
+        """
 
     def learn_leaders(self, topics: Iterable[str], timeout: float) -> None:
         """Have the client know who leads these topics, before it is asked about their partitions. Raises KafkaException.
@@ -115,8 +119,8 @@ class Admin(RenewedClient[AdminClient]):
         librdkafka 2.16 (`rd_kafka_topic_partition_list_query_leaders_async`) else waits for the cluster's metadata, and uses freed
         memory if another thread's request brings some at that moment: the process is gone.
         """
-        client, known, until = self._led
-        if client is not self.client or self.clock.monotonic() >= until or not known.issuperset(topics):
+        led_by, known, until = self._led
+        if led_by() is not self.client or self.clock.monotonic() >= until or not known.issuperset(topics):
             self.refresh(timeout)
 
     def request(
@@ -179,7 +183,7 @@ class Admin(RenewedClient[AdminClient]):
             self.heard(client, silent=got_no_answer(error))
             del client
             raise error.with_traceback(None)  # noqa: B904 - it is the same error: see _outcome
-        self._led = client, frozenset(found.topics), self.clock.monotonic() + LED
+        self._led = weakref.ref(client), frozenset(found.topics), self.clock.monotonic() + LED
 
 
 def _learn_controller(client: AdminClient, timeout: float) -> None:

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +38,24 @@ class SilentAdmin:
             future.set_exception(KafkaException(SILENT))
         return found
 
+    def list_offsets(self, asked: Any, **_: Any) -> dict[Any, Future[Any]]:
+        found: dict[Any, Future[Any]] = {at: Future() for at in asked}
+        for future in found.values():
+            future.set_exception(KafkaException(SILENT))
+        return found
+
+
+class LeftAdmin(SilentAdmin):
+    """The same, and its broker goes away once it has said who leads its topics."""
+
+    told = False
+
+    def list_topics(self, *_: Any, **__: Any) -> Any:
+        if self.told:
+            raise KafkaException(SILENT)
+        LeftAdmin.told = True
+        return SimpleNamespace(topics={"user": None})
+
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
@@ -58,14 +77,18 @@ def members(admin: Admin) -> None:
 
 
 @pytest.mark.usefixtures("uncollected")
-@pytest.mark.parametrize("ask", [topics, offsets, members])
-def test_no_client_stays_while_the_broker_is_away(ask: Callable[[Admin], None]) -> None:
+@pytest.mark.parametrize(
+    ("silent", "ask"),
+    [(SilentAdmin, topics), (SilentAdmin, offsets), (SilentAdmin, members), (LeftAdmin, offsets)],
+)
+def test_no_client_stays_while_the_broker_is_away(silent: type[SilentAdmin], ask: Callable[[Admin], None]) -> None:
     """Each has three threads of its own. An outage of a quarter of an hour left 439 of them, and took half a core."""
     made: list[weakref.ref[SilentAdmin]] = []
+    LeftAdmin.told = False
 
-    def make(kind: Any, _: Any) -> Any:
+    def make(kind: Any, options: Any) -> Any:
         assert kind is AdminClient
-        client = SilentAdmin()
+        client = silent()
         made.append(weakref.ref(client))
         return client
 
