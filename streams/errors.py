@@ -66,6 +66,9 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 UNREADABLE_JSON = (ValueError, RecursionError)
 """What a decoder of msgspec raises: its own errors, the one for a text that is not UTF-8 (both are ValueErrors), and the one for
@@ -327,3 +330,19 @@ def how_ended(code: int) -> str:
         return f"has ended with exit code {code}"
     names = {number.value: number.name for number in signal.Signals}
     return f"was ended by {names.get(-code, f'signal {-code}')}"
+
+
+def without_frames(error: E) -> E:
+    """The error, to be kept: neither it nor what it came from keeps a frame of where it was raised.
+
+    A frame keeps what was in use there, and all frames that had called it: rows of a partition, or Kafka's clients.
+    """
+    left: list[BaseException | None] = [error]
+    seen = set[int]()
+    while left:
+        it = left.pop()
+        if it is not None and id(it) not in seen:
+            seen.add(id(it))
+            it.__traceback__ = None
+            left += [it.__cause__, it.__context__]
+    return error

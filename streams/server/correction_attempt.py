@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from streams.engine.readable import harmless
-from streams.errors import HistoryError, StalePlan, StreamsError
+from streams.errors import HistoryError, StalePlan, StreamsError, without_frames
 
 log = logging.getLogger("retold.server")
 ENDING = 10.0
@@ -67,7 +67,7 @@ class CorrectionAttempts:
             apply(begun)
             log.info("the correction %s is applied", attempt.correction)
         except StreamsError as error:
-            attempt.error = error
+            attempt.error = without_frames(error)
             log.warning("the correction %s is not applied to its end: %s", attempt.correction, harmless(str(error)))
         except Exception:
             attempt.error = HistoryError("this is a fault of the server's own; its log says more")
