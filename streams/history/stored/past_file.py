@@ -39,8 +39,13 @@ class HistoryFile(msgspec.Struct, frozen=True):
     of_server: bool = False
 
     def connect(self, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
-        """A connection that reads. Raises HistoryError if that is not possible."""
-        return connected(self.file, kind)
+        """A connection that reads the file as it is at one moment; what its server erases or leaves out later is there.
+
+        To be closed soon, since the file's journal grows meanwhile. Raises HistoryError if it cannot be read.
+        """
+        db = connected(self.file, kind)
+        db.execute("begin")
+        return db
 
 
 def connected(file: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:

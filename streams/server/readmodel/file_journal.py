@@ -45,15 +45,24 @@ def keep_beside(db: sqlite3.Connection) -> None:
 
 
 def cut(db: sqlite3.Connection, file: Path) -> None:
-    """Write what is in a large journal to the file and cut it, unless somebody reads just now. Raises sqlite3.Error."""
+    """Empty a large journal, unless somebody reads just now. Raises sqlite3.Error."""
     try:
         size = Path(f"{file}-wal").stat().st_size
     except FileNotFoundError:
         return
     if size > MOST:
-        [waits] = db.execute("pragma busy_timeout").fetchone()
-        db.execute("pragma busy_timeout=0")
-        try:
-            db.execute("pragma wal_checkpoint(truncate)")
-        finally:
-            db.execute(f"pragma busy_timeout={waits}")
+        empty(db)
+
+
+def empty(db: sqlite3.Connection, patience: int = 0) -> bool:
+    """Write what is in the journal to the file, and cut it; False: somebody reads what was before, for longer than `patience` (ms).
+
+    Raises sqlite3.Error.
+    """
+    [waits] = db.execute("pragma busy_timeout").fetchone()
+    db.execute(f"pragma busy_timeout={patience}")
+    try:
+        [busy, *_] = db.execute("pragma wal_checkpoint(truncate)").fetchone()
+    finally:
+        db.execute(f"pragma busy_timeout={waits}")
+    return not busy

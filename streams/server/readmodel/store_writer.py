@@ -18,6 +18,7 @@ from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.event import Event
+from streams.server.readmodel import file_journal
 from streams.server.readmodel.corrected_note import NOT_LOOKED_AT
 from streams.server.readmodel.left_out import leaves_out
 from streams.server.readmodel.left_out_records import LeftOutRecords
@@ -40,6 +41,8 @@ DUE = (
 POSITION = (
     "insert or replace into position(kind, ns, part, next_offset, seq, recorded, marker) values(?, ?, ?, ?, ?, ?, ?)"
 )
+FOR_READERS = 200
+"""ms that what was erased waits for who reads it: most readers take less, and whoever takes longer holds up no commit."""
 REREAD = "reread"
 """The kind of the positions of tables that are read again beside what is answered."""
 KindAndPartition = tuple[str, str, int]
@@ -196,9 +199,8 @@ class StoreWriter:
 
     def _after_erasing(self) -> None:
         if self._erases:
-            [busy, *_] = self._db.execute("pragma wal_checkpoint(truncate)").fetchone()
+            self._erases = not file_journal.empty(self._db, FOR_READERS)  # the next commit tries again
             self._db.execute("pragma secure_delete=off")
-            self._erases = bool(busy)  # somebody reads what was before: the next commit tries again
 
     def _kept_as(self, at: KindAndPartition) -> str:
         """The kind under which a position is kept: what is read again does not stand for what is answered."""
