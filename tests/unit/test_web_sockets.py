@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from streams.server.connections import ConnectionLimits
 from streams.server.http import shared_stream, web_sockets
+from streams.server.http.watched_rows import WatchedRows
 from tests.applications import shop
 from tests.applications.shop.events import StockReceive
 from tests.support.memory_server import MemoryServer
@@ -230,6 +232,35 @@ def test_a_token_is_shown_first_and_counts_as_long_as_it_is_there(tmp_path: Path
             write_tokens(tokens, {})
             assert client.closed() == 1008
         until(lambda: not server.parts.watching, "a stream is left")
+
+
+@pytest.mark.parametrize("ends", ["stop", "close"])
+def test_a_stream_that_ends_while_its_rows_are_read_leaves_nothing(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """What the thread reads is closed once it has read: neither its place among those that begin, nor the stream is kept."""
+    reading, go_on, put = threading.Event(), threading.Event(), WatchedRows._put
+
+    def slowly(self: WatchedRows, *given: Any) -> Any:
+        reading.set()
+        assert go_on.wait(30)
+        return put(self, *given)
+
+    server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+    monkeypatch.setattr(WatchedRows, "_put", slowly)
+    with opened(server) as client:
+        assert client.asks(op="watch", id=1, url="/rows/stock?_from=snapshot")["status"] == 200
+        assert reading.wait(30)
+        timer = threading.Timer(0.5, go_on.set)
+        timer.start()
+        if ends == "stop":
+            told = client.asks(op="stop", id=1)
+            while told.get("event") == "put":  # it may have been read already
+                told = client.next()
+            assert told == {"id": 1, "status": 200}
+    timer.join()
+    until(lambda: not server.parts.watching and len(server.parts.shared_streams) == 0, "a stream is left", seconds=20)
+    assert server.parts.pools.results_at_once.borrowed_tokens == 0
 
 
 def test_what_is_no_text_ends_the_connection(server: MemoryServer) -> None:

@@ -88,14 +88,16 @@ class OpenStream:
                 yield text
 
     def _leave(self) -> None:
-        if self._reader is not None:
-            self._reader.leave()
-        self._reader = None
-        self._turn.close()
+        reader, self._reader = self._reader, None
+        with self._turn:
+            if reader is not None:
+                reader.leave()
 
     def close(self) -> None:
-        self._leave()
-        self._parts.watching.discard(self._watcher)
+        try:
+            self._leave()
+        finally:
+            self._parts.watching.discard(self._watcher)
 
 
 class StreamAnswer(StreamingResponse):

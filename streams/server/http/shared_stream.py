@@ -279,8 +279,10 @@ class StreamReader:
         self.wake.set()
 
     def leave(self) -> None:
-        self.held.close()
-        self._stream.leave(self)
+        try:
+            self.held.close()
+        finally:
+            self._stream.leave(self)
 
 
 def _leave(joined: asyncio.Future[StreamReader]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Scope
 
 from streams.server.http.problems import Problem
@@ -20,6 +21,9 @@ Begun = Callable[[], Awaitable[None]]
 Tell = Callable[[dict[str, bytes]], Awaitable[None]]
 KNOWN = "/-/problems"
 """An address that every known principal may ask for, and that costs nothing."""
+WAITS_FOR_THREADS = {"spec_version": "2.3"}
+"""As uvicorn says for HTTP. Of a later one Starlette sends a stream in the very task that is cancelled when a client stops it:
+then what a thread reads would be closed while it reads."""
 
 
 class InnerResponse(NamedTuple):
@@ -60,7 +64,7 @@ class SocketRequests:
     async def _ask(self, method: str, url: str, headers: Pairs, answering: Answering) -> InnerResponse:
         path, _, query = url.partition("?")
         scope: Scope = {
-            "type": "http", "asgi": self._scope["asgi"], "http_version": "1.1", "method": method,
+            "type": "http", "asgi": {**self._scope["asgi"], **WAITS_FOR_THREADS}, "http_version": "1.1", "method": method,
             "scheme": "https" if self._scope["scheme"] == "wss" else "http", "server": self._scope["server"],
             "client": self._scope["client"], "root_path": "", "path": unquote(path), "raw_path": path.encode("ascii"),
             "query_string": query.encode("ascii"), "headers": [*self._shown, *headers], "state": {},
@@ -97,6 +101,12 @@ class Streaming(Answering):
         self._begun, self._tell, self.is_stream = begun, tell, False
 
     async def send(self, message: Message) -> None:
+        try:
+            await self._take(message)
+        except OSError:
+            raise ClientDisconnect from None
+
+    async def _take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, kind = message["status"], Headers(raw=message["headers"]).get("content-type", "")
             self.is_stream = self.status == 200 and kind.startswith(STREAM)
