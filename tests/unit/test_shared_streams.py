@@ -47,12 +47,15 @@ class FollowedRows:
         self._waiting.append((pieces, held))
 
     def take(self) -> None:
-        for pieces, held in self._waiting:
-            for piece in pieces:
-                for event in piece:
-                    self._apply(event)
-            held.close()
-        self._waiting = []
+        while self._waiting:
+            self.take_first()
+
+    def take_first(self) -> None:
+        pieces, held = self._waiting.pop(0)
+        for piece in pieces:
+            for event in piece:
+                self._apply(event)
+        held.close()
 
     def _apply(self, event: StreamEvent) -> None:
         data = msgspec.json.decode(event.data or b"{}")
@@ -150,6 +153,25 @@ def test_each_client_has_the_rows_of_the_query(steps: list[Any], query: str, res
                 assert each.rows == watched.listed()
         finally:
             watched.kafka.store.close()
+
+
+@pytest.mark.parametrize("begin", ["snapshot", "place"])
+def test_what_was_there_first_has_the_place_of_its_moment(tmp_path: Path, begin: Any) -> None:
+    """Also if the stream has gone on before it is read: who broke off behind it and came back would miss what came between."""
+    watched = WatchedStock(tmp_path, "", restricted=False)
+    try:
+        before = watched.join(Begin("now"), {})
+        before.take()
+        watched.put("a", 1)
+        client = watched.join(Begin(begin, before.place), {})
+        watched.put("b", 2)
+        watched.look()
+        client.take_first()
+        again = watched.join(Begin("place", client.place), client.rows)
+        again.take()
+        assert again.rows == watched.listed()
+    finally:
+        watched.kafka.store.close()
 
 
 @pytest.mark.parametrize(

@@ -74,16 +74,17 @@ class WatchedRows:
         if before is None or not continues_from(end, before):
             self._members = self._found(moment)
             self._end = end
-            return Batch((), self._place(end.tick), reset=before is not None)
+            return Batch((), self._place(end), reset=before is not None)
         changed = moment.changed_keys(asked.table, before.tick, asked.key)
-        events = [*self._told(moment, changed, self._members)]
+        events = [*self._told(moment, changed, self._members, end)]
         self._end = end
-        return Batch(events, self._place(end.tick))
+        return Batch(events, self._place(end))
 
     def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
         moment = held.enter_context(self._model.moment())
         batch = self._advance(moment)
-        pieces = self._first(moment, begin)
+        assert self._end is not None, "advanced to this moment"
+        pieces = self._first(moment, self._end, begin)
         held.callback(pieces.close)
         if begin.how == "now":  # nothing of this moment is told
             found = [*pieces]
@@ -91,16 +92,16 @@ class WatchedRows:
             return batch, First(iter(found))
         return batch, First(pieces)
 
-    def _first(self, moment: StoreMoment, begin: Begin) -> Generator[Sequence[StreamEvent]]:
-        assert self._end is not None, "advanced to this moment"
-        tick = None if self._asked.restricted else tick_of(begin.place, self._end)
+    def _first(self, moment: StoreMoment, end: ChangeEnd, begin: Begin) -> Generator[Sequence[StreamEvent]]:
+        """`end` is that of the moment: when this is read, the stream may have gone on."""
+        tick = None if self._asked.restricted else tick_of(begin.place, end)
         if begin.how == "now":
-            yield [StreamEvent("", b"", self._place(self._end.tick))]
+            yield [StreamEvent("", b"", self._place(end))]
         elif begin.how == "place" and tick is not None:
             changed = moment.changed_keys(self._asked.table, tick, self._asked.key)
-            yield [*self._told(moment, changed, None), StreamEvent("", b"", self._place(self._end.tick))]
+            yield [*self._told(moment, changed, None, end), StreamEvent("", b"", self._place(end))]
         else:
-            yield from self._snapshot(moment, self._place(self._end.tick), reset=begin.how != "snapshot")
+            yield from self._snapshot(moment, self._place(end), reset=begin.how != "snapshot")
 
     def _snapshot(self, moment: StoreMoment, place: str, *, reset: bool) -> Iterator[Sequence[StreamEvent]]:
         """A client that comes back in the midst of it begins anew: before its end there is no place to go on from."""
@@ -114,7 +115,7 @@ class WatchedRows:
         yield [StreamEvent("ready", to_json({"rows": count}), place)]
 
     def _told(
-        self, moment: StoreMoment, changed: Mapping[str, int], members: set[str] | None
+        self, moment: StoreMoment, changed: Mapping[str, int], members: set[str] | None, end: ChangeEnd
     ) -> Iterator[StreamEvent]:
         """By the last change of each key. Without `members` each is gone that has no row in the query."""
         asked = self._asked
@@ -126,19 +127,19 @@ class WatchedRows:
                 if key in rows:
                     if members is not None:
                         members.add(key)
-                    yield self._put(key, *rows[key], self._place(tick))
+                    yield self._put(key, *rows[key], self._place(end, tick))
                 elif members is None or key in members:
                     if members is not None:
                         members.discard(key)
-                    yield StreamEvent("gone", to_json({"key": key}), self._place(tick))
+                    yield StreamEvent("gone", to_json({"key": key}), self._place(end, tick))
 
     def _put(self, key: str, version: int, body: bytes, place: str = "") -> StreamEvent:
         shown = shown_row(key, version, body, self._asked.query.select, versioned=self._asked.versioned)
         return StreamEvent("put", to_json(shown), place)
 
-    def _place(self, tick: int) -> str:
-        assert self._end is not None, "a moment was read"
-        return ANEW if self._asked.restricted else place_text(self._end.generation, tick)
+    def _place(self, end: ChangeEnd, tick: int | None = None) -> str:
+        """Of a change up to this end, or of the end."""
+        return ANEW if self._asked.restricted else place_text(end.generation, end.tick if tick is None else tick)
 
     def _found(self, moment: StoreMoment) -> set[str] | None:
         """The keys that are in the query; None: it is not known. Raises a 422 problem if others must not be told of."""
