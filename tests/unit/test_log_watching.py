@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from streams import Tables, View
 from streams.server.http import watched_log
+from streams.server.http.watched_log import WatchedLog
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.support.live import STREAM, following
@@ -103,6 +105,32 @@ def test_a_client_far_behind_reads_alone_until_it_is_near(server: MemoryServer, 
         server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
         told = [*before, *positions([stream.next()])]
     assert told == sorted({*told}, key=lambda it: int(it.rpartition(":")[2]))
+
+
+def test_who_reads_a_log_alone_holds_nothing_and_ends_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly it reads, others begin; and without the token nothing more of the log is told."""
+    monkeypatch.setattr(watched_log, "NEAR", 2)
+    monkeypatch.setattr(watched_log, "AT_ONCE", 3)
+    reading, go_on, read = threading.Event(), threading.Event(), WatchedLog._read
+
+    def slowly(self: WatchedLog, *given: Any) -> Any:
+        reading.set()
+        assert go_on.wait(30)
+        return read(self, *given)
+
+    tokens = write_tokens(tmp_path / "tokens.toml", PRINCIPALS)
+    with MemoryServer(shop.app(), tmp_path / "state", http_tokens=str(tokens)) as server:
+        for _ in range(9):
+            server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+        monkeypatch.setattr(WatchedLog, "_read", slowly)
+        with following(server.http, "/events/stock?_from=beginning", **bearer("stock")) as stream:
+            assert reading.wait(30)
+            assert server.parts.pools.results_at_once.borrowed_tokens == 0
+            write_tokens(tokens, {})
+            go_on.set()
+            assert len(stream.some(3)) == 3
+            with pytest.raises(EOFError):
+                stream.next()
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,25 @@ def test_who_takes_too_little_for_too_long_is_cut(monkeypatch: pytest.MonkeyPatc
     asyncio.run(run())
 
 
+def test_who_takes_too_long_for_what_was_there_first_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since the file is held for it as it was; one that reads alone may take its time."""
+    monkeypatch.setattr(shared_stream, "FIRST_IN", -1.0)
+
+    async def run() -> None:
+        counted = Counted()
+        counted.source.given = 3
+        slow = await counted.join(Begin("place", "0"))
+        said = [text async for text in slow.beginning(counted.limiter)]
+        assert (numbers_in(said[0]), said[-1][:6], slow.is_over) == ([1, 2, 3], b": cut:", True)
+        assert counted.refused == {"behind": 1}
+        stream = counted.shared.of("numbers", lambda: counted.source, counted.limiter)
+        slow.leave()
+        alone = StreamReader(stream, First(iter([[], []]), Begin("now")), ExitStack(), lambda: True, counted.refused)
+        assert [text async for text in alone.beginning(counted.limiter)] == [b"", b""]
+
+    asyncio.run(run())
+
+
 def test_a_client_that_leaves_while_it_joins_leaves_nothing() -> None:
     """The others are told what was read for it."""
 

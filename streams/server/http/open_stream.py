@@ -53,6 +53,8 @@ class OpenStream:
         if begin.how != "now":
             await self._take_turn(self._parts.pools.results_at_once)
         self._reader = await self._shared().join(begin, self._lasts)
+        if self._reader.first.then is not None:  # nothing is held for it, however slowly it reads
+            self._turn.close()
         return self._reader
 
     async def _take_turn(self, turns: CapacityLimiter) -> None:

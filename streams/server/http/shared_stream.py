@@ -37,6 +37,8 @@ BEHIND: Final = 256 * 1024
 PATIENCE: Final = 10.0
 BEHIND_FIRST: Final = 16 * 1024 * 1024
 """Bytes that may wait while it takes what was there first."""
+FIRST_IN: Final = 300.0
+"""s in which it has to take that: until then the file is held as it was, and its journal grows."""
 TOGETHER: Final = 64 * 1024
 """Bytes that are handed over at once, about."""
 
@@ -49,7 +51,10 @@ class Begin(NamedTuple):
 
 
 class First(NamedTuple):
-    """What a client gets before it shares the stream. With `then`, it does not share it yet, but asks again from there."""
+    """What a client gets before it shares the stream. With `then`, it does not share it yet, but asks again from there.
+
+    Then it takes as long as it likes, since nothing is held for it.
+    """
 
     pieces: Iterator[Sequence[StreamEvent]]
     then: Begin | None = None
@@ -229,15 +234,24 @@ class StreamReader:
         self, stream: SharedStream, first: First, held: ExitStack, lasts: Callable[[], bool], refused: Counter[str]
     ) -> None:
         self._stream, self.first, self.held, self.lasts, self._refused = stream, first, held, lasts, refused
-        self._link, self._late = stream.tail, 0.0
+        self._link, self._late = stream.tail if first.then is None else Link(b"", 0), 0.0
         self.wake, self.is_over, self.is_reset = asyncio.Event(), False, False
 
     async def beginning(self, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
+        """Ends with its token, too: the stream itself looks at those alone that share it."""
+        began = time.monotonic()
         while (piece := await in_thread(limiter, next, self.first.pieces, None)) is not None and not self.is_over:
             yield text_of(piece)
-            if self._stream.tail.written - self._link.written > BEHIND_FIRST:
+            if not self.lasts():
+                self.is_over = True
+                return
+            if self.first.then is None and self._holds_up(time.monotonic() - began):
                 yield self._cut("what there was first was taken too slowly; ask for less, with filters")
                 return
+
+    def _holds_up(self, seconds: float) -> bool:
+        """Whether too much is kept for it, or for too long."""
+        return seconds > FIRST_IN or self._stream.tail.written - self._link.written > BEHIND_FIRST
 
     async def follow(self) -> AsyncIterator[bytes]:
         """Until there is nothing more for it."""
