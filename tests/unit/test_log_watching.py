@@ -17,6 +17,7 @@ from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.support.live import STREAM, following
 from tests.support.memory_server import MemoryServer
+from tests.support.stored_pasts import forget_schemas
 from tests.support.tokens import Entry, bearer, write_tokens
 from tests.unit.test_server_errors import assert_problem
 
@@ -131,6 +132,13 @@ def test_who_reads_a_log_alone_holds_nothing_and_ends_with_its_token(tmp_path: P
             assert len(stream.some(3)) == 3
             with pytest.raises(EOFError):
                 stream.next()
+
+
+def test_a_schema_that_the_server_has_not_met_is_learnt_from_the_file(server: MemoryServer) -> None:
+    """As of a worker of newer code: the process that follows Kafka has met it, and a stream would stand still in silence."""
+    forget_schemas(server.codec)
+    with following(server.http, "/events/order?_from=beginning") as stream:
+        assert positions(stream.some(2)) == ["order-0:1", "order-0:2"]
 
 
 @pytest.mark.parametrize(

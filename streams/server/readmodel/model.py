@@ -18,17 +18,17 @@ import msgspec
 from confluent_kafka import murmur2
 
 from streams.app import App
+from streams.codec import AvroCodec
 from streams.data import namespace_of
 from streams.engine.marker import Marker
-from streams.engine.records import Codec
 from streams.history.recorded_event import NamespacePartition
-from streams.kafka.messages import LogEvent, LogReader, kept_marker
+from streams.kafka.messages import LogEvent, kept_marker
 from streams.server.readmodel.change_log import change_places
 from streams.server.readmodel.commit_times import CommitTimes
 from streams.server.readmodel.corrected_note import uncorrected
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
-from streams.server.readmodel.kept_records import event_of_record
+from streams.server.readmodel.kept_records import events_of_records
 from streams.server.readmodel.key_uses import KeyUse
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.lag_ages import LagAges
@@ -62,7 +62,7 @@ class ReadModel:
     All that reads the file raises StoreAway if there is none, and sqlite3.Error.
     """
 
-    def __init__(self, app: App, codec: Codec) -> None:
+    def __init__(self, app: App, codec: AvroCodec) -> None:
         self.app, self._codec = app, codec
         self.notifier = Notifier()
         self.waits: str | None = STARTING
@@ -248,14 +248,13 @@ class ReadModel:
     def events(self, partition: NamespacePartition, after: int, limit: int, key: str | None = None) -> list[LogEvent]:
         """At most `limit` events after the sequence `after`, of one key or of all.
 
-        Raises UnsupportedSchema if the schema of one is not known in this process.
+        Raises UnsupportedSchema for one that cannot be read with the code of this process.
         """
         only, values = ("", ()) if key is None else (" and key = ?", (key,))
         text = f"select seq, key, value, headers from record where ns = ? and part = ? and seq > ?{only} order by seq limit ?"
         with self._readers.borrow() as db:
             found = db.execute(text, (*partition, after, *values, limit)).fetchall()
-        reader = LogReader(self._codec)
-        return [event for each in found if (event := event_of_record(reader, partition, *each)) is not None]
+            return events_of_records(db, self._codec, partition, found)
 
 
 def _is_text(key: str) -> bool:
