@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from streams.codec import codec_of
 from streams.query_parameters import read_query
-from streams.server.http import shared_stream
+from streams.server.http import shared_stream, watched_rows
 from streams.server.http.shared_stream import Batch, Begin, First, Host, SharedStreams, StreamReader
 from streams.server.http.stream_text import StreamEvent, events_in
 from streams.server.http.watched_rows import AskedRows, WatchedRows, continues_from, tick_of
@@ -171,6 +171,22 @@ def test_what_was_there_first_has_the_place_of_its_moment(tmp_path: Path, begin:
         again.take()
         assert again.rows == watched.listed()
     finally:
+        watched.kafka.store.close()
+
+
+def test_who_comes_back_is_told_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much has changed meanwhile: it may be a hundred thousand rows, for each of many clients."""
+    monkeypatch.setattr(watched_rows, "AT_ONCE", 2)
+    watched, held = WatchedStock(tmp_path, "", restricted=False), ExitStack()
+    try:
+        begun = watched.join(Begin("now"), {})
+        begun.take()
+        for key in "abcde":
+            watched.put(key, 1)
+        _, first = watched.source.join(Begin("place", begun.place), held)
+        assert [[event.name for event in piece] for piece in first.pieces] == [["put"] * 2, ["put"] * 2, ["put"], [""]]
+    finally:
+        held.close()
         watched.kafka.store.close()
 
 

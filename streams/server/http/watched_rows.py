@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from streams.data import Record
@@ -23,6 +24,7 @@ from streams.server.readmodel.store_moment import StoreMoment
 MOST: Final = 100_000
 """Keys that a stream knows to be in its query. With more, whoever sees all rows is told of each that is not in it, too."""
 AT_ONCE: Final = 500
+"""Rows that are read, and told, at a time."""
 ANEW: Final = "anew"
 """The place of who sees some rows alone: a number would tell how many others there are."""
 
@@ -98,8 +100,10 @@ class WatchedRows:
         if begin.how == "now":
             yield [StreamEvent("", b"", self._place(end))]
         elif begin.how == "place" and tick is not None:
-            changed = moment.changed_keys(self._asked.table, tick, self._asked.key)
-            yield [*self._told(moment, changed, None, end), StreamEvent("", b"", self._place(end))]
+            told = self._told(moment, moment.changed_keys(self._asked.table, tick, self._asked.key), None, end)
+            while some := [*islice(told, AT_ONCE)]:
+                yield some
+            yield [StreamEvent("", b"", self._place(end))]
         else:
             yield from self._snapshot(moment, self._place(end), reset=begin.how != "snapshot")
 
