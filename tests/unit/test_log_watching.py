@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,14 @@ from typing import Any
 import pytest
 
 from streams import Tables, View
+from streams.history.recorded_event import NamespacePartition
+from streams.server.access.principal import with_every_right
 from streams.server.http import watched_log
-from streams.server.http.watched_log import WatchedLog
+from streams.server.http.shared_stream import Begin
+from streams.server.http.views import match
+from streams.server.http.watched_log import AskedEvents, WatchedLog
+from streams.server.http.watched_view import WatchedView
+from streams.server.readmodel.model import ReadModel
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.support.live import STREAM, following
@@ -139,6 +147,45 @@ def test_a_schema_that_the_server_has_not_met_is_learnt_from_the_file(server: Me
     forget_schemas(server.codec)
     with following(server.http, "/events/order?_from=beginning") as stream:
         assert positions(stream.some(2)) == ["order-0:1", "order-0:2"]
+
+
+def test_events_that_could_not_be_told_are_told_later(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file could not be read while a client joined, also those that were read before."""
+    monkeypatch.setattr(watched_log, "AT_ONCE", 1)
+    asked, read, found = AskedEvents(("stock",), None, None, None, None, with_every_right("all")), ReadModel.events, list[str]()
+    source, first = WatchedLog(server.parts, asked), server.model.log_position(("stock", 0))
+    for _ in range(3):
+        server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
+
+    def fail(model: ReadModel, at: NamespacePartition, after: int, *given: Any) -> Any:
+        if after == first + 1:
+            raise sqlite3.OperationalError("disk I/O error")
+        return read(model, at, after, *given)
+
+    monkeypatch.setattr(ReadModel, "events", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        source.join(Begin("now"), ExitStack())
+    monkeypatch.setattr(ReadModel, "events", read)
+    while source.is_behind():
+        found += [event.place for event in source.advance().events]
+    assert found == [f"stock-0:{number}" for number in range(first + 1, server.model.log_position(("stock", 0)) + 1)]
+
+
+def test_a_view_that_could_not_be_read_is_read_again(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nothing has changed since: else the answer before would stand until something does."""
+    view, names = match(server.parts.app, "orders-of/c7")
+    source, moment = WatchedView(server.parts, view, names, with_every_right("all")), ReadModel.moment
+
+    def fail(model: ReadModel) -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(ReadModel, "moment", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        source.advance()
+    monkeypatch.setattr(ReadModel, "moment", moment)
+    assert source.is_behind()
+    assert len(source.advance().events) == 1
+    assert not source.is_behind()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from streams.server.readmodel import change_log
 from streams.server.readmodel.change_log import ChangeEnd
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.notifier import Notifier
+from streams.server.readmodel.store_moment import StoreMoment
 from tests.applications import shop
 from tests.applications.shop.events import StockRow
 from tests.support.memory_server import MemoryKafka
@@ -187,6 +189,32 @@ def test_who_comes_back_is_told_some_rows_at_a_time(tmp_path: Path, monkeypatch:
         assert [[event.name for event in piece] for piece in first.pieces] == [["put"] * 2, ["put"] * 2, ["put"], [""]]
     finally:
         held.close()
+        watched.kafka.store.close()
+
+
+def test_rows_that_could_not_be_told_are_told_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file could not be read in the midst, also those before it: that a row is gone would never be told."""
+    monkeypatch.setattr(watched_rows, "AT_ONCE", 1)
+    watched, among = WatchedStock(tmp_path, "free__gte=2", restricted=False), StoreMoment.rows_among
+    try:
+        watched.put("a", 3)
+        client = watched.join(Begin("snapshot"), {})
+        watched.put("a", 1)
+        watched.put("b", 3)
+
+        def fail(moment: StoreMoment, table: str, of: type[Any], keys: Sequence[str], conditions: Sequence[Any]) -> Any:
+            if "b" in keys:
+                raise sqlite3.OperationalError("disk I/O error")
+            return among(moment, table, of, keys, conditions)
+
+        monkeypatch.setattr(StoreMoment, "rows_among", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            watched.look()
+        monkeypatch.setattr(StoreMoment, "rows_among", among)
+        watched.look()
+        client.take()
+        assert client.rows == watched.listed()
+    finally:
         watched.kafka.store.close()
 
 

@@ -69,7 +69,10 @@ class Batch(NamedTuple):
 
 
 class Source(Protocol):
-    """What a stream is made of. `advance` and `join` are called in a thread, never both at once, and raise Problem."""
+    """What a stream is made of. `advance` and `join` are called in a thread, never both at once, and raise Problem.
+
+    Where they raise, it stands where it stood: what was read then is read again.
+    """
 
     def is_behind(self) -> bool:
         """Whether there may be something new; asked by the event loop."""

@@ -81,7 +81,12 @@ class WatchedLog:
         if begin.how != "now" and sum(ends.values()) - sum(at.values()) > NEAR:
             alone = self._pieces(at, ends, reset=begin.how == "reset")
             return Batch((), self._place(self._at)), First(alone, Begin("place", place_of(ends)))
-        batch = self._advance_to(ends)
+        before = dict(self._at)
+        try:
+            batch = self._advance_to(ends)
+        except BaseException:
+            self._at = before  # nobody is told what was read
+            raise
         if begin.how == "now" or at.keys() != self._at.keys():
             return batch, First(iter([[StreamEvent("", b"", self._place(self._at))]]))
         return batch, First(self._pieces(at, dict(self._at), reset=begin.how == "reset"))

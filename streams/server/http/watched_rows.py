@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -77,8 +77,11 @@ class WatchedRows:
             self._members = self._found(moment)
             self._end = end
             return Batch((), self._place(end), reset=before is not None)
-        changed = moment.changed_keys(asked.table, before.tick, asked.key)
-        events = [*self._told(moment, changed, self._members, end)]
+        changed, found = moment.changed_keys(asked.table, before.tick, asked.key), set[str]()
+        events = [*self._told(moment, changed, self._members, end, found)]
+        if self._members is not None:
+            self._members.difference_update(changed)
+            self._members.update(found)
         self._end = end
         return Batch(events, self._place(end))
 
@@ -100,7 +103,8 @@ class WatchedRows:
         if begin.how == "now":
             yield [StreamEvent("", b"", self._place(end))]
         elif begin.how == "place" and tick is not None:
-            told = self._told(moment, moment.changed_keys(self._asked.table, tick, self._asked.key), None, end)
+            changed = moment.changed_keys(self._asked.table, tick, self._asked.key)
+            told = self._told(moment, changed, None, end, set())
             while some := [*islice(told, AT_ONCE)]:
                 yield some
             yield [StreamEvent("", b"", self._place(end))]
@@ -119,9 +123,9 @@ class WatchedRows:
         yield [StreamEvent("ready", to_json({"rows": count}), place)]
 
     def _told(
-        self, moment: StoreMoment, changed: Mapping[str, int], members: set[str] | None, end: ChangeEnd
+        self, moment: StoreMoment, changed: Mapping[str, int], members: Set[str] | None, end: ChangeEnd, found: set[str]
     ) -> Iterator[StreamEvent]:
-        """By the last change of each key. Without `members` each is gone that has no row in the query."""
+        """By the last change of each key; `found` gets those in the query. Without `members` each other one is gone."""
         asked = self._asked
         pairs = [*changed.items()]
         for at in range(0, len(pairs), AT_ONCE):
@@ -129,12 +133,9 @@ class WatchedRows:
             rows = moment.rows_among(asked.table, asked.row_type, [key for key, _ in some], asked.query.filters)
             for key, tick in some:
                 if key in rows:
-                    if members is not None:
-                        members.add(key)
+                    found.add(key)
                     yield self._put(key, *rows[key], self._place(end, tick))
                 elif members is None or key in members:
-                    if members is not None:
-                        members.discard(key)
                     yield StreamEvent("gone", to_json({"key": key}), self._place(end, tick))
 
     def _put(self, key: str, version: int, body: bytes, place: str = "") -> StreamEvent:

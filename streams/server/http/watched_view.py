@@ -42,9 +42,10 @@ class WatchedView:
         return model.waits is None and self._seen is not model.changes
 
     def advance(self) -> Batch:
-        self._seen, before = self._parts.model.changes, self._told.place
+        seen, before = self._parts.model.changes, self._told.place
         with self._parts.model.moment() as moment:
             value, at = view_answer(self._parts, self._view, self._names, self._principal.only, moment)
+        self._seen = seen
         place = blake2b(bytes(value), digest_size=9).hexdigest()
         if place == before:
             return Batch((), place)
