@@ -145,6 +145,21 @@ def test_what_a_stream_does_not_take_is_said_before_it_begins(server: MemoryServ
     assert_problem(server.http.get(f"/rows/order?{query}", headers=STREAM), status, said, field=field)
 
 
+def test_a_stream_looks_for_its_rows_no_longer_than_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with the index to declare: few threads look for rows, and pages need them, too."""
+    monkeypatch.setattr("streams.server.readmodel.query_limit.STEPS", 1)
+    with MemoryServer(shop.app(), tmp_path, query_seconds="0.001") as server:
+        server.kafka.writer._db.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) "
+            "insert into r_order(key, version, body, f_total) select 'k' || i, 1, '{}', i from n"
+        )
+        for begin in ("now", "snapshot"):
+            with server.http.stream("GET", f"/rows/order?total__gte=5&_from={begin}", headers=STREAM) as got:
+                assert got.status_code == 503  # a stream would never end
+                got.read()
+                assert_problem(got, 503, 'declare indexes=["total"]')
+
+
 def test_other_answers_are_as_they_were(server: MemoryServer) -> None:
     """Only who names event streams gets one, and HEAD would never end."""
     for accept in ("*/*", "application/json", "text/event-stream;q=0.1, application/json", "text/event-stream;q=0"):

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -82,7 +82,8 @@ class WatchedStock:
         pairs = [it.partition("=")[::2] for it in query.split("&") if it]
         asked = read_query(pairs, StockRow, "stock")
         self._asked = AskedRows(
-            "stock", self._model.tables["stock"], StockRow, asked, None, True, restricted and bool(query), lambda _: None
+            "stock", self._model.tables["stock"], StockRow, asked, None, True, restricted and bool(query), lambda _: None,
+            lambda _: nullcontext(),
         )
         self.source, self.clients, self._version = WatchedRows(self._model, self._asked), list[FollowedRows](), 0
 

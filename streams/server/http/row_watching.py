@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
@@ -21,6 +22,7 @@ from streams.server.http.past_answers import TIMES
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check, refuse_new
 from streams.server.http.stream_begin import OURS, begin_in
+from streams.server.http.timed_lists import timely
 from streams.server.http.watched_rows import AskedRows, WatchedRows
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.store_moment import StoreMoment
@@ -56,7 +58,15 @@ def _asked(request: Request, parts: ServerParts, name: str, key: str | None) -> 
     is_projection = name in model.projected
     table = model.projected[name] if is_projection else model.tables[name]
     refuse = partial(_refuse_at, model, name, table, query, PROJECTION if is_projection else TABLE)
-    return AskedRows(name, table, model.row_types[name], query, key, not is_projection, bool(always), refuse)
+    limit = partial(_timely, parts, name, table, query)
+    return AskedRows(name, table, model.row_types[name], query, key, not is_projection, bool(always), refuse, limit)
+
+
+def _timely(
+    parts: ServerParts, name: str, table: str, query: Query, moment: StoreMoment
+) -> AbstractContextManager[None]:
+    """As a page is looked for: threads that look for rows are few."""
+    return timely(parts, moment.rows_of(table, parts.model.columns[name]), name, query)
 
 
 def _known(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

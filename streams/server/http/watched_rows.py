@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -33,7 +33,7 @@ ANEW: Final = "anew"
 class AskedRows:
     """`query` has the filters of the address and, if `restricted`, those of the principal. `key`: of this row alone.
 
-    `refuse` raises a problem while the rows of a moment are not to be told.
+    `refuse` raises a problem while the rows of a moment are not to be told, `timely` for what is looked for too long in its block.
     """
 
     name: str
@@ -44,6 +44,7 @@ class AskedRows:
     versioned: bool
     restricted: bool
     refuse: Callable[[StoreMoment], None]
+    timely: Callable[[StoreMoment], AbstractContextManager[None]]
 
     @property
     def conditions(self) -> Sequence[Filter]:
@@ -117,9 +118,13 @@ class WatchedRows:
         if reset:
             yield [StreamEvent("reset", b"{}")]
         count, query = 0, replace(asked.query, filters=tuple(asked.conditions))
-        for rows in moment.rows_of(asked.table, columns).all_rows(query):
+        found = moment.rows_of(asked.table, columns).all_rows(query)
+        with asked.timely(moment):  # before the first row all may have to be looked through
+            rows = next(found, ())
+        while rows:
             yield [self._put(key, version, body) for key, version, body in rows]
             count += len(rows)
+            rows = next(found, ())
         yield [StreamEvent("ready", to_json({"rows": count}), place)]
 
     def _told(
@@ -151,7 +156,8 @@ class WatchedRows:
         asked = self._asked
         if not asked.query.filters:
             return None
-        found = moment.some_keys(asked.table, asked.row_type, asked.conditions, MOST + 1)
+        with asked.timely(moment):
+            found = moment.some_keys(asked.table, asked.row_type, asked.conditions, MOST + 1)
         if len(found) <= MOST:
             return set(found)
         if asked.restricted:
