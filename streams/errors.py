@@ -333,16 +333,20 @@ def how_ended(code: int) -> str:
 
 
 def without_frames(error: E) -> E:
-    """The error, to be kept: neither it nor what it came from keeps a frame of where it was raised.
+    """The same error, with what it came from, as if it was not raised yet: for who keeps it, or raises it once more.
 
-    A frame keeps what was in use there, and all frames that had called it: rows of a partition, or Kafka's clients.
+    One that was raised holds the frames that it came through. They hold what was in use there, and all frames that had called them:
+    rows of a partition, or Kafka's clients.
     """
-    left: list[BaseException | None] = [error]
-    seen = set[int]()
+    again = type(error).__new__(type(error), *error.args)
+    again.__dict__.update(error.__dict__)
+    if error.__cause__ is not None:
+        again.__cause__ = error.__cause__
+    left, seen = [error.__cause__], set[int]()
     while left:
         it = left.pop()
         if it is not None and id(it) not in seen:
             seen.add(id(it))
             it.__traceback__ = None
             left += [it.__cause__, it.__context__]
-    return error
+    return again

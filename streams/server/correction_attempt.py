@@ -67,7 +67,7 @@ class CorrectionAttempts:
             apply(begun)
             log.info("the correction %s is applied", attempt.correction)
         except StreamsError as error:
-            attempt.error = without_frames(error)
+            attempt.error = without_frames(error)  # its frames have the coordinator, with all that it has decided
             log.warning("the correction %s is not applied to its end: %s", attempt.correction, harmless(str(error)))
         except Exception:
             attempt.error = HistoryError("this is a fault of the server's own; its log says more")

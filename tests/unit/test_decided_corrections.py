@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
-from contextlib import closing
+import weakref
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,23 @@ from hypothesis import given
 from streams import Event, Outcome
 from streams.errors import HistoryError, UnsupportedSchema
 from streams.history.branch.branch_past import BranchPast
+from streams.history.branch.change import Change
 from streams.history.correction.decided_corrections import DecidedCorrections, DecidedPast
 from streams.history.cut_past import Cut
 from streams.history.past import Past
 from streams.history.stored.past_file import connected
 from streams.history.stored.stored_corrections import counted, counted_at
 from streams.history.stored.stored_past import StoredPast
+from streams.server.correction_attempt import CorrectionAttempts
 from streams.server.readmodel.store import Store
-from tests.applications import shop
+from tests.applications import bank, shop
+from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.corrections import Corrected
 from tests.support.memory_server import MemoryServer
 from tests.support.other_code import Handler, with_change
+from tests.support.partitions import Partitions
+from tests.support.pasts import START
 from tests.support.stored_pasts import END, put_high_water, stored
 from tests.unit.test_corrected_times import corrected_and_gone_on, kept
 from tests.unit.test_corrections import cases, many
@@ -158,6 +165,69 @@ def test_why_nothing_can_be_told_is_kept_but_for_a_schema_that_may_become_known(
         with pytest.raises(HistoryError, match="it cannot be told"):
             decided.of("b", lambda: fail(UnsupportedSchema(7, "no schema 7")))
     assert len(made) == 3
+
+
+def test_decisions_of_no_event_are_not_kept_for_ever() -> None:
+    """As where a row's only event is taken out: each further event in the log has another one, and none is asked for again."""
+    there = Partitions(bank.app(), 1, now=START, seed=1)
+    there.publish(AccountOpen(account="a", balance=100), "open-a", there.now)
+    there.settle()
+    here = Corrected(there)
+    [only] = here.log.events()
+    here.correct(Change(remove=frozenset([only.exact_name])))
+    made, corrected, decided = list[int](), here.corrected(), DecidedCorrections()
+    assert corrected.past.decided == []
+
+    def ask(number: int) -> None:
+        decided.of(number, lambda: (made.append(number), DecidedPast(corrected))[1])
+
+    decided.begin(b"these")
+    for number in range(1_000):
+        ask(number)
+    ask(999)
+    assert len(made) == 1_000
+    ask(0)
+    assert made[1_000:] == [0]
+
+
+class Large:
+    """What a frame has in memory."""
+
+
+def test_an_error_that_is_kept_holds_nothing_of_who_decided_and_of_who_asked() -> None:
+    """It is kept until the corrections are others, and one that was raised would hold all of that as long."""
+    decided, there = DecidedCorrections(), list[weakref.ref[Large]]()
+
+    def decide() -> DecidedPast:
+        large = Large()
+        there.append(weakref.ref(large))
+        raise HistoryError("it cannot be told")
+
+    def ask() -> None:
+        large = Large()
+        there.append(weakref.ref(large))
+        with suppress(HistoryError):
+            decided.of("a", decide)
+
+    ask()
+    ask()
+    gc.collect()
+    assert [it() for it in there] == [None] * 3
+
+
+def test_why_a_correction_was_not_applied_holds_nothing_of_its_coordinator() -> None:
+    """A server keeps it until it applies another one."""
+    attempts, there = CorrectionAttempts(lambda: None), list[weakref.ref[Large]]()
+
+    def apply(begun: object) -> None:
+        large = Large()
+        there.append(weakref.ref(large))
+        raise HistoryError("it stands still")
+
+    attempt = attempts.begin("c1", apply)
+    attempts.end()
+    gc.collect()
+    assert (str(attempt.error), attempt.over, there[0]()) == ("it stands still", True, None)
 
 
 def test_an_event_that_is_erased_is_told_no_more(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Hashable
 
 from streams.engine.readable import named
-from streams.errors import HistoryError, UnsupportedSchema
+from streams.errors import HistoryError, UnsupportedSchema, without_frames
 from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.correction.corrected_past import CorrectedPast
@@ -14,6 +14,8 @@ from streams.history.past import Past
 
 MOST = 50_000
 """Events that are kept, of all decisions together: some 50 MB."""
+EACH = 100
+"""Events that a decision counts for beside its own: one that has none takes room, too."""
 
 
 class DecidedPast:
@@ -27,8 +29,8 @@ class DecidedPast:
 
     @property
     def size(self) -> int:
-        """How many events it holds."""
-        return len(self._branch.decided) + len(self._branch.aside.parked)
+        """How many events it counts for."""
+        return EACH + len(self._branch.decided) + len(self._branch.aside.parked)
 
     def past(self, log: Past) -> BranchPast:
         return self._branch.over(log)
@@ -73,7 +75,7 @@ class DecidedCorrections:
             while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > self._most:
                 del self._kept[next(iter(self._kept))]
         if isinstance(found, HistoryError):
-            raise found.with_traceback(None)
+            raise without_frames(found)
         return found
 
 
@@ -83,8 +85,8 @@ def _decided(decide: Callable[[], DecidedPast]) -> DecidedPast | HistoryError:
     except HistoryError as error:
         if isinstance(error.__cause__, UnsupportedSchema):  # it is asked again once the schema is known
             raise
-        return error
+        return without_frames(error)
 
 
 def _size(it: DecidedPast | HistoryError) -> int:
-    return it.size if isinstance(it, DecidedPast) else 1
+    return it.size if isinstance(it, DecidedPast) else EACH

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.errors import HistoryError
+from streams.errors import HistoryError, without_frames
 from streams.kafka.correction_document import correction_document
 from streams.kafka.corrections_topic import PLANNED, CorrectionState
 from streams.server.correction_attempt import CorrectionAttempt
@@ -66,7 +66,8 @@ class CorrectionAsking:
     async def became(self, state: CorrectionState, attempt: CorrectionAttempt) -> Response:
         """How it stands. Raises what has kept it from its end."""
         if attempt.over and attempt.error is not None:
-            raise _as_problem(attempt.error) if isinstance(attempt.error, HistoryError) else attempt.error
+            error = without_frames(attempt.error)  # others may be told of it, too
+            raise _as_problem(error) if isinstance(error, HistoryError) else error
         found = await self.in_thread(self.questions.state, state.correction)
         body = to_json(correction_document(found))
         return Response(body, 200 if attempt.over else 202, {"Location": url_of_correction(state)}, JSON)
