@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -25,8 +26,9 @@ from streams.history.recorded_event import ROOT, RecordedEvent
 from streams.server.readmodel import corrected_folds
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.corrected_folds import TOO_OLD
-from streams.server.readmodel.corrected_note import uncorrected
+from streams.server.readmodel.corrected_note import NOT_KNOWN, uncorrected
 from streams.server.readmodel.left_out import leave_out, left_out_namespaces
+from streams.server.readmodel.store_meta import meta_value
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import OrdersPerDayRow
@@ -183,4 +185,60 @@ def test_what_was_right_stays_so_when_corrected_events_are_too_old(tmp_path: Pat
         server.settle()
         assert uncorrected(server.store._db) == {}
         assert server.rows() == server.counted()
+    server.close()
+
+
+def settled_and_too_old(here: Corrected, folder: Path) -> Followed:
+    """A server that was right with the last transfer taken out, of whose accounts no event is kept by now; its own are."""
+    server = Followed(here, folder)
+    server.take()
+    [*_, root] = (it for it in here.log.events() if it.event_type == "transfer.start" and it.accepted)
+    here.correct(Change(remove=frozenset([root.exact_name])))
+    here.finish()
+    server.take()
+    server.applied = True
+    server.settle()
+    leave_out_until(server, here.there, END, but="transfer")
+    server.settle()
+    assert uncorrected(server.store._db) == {}
+    return server
+
+
+def test_what_is_folded_again_as_the_logs_have_it_is_said_not_to_be_right(tmp_path: Path) -> None:
+    """Its code has changed, and a new process cannot tell any more what corrections have made of its events."""
+    _, there = made("bank", 5)
+    server = settled_and_too_old(with_projections(there), tmp_path)
+    sources = msgspec.json.decode(meta_value(server.store._db, "sources"), type=dict[str, str])
+    changed = {name for name in sources if name.startswith("of_transfer")}
+    server.store._set(sources=msgspec.json.encode({**sources, **dict.fromkeys(changed, "of other code")}))
+    for _ in range(2):
+        server.restart()
+        server.settle()
+        right, told = server.counted(), server.rows()
+        wrong = {name for name in told if told[name] != right[name]}
+        assert set() < wrong < changed
+        assert uncorrected(server.store._db) == dict.fromkeys(wrong, NOT_KNOWN)
+    server.close()
+
+
+def test_one_that_is_being_applied_is_not_taken_for_right_after_one_that_was_withdrawn(tmp_path: Path) -> None:
+    """That one has left nothing to be told, and this one cannot be told."""
+    _, there = made("bank", 5)
+    here = with_projections(there)
+    server = Followed(here, tmp_path)
+    server.take()
+    root = next(it for it in here.log.events() if it.event_type == "transfer.start" and it.accepted)
+    change = Change(remove=frozenset([root.exact_name]))
+    here.correct(change)
+    server.settle()
+    assert uncorrected(server.store._db).keys() == server.rows().keys()
+    here.changes.clear()
+    here.stored.clear()
+    server.settle()
+    assert uncorrected(server.store._db) == {}
+    leave_out_until(server, there, END, but="transfer")
+    here.correct(change)
+    server.settle()
+    assert uncorrected(server.store._db).keys() == server.rows().keys()
+    assert_right_or_said(server)
     server.close()

@@ -25,7 +25,15 @@ from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.cut_past import moment_text
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.kafka.corrections_topic import APPLIED, CorrectionState
-from streams.server.readmodel.corrected_note import folded_as, note_settled, note_uncorrected, settled, uncorrected
+from streams.server.readmodel.corrected_note import (
+    NOT_KNOWN,
+    folded_as,
+    note_settled,
+    note_uncorrected,
+    settled,
+    settled_types,
+    uncorrected,
+)
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.left_out import left_out_namespaces
 from streams.server.readmodel.projection_rebuild import types_of
@@ -67,7 +75,8 @@ class CorrectedFolds:
         self._handlers = ApplicationHandlers(app, codec)
         self._types = {it.name: types_of(it) for it in app.projections}
         self.otherwise = NOTHING_OTHERWISE
-        """What is to be folded otherwise than the logs have it, as far as it is known."""
+        """What is to be folded otherwise than the logs have it, if that `_is_known`."""
+        self._is_known = False
         self._states: Sequence[CorrectionState] = ()
         self._seen: object = None
         """What the file and the corrections were when it was computed."""
@@ -96,10 +105,12 @@ class CorrectedFolds:
             return ()
         found = self._computed(db)
         if found is None:  # what was right once all was applied, is so: from there on the logs have what counts
-            is_settled = settled(db) == self._corrections_digest()
-            self._note(db, {} if is_settled else dict.fromkeys(self._types, self._said or BEHIND))
+            if (digest := self._corrections_digest()) and settled(db) == digest:
+                self._note(db, {name: why for name, why in uncorrected(db).items() if why == NOT_KNOWN})
+            else:
+                self._note(db, dict.fromkeys(self._types, self._said or BEHIND))
             return ()
-        self.otherwise, before = found.otherwise, folded_as(db)
+        self.otherwise, self._is_known, before = found.otherwise, True, folded_as(db)
         differ = [name for name, of in self._types.items() if self.otherwise.of(of).digest != before.get(name, "")]
         too_old = self.not_foldable(differ)
         foldable = [name for name in differ if name not in too_old]
@@ -108,8 +119,9 @@ class CorrectedFolds:
             why = dict.fromkeys(self._types, NOT_APPLIED)
         why |= {name: TOO_OLD if name in too_old else AGAIN for name in differ}
         self._note(db, why)
-        if not why:
-            note_settled(db, self._corrections_digest())
+        if not why and (digest := self._corrections_digest()):
+            gone, come = found.otherwise
+            note_settled(db, digest, {it.event_type for it in (*gone.values(), *come)})
         return foldable
 
     def not_foldable(self, names: Iterable[str]) -> list[str]:
@@ -119,7 +131,7 @@ class CorrectedFolds:
         return [name for name in names if not gone.isdisjoint(map(namespace_of, self._types[name]))]
 
     def _corrections_digest(self) -> bytes:
-        """Of those that are applied to their end, by which what counts changes no more; empty while one is not."""
+        """Of those that are applied to their end, by which what counts changes no more; empty while one is not, and for none."""
         if any(it.state != APPLIED for it in self._states):
             return b""
         return " ".join(it.correction for it in self._states).encode()
@@ -127,6 +139,17 @@ class CorrectedFolds:
     def _note(self, db: sqlite3.Connection, why: Mapping[str, str]) -> None:
         if note_uncorrected(db, why):
             self._state.tell(committed=True)
+
+    def folding(self, names: Collection[str]) -> None:
+        """These are about to be folded again: note it if that is not done as corrections have it. Raises sqlite3.Error."""
+
+        def note(db: sqlite3.Connection) -> None:
+            otherwise = settled_types(db)
+            wrong = [name for name in names if not self._types[name].isdisjoint(otherwise)]
+            self._note(db, {**uncorrected(db), **dict.fromkeys(wrong, NOT_KNOWN)})
+
+        if not self._is_known:
+            self._store.write(note)
 
     def folded(self) -> None:
         """Projections were folded again: look whether that is what counts by now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -12,7 +12,9 @@ from streams.server.readmodel.store_meta import meta_value, set_meta
 Notes = Mapping[str, str]
 """A text by projection."""
 NOT_LOOKED_AT = "what corrections make of it is being looked at"
+NOT_KNOWN = "it was folded again while it was not known what corrections make of the past"
 _decode = msgspec.json.Decoder(dict[str, str]).decode
+_decode_types = msgspec.json.Decoder(list[str]).decode
 
 
 def folded_as(db: sqlite3.Connection) -> Notes:
@@ -40,18 +42,27 @@ def note_folded(db: sqlite3.Connection, digests: Notes) -> None:
     now = {name: digest for name, digest in {**before, **digests}.items() if digest}
     set_meta(db, folded_otherwise=msgspec.json.encode(now))
     if changed:
-        note_uncorrected(db, {**uncorrected(db), **dict.fromkeys(changed, NOT_LOOKED_AT)})
+        note_uncorrected(db, {**dict.fromkeys(changed, NOT_LOOKED_AT), **uncorrected(db)})
 
 
 def settled(db: sqlite3.Connection) -> bytes | None:
-    """Of the corrections by which all projections were found to be right, once these were applied to their end."""
+    """Of the corrections by which all projections were found to be right, once these were applied to their end.
+
+    One that is folded again since is right if that was done as they have it.
+    """
     found: bytes | None = meta_value(db, "corrections_settled")
     return found
 
 
-def note_settled(db: sqlite3.Connection, corrections: bytes) -> None:
-    if settled(db) != corrections:
-        set_meta(db, corrections_settled=corrections)
+def settled_types(db: sqlite3.Connection) -> Collection[str]:
+    """The types of events that these corrections have made otherwise than the logs have them."""
+    found = meta_value(db, "settled_types")
+    return () if found is None else _decode_types(found)
+
+
+def note_settled(db: sqlite3.Connection, corrections: bytes, types: Collection[str]) -> None:
+    if settled(db) != corrections or {*settled_types(db)} != {*types}:
+        set_meta(db, corrections_settled=corrections, settled_types=msgspec.json.encode(sorted(types)))
 
 
 def _notes(db: sqlite3.Connection, name: str) -> Notes:

@@ -72,6 +72,7 @@ class RefoldedProjections:
             self._requests.done(names)
             raise StoreDoubt(f"{', '.join(gone)} cannot be folded again from it, since it does not keep old events")
         if names:
+            self._corrected.folding(names)
             self._now = self._store.begin_rebuild(names, self._decoder, self._corrected.otherwise)
             self._tell(self._now)
 
