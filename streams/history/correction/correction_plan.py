@@ -23,6 +23,8 @@ from streams.history.past import Past, cause_of
 from streams.history.recorded_event import OrderKey, RecordedEvent
 
 FORMAT = 2
+DIGITS = 18
+"""Of a sequence, at most."""
 
 
 class StoredInsertion(msgspec.Struct, frozen=True):
@@ -231,16 +233,27 @@ class Planned(PlannedOn, Protocol):
 
 
 def refuse_other_log(plan: PlannedOn, application: str, log: Past) -> None:
-    """Raises StalePlan for a plan of another application, or of a log that has not the events that it was made of."""
+    """Raises StalePlan for a plan of another application, or of a log that never had the events that it was made of."""
     if plan.application != application:
         raise StalePlan(f"the plan is of the application {plan.application!r}, and this one is {application}")
     end = log.end()
-    if plan.first is not None and not events_in_change(log, plan.first):
+    if plan.first is not None and not events_in_change(log, plan.first) and not _may_be_gone(log, plan.first):
         raise StalePlan(
             f"the plan was made of another log: its first event, {plan.first}, is not in this one. Make a plan of this log"
         )
     if plan.first is not None and plan.change.end is not None and (end is None or end < plan.change.end):
         raise StalePlan("the plan was made of a log that went on further than this one. Make a plan of this log")
+
+
+def _may_be_gone(log: Past, name: str) -> bool:
+    """Whether the event at the position in a name was erased, or is too old to be kept, as far as the log tells."""
+    place, _, sequence = name.rpartition("@")[2].rpartition(":")
+    namespace = place.rpartition("-")[0]
+    if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= DIGITS):
+        return False
+    number = int(sequence)
+    found = (log.first_erased((namespace, key)) for key in log.erased_keys(namespace))
+    return any(it is not None and (number <= it.until if it.is_old else it.sequence <= number) for it in found)
 
 
 def _digest(plan: CorrectionPlan) -> str:
