@@ -242,3 +242,23 @@ def test_calls_are_seen_and_closed_by_who_may_correct_them(limited: MemoryServer
     close = f"/corrections/calls/{call['id']}/close"
     assert_problem(http.post(close, json={"why": "done"}, headers=bearer("orders")), 403, "correct payment")
     assert http.post(close, json={"why": "done"}, headers=bearer("ann")).json()["by"] == "ann"
+
+
+def test_what_events_in_flight_have_led_to_is_told_to_who_has_the_right_to_that(limited: MemoryServer) -> None:
+    """The plan said nothing of it: an order of what was taken out came while the correction was applied."""
+    http, kafka = limited.http, limited.kafka
+    made = planned(http, bearer("stocks"), remove=["receive-b"])
+    assert made.json()["touches"] == ["stock"]
+    limited.corrector.goes_on.clear()
+    headers = {**bearer("stocks"), "If-Match": made.headers["ETag"]}
+    assert http.post(f"{url_of(made)}/apply", json={}, headers=headers).status_code == 202
+    assert http.get(url_of(made), headers=bearer("stocks")).status_code == 200
+    kafka.publish(OrderPlace(order="o9", customer="c", lines=(Line(sku="B1", quantity=1),)), id="place-9")
+    kafka.world.settle()
+    kafka.show()
+    limited.corrector.goes_on.set()
+    until(lambda: http.get(url_of(made), headers=bearer("ann")).json()["state"] == "applied", "it is not applied")
+    told = http.get(url_of(made), headers=bearer("ann")).json()
+    assert "order" in {it["namespace"] for it in told["changes"]["rows"]}
+    assert {it["type"] for it in told["wrong_calls"]} == {"payment.charge"}
+    assert_problem(http.get(url_of(made), headers=bearer("stocks")), 403, "is missing")

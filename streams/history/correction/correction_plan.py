@@ -5,7 +5,7 @@ It is a JSON document with a digest. What is applied is the change alone: by the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Protocol
@@ -143,8 +143,12 @@ class CorrectionPlan(msgspec.Struct, frozen=True):
     @property
     def touches(self) -> tuple[str, ...]:
         """The namespaces of which something would be otherwise: rows, events or calls."""
-        types = {it.type for it in (*self.missing, *self.surplus, *self.changed)} | {it.type for it in self.calls}
-        return tuple(sorted({it.namespace for it in self.rows} | {namespace_of(name) for name in types}))
+        return touched(self.rows, (*self.missing, *self.surplus, *self.changed, *self.calls))
+
+
+def touched(rows: Iterable[PlannedRow], told: Iterable[PlannedEvent | PlannedCall]) -> tuple[str, ...]:
+    """The namespaces of rows, and of events and calls."""
+    return tuple(sorted({it.namespace for it in rows} | {namespace_of(it.type) for it in told}))
 
 
 def stored_change(codec: Codec, change: Change) -> StoredChange:

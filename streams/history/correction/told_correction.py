@@ -12,7 +12,7 @@ from streams.history.branch.branch_rows import row_before
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
-from streams.history.correction.correction_plan import PlannedEvent, PlannedRow, plain
+from streams.history.correction.correction_plan import PlannedEvent, PlannedRow, plain, touched
 from streams.history.correction.merged_change import merged
 from streams.history.correction.planning import told_events
 from streams.history.past import Past
@@ -25,6 +25,11 @@ class ToldCorrection(NamedTuple):
     missing: tuple[PlannedEvent, ...]
     surplus: tuple[PlannedEvent, ...]
     changed: tuple[PlannedEvent, ...]
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """As of a plan, by now: events that were in flight may have led to more than it said."""
+        return touched(self.rows, (*self.missing, *self.surplus, *self.changed))
 
 
 def told_correction(

@@ -15,7 +15,7 @@ from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.correction.planning import plan_again, plan_correction, refuse_unsigned
-from streams.history.correction.told_correction import told_correction
+from streams.history.correction.told_correction import ToldCorrection, told_correction
 from streams.history.event_lookup import in_file
 from streams.history.recorded_event import RecordedEvent
 from streams.kafka.correction_document import correction_document
@@ -118,23 +118,24 @@ class CorrectionQuestions:
                 self.permit(principal, plan.touches)
                 digest, changes = plan.digest, plan_members(plan)
             else:
-                changes = self._told(state)
+                told = self._told(state)
+                self.permit(principal, told.touches)
+                changes = {**told._asdict(), "calls": [], "open": 0, "projections": []}
         except HistoryError as error:
             untold = str(error)
-        calls = [it for it in self._corrector.calls().values() if it.correction == state.correction]
+        calls = [it for it in self._corrector.calls().values() if it.correction == state.correction and may_correct(principal, it)]
         members = {
             **correction_document(state), "digest": digest, "touches": [*self._touched(state.touches)], "changes": changes,
             "untold": untold, "wrong_calls": [call_members(it) for it in calls],
         }  # fmt: skip
         return members, digest
 
-    def _told(self, state: CorrectionState) -> Mapping[str, Any]:
+    def _told(self, state: CorrectionState) -> ToldCorrection:
         states = _begun(self._corrector.states())
         before = [it.change.read(self._parts.codec) for it in states if it.number < state.number]
         change = state.change.read(self._parts.codec)
         with self._corrector.log() as log:
-            told = told_correction(log.past, self._handlers, state.correction, before, change, DECISIONS)
-        return {**told._asdict(), "calls": [], "open": 0, "projections": []}
+            return told_correction(log.past, self._handlers, state.correction, before, change, DECISIONS)
 
     def _so_far(self, log: OpenedLog, begun: Sequence[CorrectionState]) -> CorrectedLog:
         return CorrectedLog.of(log.past, [it.known for it in begun], self._parts.codec)
@@ -147,6 +148,10 @@ def _begun(states: Sequence[CorrectionState]) -> list[CorrectionState]:
 def plan_members(plan: CorrectionPlan) -> Mapping[str, Any]:
     """What a plan says that it would change."""
     return {name: getattr(plan, name) for name in (*SHOWN, "calls", "open", "projections")}
+
+
+def may_correct(principal: Principal, call: CorrectionCall) -> bool:
+    return principal.may(Right("correct", namespace_of(call.type)))
 
 
 def call_members(it: CorrectionCall) -> Mapping[str, Any]:

@@ -14,11 +14,11 @@ from streams.history.branch.change_document import LARGEST
 from streams.history.correction.correction_calls import OPEN, refuse_unknown_policy
 from streams.history.correction.planning import refuse_unsigned
 from streams.kafka.correction_document import correction_document
-from streams.server.access.principal import Principal, Right
+from streams.server.access.principal import Right
 from streams.server.http.access_checks import require
 from streams.server.http.answers import latest, up_to_date
 from streams.server.http.correction_asking import CorrectionAsking, plan_tag, url_of_correction
-from streams.server.http.correction_questions import call_members, plan_members, read_correction
+from streams.server.http.correction_questions import call_members, may_correct, plan_members, read_correction
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
 from streams.server.http.problems import Problem
@@ -120,7 +120,7 @@ async def calls(request: Request) -> Response:
         raise Problem(422, f"state is {given['state'][:80]!r}; {OPEN} or {ALL} was expected", field="state")
     found, principal = await asking.in_thread(asking.corrector.calls), asking.principal
     wanted = [it for it in found.values() if given.get("state") == ALL or it.state == OPEN]
-    return latest({"calls": [call_members(it) for it in wanted if _may(principal, it.type)]})
+    return latest({"calls": [call_members(it) for it in wanted if may_correct(principal, it)]})
 
 
 async def close(request: Request) -> Response:
@@ -136,10 +136,6 @@ async def close(request: Request) -> Response:
             require(principal, Right("correct", namespace_of(it.type)))
     closed = await asking.in_thread(asking.corrector.close_call, name, principal.name, asked.why.strip())
     return latest(call_members(closed))
-
-
-def _may(principal: Principal, event_type: str) -> bool:
-    return principal.may(Right("correct", namespace_of(event_type)))
 
 
 async def _json_body(request: Request, most: int) -> bytes:
