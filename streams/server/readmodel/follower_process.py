@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,7 +12,6 @@ import msgspec
 
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.model import ReadModel
-from streams.server.readmodel.store_readers import StoreAway
 
 log = logging.getLogger("retold.server")
 AGAIN = 1.0
@@ -39,7 +37,7 @@ class FollowerProcess:
                 try:
                     self._listen(process)
                     why = f"the process that follows Kafka ended with {process.wait()}, and is started again"
-                except (StoreAway, sqlite3.Error) as error:  # the file was dropped, or there is no descriptor left
+                except Exception as error:  # noqa: BLE001 - such as no descriptor left: else nobody would listen any more
                     process.kill()
                     what = str(error) or "its file is not there"
                     why = f"the read model cannot be read ({what}); the process that writes it is started again"
