@@ -255,9 +255,13 @@ class TransactionalProducer:
                 return
 
     def _lost(self, error: KafkaException) -> ProducerLost:
-        self._producer, self.is_open = None, False
+        was_open, self._producer, self.is_open = self.is_open, None, False
         age = self._clock.monotonic() - self._began
         fenced = error.args[0].code() in FENCED
         if fenced and self._late_requests:
             fenced, self._late_requests = False, self._late_requests - 1
+        elif was_open and not fenced:
+            # What it left open, or asked for at last, the broker may still be ending: with that it fences who came meanwhile. A
+            # broker that had stood still did so to a transaction that was not a second old.
+            self._late_requests += 1
         return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.kafka.coordinator_connection import CoordinatorConnection
-from streams.kafka.producer import OnDelivery, TransactionAborted, TransactionalProducer
+from streams.kafka.producer import OnDelivery, ProducerLost, TransactionAborted, TransactionalProducer
 from tests.simulator.broker import MemoryBroker, Metadata
 from tests.simulator.memory_producer import MemoryProducer
 from tests.simulator.time import VirtualClock
@@ -71,6 +71,31 @@ def test_a_producer_that_fails_between_transactions_is_replaced(broker: MemoryBr
             producer.begin()
     else:
         assert producer.begin()
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["after a loss", "out of the blue"])
+def test_a_young_transaction_that_is_fenced_after_a_loss_is_no_other_worker(broker: MemoryBroker, lost: bool) -> None:
+    """The broker was still ending what was left open. It ended the namespace of a worker whose broker had stood still thrice."""
+    made = list[MemoryProducer]()
+
+    def make(on_delivery: OnDelivery, _: CoordinatorConnection) -> Any:
+        made.append(MemoryProducer(broker, {"transactional.id": "order.here.0", "on_delivery": on_delivery}))
+        return made[-1]
+
+    producer = TransactionalProducer(make, "order.here.0", "order", clock=broker.clock)
+
+    def fail(code: int) -> ProducerLost:
+        producer.ready()
+        producer.begin()
+        made[-1].fail(KafkaError(code, fatal=True))
+        with pytest.raises(ProducerLost) as found:
+            producer.give_up(KafkaException(KafkaError(code, fatal=True)))
+        return found.value
+
+    if lost:
+        assert not fail(KafkaError.INVALID_TXN_STATE).fenced
+        assert not fail(KafkaError._FENCED).fenced
+    assert fail(KafkaError._FENCED).fenced, "another worker of this name is found out"
 
 
 def test_a_client_that_is_kept_is_refused_once_more(broker: MemoryBroker) -> None:
