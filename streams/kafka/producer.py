@@ -219,9 +219,8 @@ class TransactionalProducer:
         A record of it that was not delivered may still come, behind that end: then this producer is replaced, too. So it is if
         the broker ended the transaction itself, since a process stood still in its midst.
         """
-        if not self._made:
-            for partition in self._held_up():
-                self._written.add(*partition, b"")
+        for partition in () if self._made else self._held_up():
+            self._written.add(*partition, b"")
         self._failures.clear()
         began = self._clock.monotonic()
         try:
@@ -256,12 +255,9 @@ class TransactionalProducer:
 
     def _lost(self, error: KafkaException) -> ProducerLost:
         was_open, self._producer, self.is_open = self.is_open, None, False
-        age = self._clock.monotonic() - self._began
-        fenced = error.args[0].code() in FENCED
+        age, fenced = self._clock.monotonic() - self._began, error.args[0].code() in FENCED
         if fenced and self._late_requests:
             fenced, self._late_requests = False, self._late_requests - 1
-        elif was_open and not fenced:
-            # What it left open, or asked for at last, the broker may still be ending: with that it fences who came meanwhile. A
-            # broker that had stood still did so to a transaction that was not a second old.
+        elif was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
             self._late_requests += 1
         return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)
