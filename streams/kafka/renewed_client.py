@@ -62,15 +62,19 @@ class RenewedClient(Generic[C]):
 
     def ask(self, question: Callable[[C], T]) -> T:
         """What `question` returns or raises. A KafkaException of the client's own counts as no answer."""
+        client, answer = self._answer(question)
+        self.heard(client, silent=False)
+        return answer
+
+    def _answer(self, question: Callable[[C], T]) -> tuple[C, T]:
+        """From which client, and what. One that raised is not kept by its error: see _outcome."""
         client = self.client
         try:
-            answer = question(client)
+            return client, question(client)
         except KafkaException as error:
             self.heard(client, silent=got_no_answer(error))
             del client
-            raise error.with_traceback(None)  # noqa: B904 - it is the same error: see _outcome
-        self.heard(client, silent=False)
-        return answer
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
 
     def heard(self, client: C, *, silent: bool) -> None:
         with self._lock:
@@ -176,13 +180,7 @@ class Admin(RenewedClient[AdminClient]):
 
         An answer does not reset the count of silences: a stale client may know the leader, and still send it nothing.
         """
-        client = self.client
-        try:
-            found = client.list_topics(timeout=timeout)
-        except KafkaException as error:
-            self.heard(client, silent=got_no_answer(error))
-            del client
-            raise error.with_traceback(None)  # noqa: B904 - it is the same error: see _outcome
+        client, found = self._answer(lambda it: it.list_topics(timeout=timeout))
         self._led = weakref.ref(client), frozenset(found.topics), self.clock.monotonic() + LED
 
 
