@@ -80,7 +80,7 @@ class TransactionalProducer:
         self._coordinator = CoordinatorConnection(clock)
         self._failures: list[KafkaError] = []
         self._began = 0.0
-        self._made, self._doubtful, self._late_requests = 0, False, 0
+        self._made, self._doubtful, self._late_fences = 0, False, 0
         self._written, self._held_up, self._complete = WrittenPartitions(), held_up, complete
         self.is_open = False
 
@@ -203,12 +203,12 @@ class TransactionalProducer:
         try:
             self._call(producer.init_transactions, self._clock.monotonic() + 3 * self._timeout)
         except KafkaException:
-            self._late_requests += 1
+            self._late_fences += 1
             raise
         finally:
             as_raised(partial(producer.poll, 0))
             # These requests may arrive late too. Each fences a producer that came meanwhile, but ends no transaction.
-            self._late_requests += self._coordinator.disturbances + self._doubtful
+            self._late_fences += self._coordinator.disturbances + self._doubtful
         self._coordinator.disturbances, self._doubtful = 0, False
         self._end_what_hangs(producer)
         return producer
@@ -256,8 +256,8 @@ class TransactionalProducer:
     def _lost(self, error: KafkaException) -> ProducerLost:
         was_open, self._producer, self.is_open = self.is_open, None, False
         age, fenced = self._clock.monotonic() - self._began, error.args[0].code() in FENCED
-        if fenced and self._late_requests:
-            fenced, self._late_requests = False, self._late_requests - 1
+        if fenced and self._late_fences:
+            fenced, self._late_fences = False, self._late_fences - 1
         elif was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
-            self._late_requests += 1
+            self._late_fences += 1
         return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)
