@@ -207,6 +207,19 @@ def raw(server: MemoryServer, buffer: int = 0) -> Iterator[socket.socket]:
         yield client
 
 
+@contextmanager
+def watching_raw(folder: Path, *, seconds: float, buffer: int) -> Iterator[tuple[MemoryServer, socket.socket]]:
+    """A server, and a client of its own that watches all stock. It must take something within `seconds`."""
+    limits = ConnectionLimits(taken_seconds=seconds, look_seconds=0.1)
+    with MemoryServer(shop.app(), folder, limits=limits) as server, raw(server, buffer=buffer) as client:
+        client.sendall(request("Host: localhost\r\n"))
+        assert client.recv(4_096).startswith(b"HTTP/1.1 101 ")
+        text = b'{"op":"watch","id":1,"url":"/rows/stock?_from=snapshot"}'
+        client.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        until(lambda: server.parts.watching, "nobody watches")
+        yield server, client
+
+
 def test_another_address_or_protocol_is_refused(server: MemoryServer) -> None:
     """Before the connection is made."""
     assert raw_handshake(server, "Host: localhost\r\n", path="/rows").startswith(b"HTTP/1.1 404 ")
@@ -300,13 +313,7 @@ def test_a_connection_is_counted_as_long_as_it_is_open(server: MemoryServer) -> 
 
 def test_who_never_reads_is_cut(tmp_path: Path) -> None:
     """Its streams end, and nothing of them is kept."""
-    limits = ConnectionLimits(taken_seconds=0.5, look_seconds=0.1)
-    with MemoryServer(shop.app(), tmp_path, limits=limits) as server, raw(server, buffer=4_096) as client:
-        client.sendall(request("Host: localhost\r\n"))
-        assert client.recv(4_096).startswith(b"HTTP/1.1 101 ")
-        text = b'{"op":"watch","id":1,"url":"/rows/stock?_from=snapshot"}'
-        client.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
-        until(lambda: server.parts.watching, "nobody watches")
+    with watching_raw(tmp_path, seconds=0.5, buffer=4_096) as (server, _):
         number = 0
         while server.parts.watching and number < 1_000:  # what systems keep of it for a client has some MB
             number += 1
@@ -317,13 +324,7 @@ def test_who_never_reads_is_cut(tmp_path: Path) -> None:
 
 def test_who_takes_what_comes_is_not_cut(tmp_path: Path) -> None:
     """Though something waits all the time, as of a snapshot that takes longer than a client may take nothing."""
-    limits = ConnectionLimits(taken_seconds=2.0, look_seconds=0.1)
-    with MemoryServer(shop.app(), tmp_path, limits=limits) as server, raw(server, buffer=65_536) as client:
-        client.sendall(request("Host: localhost\r\n"))
-        assert client.recv(4_096).startswith(b"HTTP/1.1 101 ")
-        text = b'{"op":"watch","id":1,"url":"/rows/stock?_from=snapshot"}'
-        client.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
-        until(lambda: server.parts.watching, "nobody watches")
+    with watching_raw(tmp_path, seconds=2.0, buffer=65_536) as (server, client):
         number, taken, over = 0, 0, time.monotonic() + 5
         while time.monotonic() < over:
             for _ in range(4):  # 120 kB, of which half is taken: the rest waits
