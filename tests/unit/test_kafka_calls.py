@@ -72,3 +72,11 @@ def test_no_group_is_asked_for_by_a_request_that_may_end_the_process() -> None:
         ("tests/chaos/topic_accidents.py", "delete_consumer_groups"),
         ("tests/integration/test_worker.py", "delete_consumer_groups"),
     }
+
+
+def test_a_server_tells_each_publisher_of_its_own_events_alone() -> None:
+    """It publishes for many: one would be refused for another's event that was not delivered, and read its key."""
+    servers = ROOT / "streams" / "cli" / "commands" / "server.py"
+    made = [call for call in nodes_of(servers) if isinstance(call, ast.Call) and ast.unparse(call.func) == "Client"]
+    assert len(made) == 1
+    assert {it.arg: ast.unparse(it.value) for it in made[0].keywords}["confirm_each"] == "True"
