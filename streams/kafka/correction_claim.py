@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from streams.errors import BrokerError, StalePlan
 from streams.kafka.clients import Clients
 from streams.kafka.corrections_topic import (
+    APPLIED,
     APPLYING,
     Corrections,
     CorrectionState,
@@ -131,11 +132,15 @@ class CorrectionClaim:
 
     def _refuse(self, found: Corrections) -> None:
         """Whoever was still for long has lost its turn to all that came meanwhile."""
+        if all(it.correction != self.state.correction for it in found.states):
+            raise StalePlan(f"the correction {self.state.correction} was withdrawn meanwhile")
         now = self._told + round((self._clients.clock.monotonic() - self._said[1]) * 1e6)
         was_still = self._still() > ALONE
         for at, it in found.claims.items():
             if at == self._first or not (at < self._first or was_still):
                 continue
+            if at > self._first and it.correction == self.state.correction and it.state == APPLIED:
+                raise StalePlan(f"the correction {it.correction} was applied by another coordinator while this one stood still")
             if is_at_work(it, now):
                 raise StalePlan(f"the correction {it.correction} is being applied by {it.coordinator}: {LET_IT_END}")
             if it.correction not in self._known:

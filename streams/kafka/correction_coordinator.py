@@ -108,7 +108,8 @@ class CorrectionCoordinator:
             raise
         except BaseException as error:  # whoever goes on need not wait
             why = str(error) if isinstance(error, StreamsError) else "its process was stopped"
-            with suppress(BrokerError):
+            with suppress(BrokerError, StalePlan):  # the same: it may have been still for so long that it lost its turn
+                self._claim.look()
                 self._claim.end(APPLYING, self._steps or state.steps, shortened(why, LONGEST_WHY))
             raise
         self._claim.end(APPLIED, self._steps)

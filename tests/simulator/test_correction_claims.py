@@ -19,6 +19,7 @@ from streams.kafka.corrections_topic import (
     CorrectionState,
     read_claims,
     read_corrections,
+    take_back,
     write_correction,
 )
 from tests.simulator.broker import MemoryBroker, Partition
@@ -124,6 +125,21 @@ def test_a_coordinator_that_was_still_for_long_stops_before_its_next_round(kafka
         with pytest.raises(StalePlan, match="m2-1"):
             look()
     second.look()
+
+
+def test_what_another_one_made_of_a_correction_meanwhile_stands(kafka: MemoryBroker) -> None:
+    """Whether it was applied or withdrawn: a coordinator that goes on after standing still does not say otherwise."""
+    first, second = a_claim(kafka, "m1"), a_claim(kafka, "m2")
+    first.take(a_state("c1"), None, [])
+    kafka.clock.sleep(ALONE / 1e6 + 1)
+    second.take(first.state, first.state, ["c1"])
+    second.end(APPLIED, 3)
+    with pytest.raises(StalePlan, match="c1 was applied by another coordinator while this one stood still"):
+        first.look()
+    take_back(clients(kafka), "", "c1")
+    with pytest.raises(StalePlan, match="c1 was withdrawn meanwhile"):
+        first.look()
+    assert told(kafka) == {}
 
 
 class Interrupted(MemoryConsumer):
