@@ -11,11 +11,13 @@ from streams import App, Event, Namespace, Outcome, Rejected
 from streams.cli.output.branch_text import difference_lines
 from streams.errors import CodeChanged, HistoryError, InvalidEvent
 from streams.history.branch.branch import replay, what_if
+from streams.history.branch.branch_queue import BranchQueue
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode, emitted
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
+from streams.history.recorded_event import OrderKey
 from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
@@ -422,3 +424,12 @@ def test_what_is_moved_is_missing_at_its_old_place_and_open_only_where_an_answer
         "payment.charge",
     }
     assert [it.event_type for it in found.waiting] == ["payment.charge"]
+
+
+def test_a_timer_of_a_timer_that_was_overdue_fires_where_that_one_did() -> None:
+    """At the end of the past as it was corrected: events that come later find both fired, as they found the rows."""
+    queue, ends = BranchQueue(), [OrderKey(50, "alarm", 0, 7), OrderKey(90, "alarm", 0, 9)]
+    queue.keep_places([], ends)
+    first = queue.when_due(3, OrderKey(5, "alarm", 2, 4))
+    second = queue.when_due(4, first)
+    assert OrderKey(50, "alarm", 0, 7) < first < second < OrderKey(51, "alarm", 0, 8)

@@ -116,8 +116,8 @@ class BranchQueue:
         """Where a timer fires if none of its owner's events comes before: as the order passes its time, else at the end."""
         if due > cause.recorded:
             return OrderKey(due, "", -1, -1, 0, self._turn())
-        end = next((end for end in self._ends if cause < end), OrderKey(END, "", 0, 0))
-        last = cause.sequence if cause[:2] == end[:2] else 0  # such as that of a timer: its effects stand behind it
+        end = next((end for end in self._ends if cause[:2] <= end[:2]), OrderKey(END, "", 0, 0))
+        last = cause.sequence if cause[:2] == end[:2] else 0  # such as that of a timer: its effects stand behind it, at its end
         return end._replace(sequence=max(due, last), depth=max(cause.depth, 0), turn=self._turn())
 
 
