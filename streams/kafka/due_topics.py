@@ -1,13 +1,14 @@
-"""The timers that are pending, read from the due topics."""
+"""Pending timers and gateways' calls, read from the due topics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from streams.engine.envelope import TIMER, due_header
+from streams.engine.envelope import CALL, TIMER, DueHeader, due_header
 from streams.errors import UndecodableRecord
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
@@ -32,29 +33,45 @@ class TimerEntry(NamedTuple):
 
 def read_timers(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[TimerEntry]:
     """All of these namespaces, earliest first. Raises BrokerError."""
+    found = (
+        _timer(namespace, header, message)
+        for namespace, header, message in _pending(clients, prefix, namespaces)
+        if header.kind == TIMER
+    )
+    return sorted(found, key=lambda timer: timer.at)
+
+
+def read_open_requests(clients: Clients, prefix: str, namespaces: Sequence[str]) -> set[tuple[str, str]]:
+    """Namespaces and references of the requests whose gateways are called until there is an answer. Raises BrokerError."""
+    return {
+        (namespace, _name(message))
+        for namespace, header, message in _pending(clients, prefix, namespaces)
+        if header.kind == CALL
+    }
+
+
+def _pending(clients: Clients, prefix: str, namespaces: Sequence[str]) -> Iterator[tuple[str, DueHeader, Message]]:
+    """By namespace. What no worker wrote is left out."""
     topics = {topic_names(prefix, namespace).due: namespace for namespace in namespaces}
     partitions = all_partitions(describe(clients.admin(), list(topics)))
-    kept: dict[tuple[str, int, bytes], TimerEntry] = {}
-    for message in read_whole(clients, "retold-timers", partitions, stable_ends, timeout=TIMEOUT):
+    kept: dict[tuple[str, int, bytes], tuple[str, DueHeader, Message]] = {}
+    for message in read_whole(clients, "retold-due", partitions, stable_ends, timeout=TIMEOUT):
         topic, partition = topic_partition_of(message)
         name = topic, partition, message.key() or b""
         kept.pop(name, None)
-        if message.value() is not None and (timer := _timer(topics[topic], partition, message)) is not None:
-            kept[name] = timer
-    return sorted(kept.values(), key=lambda timer: timer.at)
+        if message.value() is not None:
+            with suppress(UndecodableRecord):
+                kept[name] = topics[topic], due_header(headers_of(message)), message
+    yield from kept.values()
 
 
-def _timer(namespace: str, partition: int, message: Message) -> TimerEntry | None:
-    """None for a gateway's call, and for a record that no worker wrote."""
-    headers = headers_of(message)
-    try:
-        header = due_header(headers)
-    except UndecodableRecord:
-        return None
-    if header.kind != TIMER:
-        return None
-    event_type = next((value for name, value in headers if name == "ce_type"), b"").decode(errors="replace")
-    event_id = (message.key() or b"").decode(errors="replace")
+def _timer(namespace: str, header: DueHeader, message: Message) -> TimerEntry:
+    event_type = next((value for name, value in headers_of(message) if name == "ce_type"), b"").decode(errors="replace")
     own = header.owner is None or (header.owner == header.key and header.namespace == namespace)
-    owner = None if own else header.owner
-    return TimerEntry(header.at, namespace, partition, event_type, header.key, event_id, owner, header.overdue)
+    owner, partition = None if own else header.owner, message.partition() or 0
+    return TimerEntry(header.at, namespace, partition, event_type, header.key, _name(message), owner, header.overdue)
+
+
+def _name(message: Message) -> str:
+    """The id of a timer's event, or the reference of a request."""
+    return (message.key() or b"").decode(errors="replace")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 import pytest
 
+from streams import Event
+from streams.engine.changes import PendingCall
+from streams.engine.envelope import ParkedHeader, pack
+from streams.engine.records import UNANSWERED
+from streams.engine.stored import due_record
 from streams.errors import NotKnownYet, StalePlan
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import MemoryPast, Past
+from streams.history.recorded_event import ROOT, OrderKey, RecordedEvent
 from streams.kafka.correction_calls_topic import read_calls, write_calls
 from streams.kafka.correction_claim import CorrectionClaim
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.corrections_topic import APPLYING, PLANNED, find_correction, read_claims, read_corrections
+from streams.kafka.topics import topic_names
 from streams.testing import World
 from streams.testing.codecs import codec_for
-from tests.applications import bank
+from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
+from tests.applications.shop.events import PaymentCharge
 from tests.simulator.broker import MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import VirtualClock
@@ -124,3 +133,23 @@ def test_calls_are_kept_one_by_one_beside_corrections(kafka: MemoryBroker) -> No
     found = read_calls(clients(kafka), "", "bank")
     assert {name: it.state for name, it in found.items()} == {"r1": "undone"}
     assert read_claims(clients(kafka), "", "bank").states == []
+
+
+@pytest.mark.parametrize("stands", ["called", "unanswered", "given up"])
+def test_a_request_that_an_operator_has_given_up_holds_up_no_correction(stands: str, kafka: MemoryBroker) -> None:
+    """Nobody will answer it. One whose gateway is still to be called, or has failed, is waited for."""
+    app = shop.app()
+    kafka.create([it for space in app.namespaces for it in topic_names("", space.name)[1:]], 1)
+    source = "retold/shop/order"
+    event = Event(PaymentCharge(order="o1", amount=3), "charge", datetime(2026, 1, 1, tzinfo=UTC), source=source)
+    value, headers = codec_for(app).encode(event.data), [("ce_id", b"charge"), ("ce_source", source.encode())]
+    if stands == "called":
+        kafka.append(("payment-due", 0), *due_record("payment", PendingCall(event, 5, 0, value, headers, 0)), None)
+    if stands == "unanswered":
+        header = ParkedHeader(UNANSWERED, "the gateway failed", "", "o1", "payment", 0, 0, 5)
+        kafka.append(("payment-parked", 0), b"0", value, [*headers, ("retold_key", b"o1"), pack(header)], None)
+    order = OrderKey(5, "payment", 0, 0)
+    log = MemoryPast([RecordedEvent(order, event, event.reference, ROOT, accepted=True, value=value)])
+    made = CorrectionCoordinator(clients(kafka), "", app, codec_for(app), lambda: nullcontext(log), name="m1-1", largest=1000)
+    said = "payment.charge of o1 is otherwise in the corrected past, and was not answered yet"
+    assert made._unsettled(log, {event.reference}) == ("" if stands == "given up" else said)

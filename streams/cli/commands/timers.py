@@ -14,7 +14,7 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import json_line, plural, second_text, table, talk
 from streams.cli.process.session import connect
 from streams.engine.times import from_micros, to_micros
-from streams.kafka.pending_timers import read_timers
+from streams.kafka.due_topics import read_timers
 
 SHOWN = 50
 
