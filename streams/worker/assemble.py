@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
+import structlog
+
 from streams.app import App, emits_into
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
@@ -31,7 +33,7 @@ from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.breaker import CircuitBreaker, trip_note
 from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
-from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, remove_old_stacks
+from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, remove_old_stacks, untold_stacks
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
@@ -50,6 +52,8 @@ from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
 from streams.worker.wall_clock import WallClock
 from streams.worker.warm_up import WarmUp, join_at_once
+
+log = structlog.get_logger("retold.worker")
 
 RESTORES = 2
 """Partitions of a namespace that are restored at the same time."""
@@ -81,6 +85,11 @@ def worker(
     parts = WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman, ends_dead=True)
     for name in chosen:
         faust_app.add(name, _runner(parts, name))
+    for stacks in untold_stacks(folder_of(config)):
+        log.error(
+            "an earlier process crashed, or was ended because it stood still",
+            detail=f"the stacks of its threads are in {stacks}, and are removed after a day",
+        )
     remove_old_stacks(folder_of(config))
     return faust_app
 

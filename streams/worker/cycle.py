@@ -164,6 +164,7 @@ class Cycle:
             last_first.callback(self.members.transactions.producer.close)
             if self._consumer is not None:
                 last_first.callback(self._consumer.close)
+                last_first.callback(self.tasks.leave)
             last_first.callback(self.tasks.close)
 
     def _ready(self) -> None:

@@ -24,8 +24,13 @@ from streams.private_files import make_private, open_private
 
 AFTER = 9.0
 """s without a sign of life, during a batch, after which the process ends: less than a transaction's timeout."""
+INTERPRETER, STANDSTILL = "", 60.0
+"""The name under which a thread says that Python's threads run at all, and s after which the process ends if it does not."""
+BEAT = 2.0
 SOON = 0.01
 DAY = 86_400.0
+TOLD = "told-"
+"""Begins the name of a file of stacks that a later process has told of."""
 SIZE, TEXT = 512, 64
 """Bytes of a record, and where its two texts begin: the inbox's topic id, and the name of the file of stacks."""
 PLACE = struct.Struct("<qqqq")
@@ -35,39 +40,44 @@ PLACE = struct.Struct("<qqqq")
 class Deadman:
     """One in a process. If a namespace in a batch does not say `alive` in time, the process ends; another one's word is none.
 
-    Then, or if Python crashes, `file` has every thread's stack; else it is empty.
+    So it does if no thread of Python runs for `standstill` s, whatever the namespaces do: a call of librdkafka that waits with
+    the interpreter's lock may never return. Then, or if Python crashes, `file` has every thread's stack; else it is empty.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, standstill: float = STANDSTILL) -> None:
         make_private(folder)
         self.file = folder / f"{uuid.uuid4().hex}.stacks"
         self._stacks = open_private(self.file)
         fcntl.flock(self._stacks, fcntl.LOCK_EX)  # as long as this process lives
         self._lock, self._on = threading.Lock(), True
-        self._alive = dict[str, float]()
-        """When each namespace in a batch gave its last sign of life, by the monotonic clock."""
+        self._ends_at = dict[str, float]()
+        """When the process ends without another sign of life of each namespace in a batch, by the monotonic clock."""
+        self._standstill, self._closed = standstill, threading.Event()
         faulthandler.enable(self._stacks, all_threads=True)
+        self._beat()
+        threading.Thread(target=self._go_on_beating, name="retold-heartbeat", daemon=True).start()
 
     def begin(self, namespace: str) -> None:
         """A batch of this namespace begins."""
         with self._lock:
-            self._alive[namespace] = time.monotonic()
+            self._ends_at[namespace] = time.monotonic() + AFTER
             self._set()
 
     def alive(self, namespace: str) -> None:
         """From now on it has `AFTER` s again, if its batch goes on."""
         with self._lock:
-            if namespace in self._alive:
-                self._alive[namespace] = time.monotonic()
+            if namespace in self._ends_at:
+                self._ends_at[namespace] = time.monotonic() + AFTER
             self._set()
 
     def done(self, namespace: str) -> None:
         with self._lock:
-            self._alive.pop(namespace, None)
+            self._ends_at.pop(namespace, None)
             self._set()
 
     def close(self) -> None:
         """From now on it ends nothing. An empty file is removed."""
+        self._closed.set()
         with self._lock:
             self._on = False
             self._set()
@@ -77,9 +87,18 @@ class Deadman:
             if self.file.stat().st_size == 0:
                 self.file.unlink()
 
+    def _go_on_beating(self) -> None:
+        while not self._closed.wait(min(BEAT, self._standstill / 4)):
+            self._beat()
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._ends_at[INTERPRETER] = time.monotonic() + self._standstill
+            self._set()
+
     def _set(self) -> None:
-        if self._on and self._alive:
-            left = min(self._alive.values()) + AFTER - time.monotonic()
+        if self._on and self._ends_at:
+            left = min(self._ends_at.values()) - time.monotonic()
             faulthandler.dump_traceback_later(max(SOON, left), exit=True, file=self._stacks)
         else:
             faulthandler.cancel_dump_traceback_later()
@@ -135,9 +154,21 @@ def dead_attempts(folder: Path, name: str) -> Iterator[DeadAttempt]:
                 yield from _dead(folder, file)
 
 
+def untold_stacks(folder: Path) -> Iterator[Path]:
+    """Files of processes that crashed or were ended, each once; of one that a record names, when that was counted."""
+    named = _named_stacks(folder)
+    for stacks in sorted(folder.glob("*.stacks")):
+        with contextlib.suppress(OSError):  # a process that ends removes its own
+            if stacks.name in named or stacks.name.startswith(TOLD) or not stacks.stat().st_size or _lives(stacks):
+                continue
+            told = stacks.with_name(f"{TOLD}{stacks.name}")
+            stacks.rename(told)  # no other process tells of it too
+            yield told
+
+
 def remove_old_stacks(folder: Path) -> None:
     """Those of a day ago, but for those of processes that live, and those that a record names: a worker may still count it."""
-    named = {name for file in folder.glob("*.attempt") if (name := _stacks_named_in(file)) is not None}
+    named = _named_stacks(folder)
     for stacks in folder.glob("*.stacks"):
         with contextlib.suppress(OSError):
             if stacks.name in named or stacks.stat().st_mtime >= time.time() - DAY:
@@ -145,6 +176,10 @@ def remove_old_stacks(folder: Path) -> None:
             with stacks.open("rb") as opened:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stacks.unlink()
+
+
+def _named_stacks(folder: Path) -> set[str]:
+    return {name for file in folder.glob("*.attempt") if (name := _stacks_named_in(file)) is not None}
 
 
 def _stacks_named_in(file: Path) -> str | None:

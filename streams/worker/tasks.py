@@ -25,6 +25,8 @@ log = structlog.get_logger("retold.worker")
 
 RETRY = 1.0
 """s after which a failed restore is retried."""
+LEAVING, LEAVING_POLLS = 0.05, 40
+"""s of a poll that waits until every partition is revoked, and how many such polls there are at most: no broker is asked."""
 
 
 class Tasks:
@@ -42,6 +44,7 @@ class Tasks:
         self._on_closed, self._now = on_closed, now
         self._discarded = DiscardedImages(background)
         self._tasks: dict[int, PartitionTask] = {}
+        self._assigned_now: set[int] = set()
         self._epoch = 0
         self._assigned_once = self._ending = self.joined = False
         self._consumer: Consumer
@@ -50,6 +53,21 @@ class Tasks:
         """Join the group."""
         self._consumer, self.joined = consumer, True
         consumer.subscribe([self.inbox], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def leave(self) -> None:
+        """Leave the group before the consumer is closed, so that no partition is revoked while it is.
+
+        An unassign that is asked for while librdkafka (2.16) ends its part in the group is dropped without an answer, and
+        confluent-kafka waits for that answer with Python's lock: the whole process would stand still (seen).
+        """
+        if not self.joined:
+            return
+        self._consumer.unsubscribe()
+        for _ in range(LEAVING_POLLS):
+            if not self._assigned_now:
+                return
+            self._consumer.poll(LEAVING)
+        log.warning("left the group before all partitions were revoked", inbox=self.inbox, partitions=sorted(self._assigned_now))
 
     def all(self) -> list[PartitionTask]:
         return list(self._tasks.values())
@@ -167,6 +185,7 @@ class Tasks:
             return
         topic_partitions = [self._at(at.partition, 0) for at in partitions]
         consumer.incremental_assign(topic_partitions)
+        self._assigned_now |= {at.partition for at in partitions}
         consumer.pause(topic_partitions)
         if not self._ending:  # else we are leaving the group
             for at in topic_partitions:
@@ -175,6 +194,7 @@ class Tasks:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._close([at.partition for at in partitions])
         consumer.incremental_unassign(partitions)
+        self._assigned_now -= {at.partition for at in partitions}
 
     def _close(self, partitions: Collection[int]) -> None:
         for partition in list(partitions):

@@ -60,11 +60,16 @@ class MemoryConsumer:
         self._callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self._owned: set[int] = set()
         self._generation = -1
+        self._leaving = False
 
     def subscribe(self, topics: list[str], **callbacks: Any) -> None:
         [self._topic] = topics
         self._callbacks = callbacks
         self._broker.join(self._group, self, len(self._broker.topics[self._topic]))
+
+    def unsubscribe(self) -> None:
+        """The next poll revokes its partitions and leaves the group."""
+        self._leaving = True
 
     def described(self) -> Any:
         """As a member of its group, with a ConsumerProtocolAssignment of version 0 and no data of its own."""
@@ -139,6 +144,9 @@ class MemoryConsumer:
         return found
 
     def close(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         if self._topic is not None:
             try:
                 self._revoke(self._owned, "on_revoke")
@@ -167,6 +175,8 @@ class MemoryConsumer:
         return None
 
     def _rebalance(self) -> None:
+        if self._leaving:
+            self._leave()
         if self._topic is None:
             return
         group = self._broker.groups[self._group]

@@ -20,7 +20,14 @@ from streams.engine.batch import PartitionWork
 from streams.engine.engine import Engine
 from streams.errors import HandlerTimeout
 from streams.worker.attempt_watch import KILLS, LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
-from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, has_just_fired, remove_old_stacks
+from streams.worker.deadman import (
+    AttemptRecord,
+    Deadman,
+    dead_attempts,
+    has_just_fired,
+    remove_old_stacks,
+    untold_stacks,
+)
 from streams.worker.notes import Note
 from streams.worker.threads import FRAMES, Stack, stack_of, this_thread
 from tests.applications import probe
@@ -291,3 +298,28 @@ def test_a_namespace_that_lives_says_nothing_of_another(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", BESIDE_ANOTHER, str(tmp_path)], timeout=60, check=False)
     assert done.returncode == 1
     assert has_just_fired(tmp_path)
+
+
+STANDING_STILL = """
+import ctypes, sys
+from pathlib import Path
+from streams.worker.deadman import Deadman
+one = Deadman(Path(sys.argv[1]), standstill=1.0)
+one._closed.wait(float(sys.argv[2]))
+ctypes.PyDLL(None).sleep(int(sys.argv[3]))  # with the interpreter's lock
+one.close()
+"""
+
+
+def test_a_process_whose_threads_do_not_run_is_ended(tmp_path: Path) -> None:
+    """Also between batches: a call of librdkafka that waits with Python's lock would stop each namespace, and nobody would see."""
+
+    def ends(waits: float, stands: int) -> int:
+        command = [sys.executable, "-c", STANDING_STILL, str(tmp_path), str(waits), str(stands)]
+        return subprocess.run(command, timeout=60, check=False).returncode
+
+    assert (ends(2.5, 0), list(untold_stacks(tmp_path))) == (0, [])
+    assert ends(0, 30) == 1
+    [told] = untold_stacks(tmp_path)
+    assert "line 7 in <module>" in told.read_text()
+    assert list(untold_stacks(tmp_path)) == []
