@@ -1,11 +1,14 @@
-"""A partition is let go at once, however many rows of it are in memory."""
+"""How a worker lets go of its partitions: at once, and before its consumer is closed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from confluent_kafka import TopicPartition
+
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
+from tests.simulator.clients import MemoryConsumer
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 
@@ -30,3 +33,24 @@ def test_rows_are_freed_after_their_partition_has_gone(tmp_path: Path) -> None:
     for _ in range(ENOUGH):
         first.step()
     assert [len(images[at].rows) for at in gone] == [0] * len(gone)
+
+
+def test_no_partition_is_revoked_while_the_consumer_is_closed(tmp_path: Path) -> None:
+    """Librdkafka may never answer an unassign that comes while it ends its part in the group (see Tasks.leave)."""
+    closing, revoked = list[bool](), list[bool]()
+
+    class Watched(MemoryConsumer):
+        def close(self) -> None:
+            closing.append(True)
+            super().close()
+
+        def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+            revoked.append(bool(closing))
+            super().incremental_unassign(partitions)
+
+    there = MemorySite(probe.app(), "echo", tmp_path)
+    there.consumer = Watched
+    only = Worker(there, 0)
+    go_on(there, only)
+    only.stop()
+    assert (revoked, only.partitions()) == ([False], set())
