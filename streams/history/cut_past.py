@@ -8,6 +8,7 @@ import msgspec
 
 from streams.engine.times import from_micros, to_micros
 from streams.errors import BeforeHistory, HistoryError
+from streams.history.high_water import LEAST
 from streams.history.past import ErasedEvent, Past, answered, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
@@ -58,10 +59,18 @@ class CutPast:
         if it.latest is not None and it.latest > self.cut.as_of:
             raise BeforeHistory(
                 f"whether {it.name} had happened by {moment_text(self.cut.as_of)} is not known here: it follows from events that "
-                f"are too old for the setting `history`, and not kept. Ask for {moment_text(it.latest)} or later, or set `history` "
-                "to all, and let them be read again"
+                f"{self._gone(moment_text(it.latest))}"
             )
         return True
+
+    def _gone(self, latest: str) -> str:
+        """What became of events that others depend on, and what to do."""
+        if self.unsure_until == LEAST:
+            return f"were erased. Ask for {latest} or later"
+        return (
+            f"are too old for the setting `history`, or were erased. Ask for {latest} or later, or set `history` to all, and let "
+            "them be read again"
+        )
 
     def _prefix(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         """Of one key: neither what is recorded nor the high-water time ever falls along it."""

@@ -211,11 +211,10 @@ def test_where_an_event_is_gone_that_was_corrected_the_log_is_told_from_the_last
     gone = here.log.find_all(named.partition("@")[0]) or [it for it in here.log.events() if it.kind == ROOT]
     with closing(stored(here.there, tmp_path)) as store:
         store.write(lambda db: put_high_water(db, END))
+        writer = store.writer()
         for it in gone:
-            at = it.order[1:4]
-            store.write(lambda db, at=at: db.execute("delete from record where ns = ? and part = ? and seq = ?", at))
-            erased = (*at, it.key, it.order.recorded, it.high)
-            store.write(lambda db, erased=erased: db.execute("insert into erased values(?, ?, ?, ?, ?, ?)", erased))
+            writer.erase_record(*it.order[1:4], it.key)
+        writer.commit()
         past = StoredPast(store._db, here.there.codec)
         last = max(it.high or 0 for it in here.log.steps())
         for as_of in (last, None):

@@ -328,6 +328,50 @@ def test_a_branch_does_not_tell_what_is_not_kept() -> None:
                 history.table(there.app.namespace("account"))[key]
 
 
+@pytest.mark.parametrize("removed_days", [4, 7], ids=["before the limit", "behind it"])
+def test_a_branch_does_not_tell_an_effect_too_early_whose_row_is_not_whole(removed_days: int) -> None:
+    """A credit counted from a late event on that the branch has not; then it does so from one on that is not kept."""
+    there, before = Partitions(bank.app(), 2, now=START, seed=1), to_micros(START + timedelta(days=5))
+    there.publish(AccountOpen(account="old", balance=100), "open-old", START + timedelta(days=3))
+    there.now += timedelta(days=3)
+    there.settle()
+    there.now += timedelta(days=5)
+    there.publish(AccountOpen(account="a", balance=100), "open-a", START + timedelta(days=1))
+    there.settle()
+    there.publish(AccountOpen(account="a", balance=100), "again", START + timedelta(days=removed_days))
+    there.settle()
+    there.publish(TransferStart(transfer="t", source="a", target="old", amount=30), "start", START + timedelta(days=1))
+    there.settle()
+    with read_anew(there, before) as store:
+        past, waiting = StoredPast(store._db, there.codec), StoredWaiting(store._db, there.codec)
+        history = History(past, ApplicationHandlers(there.app, there.codec), HistorySource(in_file(past, waiting, there.app)))
+        branch = history.what_if(remove=["again"])
+        assert branch.as_of(START + timedelta(days=9)).table(bank.transfer)["t"].status == "done"
+        with pytest.raises(BeforeHistory, match="it follows from events that are too old"):
+            branch.as_of(START + timedelta(days=2)).table(bank.transfer)["t"]
+
+
+def test_a_branch_as_of_a_time_before_the_limit_tells_what_rests_on_kept_events_alone() -> None:
+    """Of accounts that were told of late, a transfer between them is told; what follows from an event that is not kept is not."""
+    there, before = Partitions(bank.app(), 2, now=START, seed=1), to_micros(START + timedelta(days=5))
+    there.publish(AccountOpen(account="old", balance=100), "open-old", START)
+    there.settle()
+    there.now += timedelta(days=6)
+    for name in ("a", "b"):
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", START + timedelta(days=1))
+    there.settle()
+    with read_anew(there, before) as store:
+        past, waiting = StoredPast(store._db, there.codec), StoredWaiting(store._db, there.codec)
+        history = History(past, ApplicationHandlers(there.app, there.codec), HistorySource(in_file(past, waiting, there.app)))
+        transfer = TransferStart(transfer="t", source="a", target="b", amount=30)
+        branch = history.what_if(insert=[(transfer, START + timedelta(days=2))])
+        then = branch.as_of(START + timedelta(days=3))
+        assert {key: then.table(bank.account)[key].balance for key in "ab"} == {"a": 70, "b": 130}
+        assert then.table(bank.transfer)["t"].status == "done"
+        with pytest.raises(BeforeHistory, match="too old for the setting `history`"):
+            then.table(bank.account)["old"]
+
+
 def test_a_row_that_is_kept_is_told_by_an_application_with_another_schema() -> None:
     """Its schema is in the file. Until it is known, the row is refused, and nothing else stops."""
     there = made("bank", 7)[1]

@@ -6,18 +6,30 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from copy import copy
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from streams.engine.times import to_micros
 from streams.history.branch.branch_past import BranchPast
 from streams.history.cut_past import Cut, CutPast
-from streams.history.high_water import UNKNOWN
+from streams.history.high_water import LEAST, UNKNOWN
 from streams.history.past import ErasedEvent, Past, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
+NEVER = 2**63
+"""Behind all sequences."""
 Times = tuple[int, int]
 """A high-water time is not before the first one, and not later than the second (µs)."""
+
+
+class _KeyEvents(NamedTuple):
+    """Of one row. `erased`: the sequence of the first one that an operator has erased; `is_old`: some are too old to be kept."""
+
+    events: Sequence[RecordedEvent]
+    places: Sequence[OrderKey]
+    erased: int
+    is_old: bool
 
 
 class TimedBranch:
@@ -29,7 +41,7 @@ class TimedBranch:
     def __init__(self, branch: BranchPast) -> None:
         self._branch, self.aside, self.unsure_until = branch, branch.aside, branch.unsure_until
         self._times: dict[OrderKey, Times] = {}
-        self._keys: dict[Place, tuple[Sequence[RecordedEvent], list[OrderKey]]] = {}
+        self._keys: dict[Place, _KeyEvents] = {}
         self.places: set[Place] = {*branch.reached}
         """The rows whose events, or their times, may be otherwise than in the past."""
         self._find()
@@ -59,27 +71,50 @@ class TimedBranch:
                     heapq.heappush(heap, each.order)
 
     def _depends_on(self, it: RecordedEvent) -> Times:
-        time, high, latest = to_micros(it.event.time), *UNKNOWN
-        events, places = self._of(it.place)
-        number = bisect_left(places, it.order)
-        before = [events[number - 1]] if number else []
-        if it.cause is not None:
-            before += (each for each in self._branch.find_all(it.cause) if each.order < it.order and not each.is_parked)
-            latest = self.unsure_until
-        for each in before:
+        high, latest = UNKNOWN
+        key, causes = self._of(it.place), self._causes(it)
+        number = bisect_left(key.places, it.order)
+        for each in [*key.events[max(0, number - 1) : number], *causes]:
             early, late = self._times.get(each.order) or _known(each)
             high, latest = max(high, early), max(latest, late)
+        is_missing = it.cause is not None and not causes
+        if self.unsure_until > LEAST and self._is_unsure(it, is_missing or (number == 0 and key.is_old)):
+            latest = max(latest, self.unsure_until)
+        if (is_missing and not self._branch.former(it.cause or "")) or key.erased < it.order.sequence:
+            latest = max(latest, self._latest_known(it))
+        time = to_micros(it.event.time)
         return max(time, high), max(time, high, latest)
 
-    def _behind(self, it: RecordedEvent) -> RecordedEvent | None:
-        events, places = self._of(it.place)
-        number = bisect_left(places, it.order) + 1
-        return events[number] if number < len(events) else None
+    def _causes(self, it: RecordedEvent) -> Sequence[RecordedEvent]:
+        if it.cause is None:
+            return ()
+        return [each for each in self._branch.find_all(it.cause) if each.order < it.order and not each.is_parked]
 
-    def _of(self, place: Place) -> tuple[Sequence[RecordedEvent], list[OrderKey]]:
+    def _is_unsure(self, it: RecordedEvent, rests_on_missing: bool) -> bool:
+        """Whether it may depend on an event that is too old to be kept. The past has found that out of what it has.
+
+        Of an event whose time there is as late as any of those, it could not matter there.
+        """
+        known = [each for each in self._branch.former(it.reference) if each.order == it.order and each.high is not None]
+        if not known:
+            return rests_on_missing
+        return any(each.latest is not None or each.high is None or each.high >= self.unsure_until for each in known)
+
+    def _latest_known(self, it: RecordedEvent) -> int:
+        """Of an event that rests on one that was erased: no later than it was known to count from, when that one was there."""
+        return max((_known(each)[1] for each in self._branch.former(it.reference) if each.order == it.order), default=LEAST)
+
+    def _behind(self, it: RecordedEvent) -> RecordedEvent | None:
+        key = self._of(it.place)
+        number = bisect_left(key.places, it.order) + 1
+        return key.events[number] if number < len(key.events) else None
+
+    def _of(self, place: Place) -> _KeyEvents:
         if place not in self._keys:
-            events = self._branch.key_events(place)
-            self._keys[place] = events, [it.order for it in events]
+            events, gone = self._branch.key_events(place), self._branch.first_erased(place)
+            is_old = gone is not None and gone.is_old
+            erased = NEVER if gone is None or is_old else gone.sequence
+            self._keys[place] = _KeyEvents(events, [it.order for it in events], erased, is_old)
         return self._keys[place]
 
     def _timed(self, it: RecordedEvent) -> RecordedEvent:

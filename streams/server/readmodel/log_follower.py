@@ -22,7 +22,7 @@ from streams.history.stored.kept_headers import packed
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message
 from streams.server.readmodel.log_record import LogRecord, is_accepted, log_record
-from streams.server.readmodel.merge import LogMerger
+from streams.server.readmodel.merge import ArrivedRecord, LogMerger
 from streams.server.readmodel.store_writer import StoreWriter
 
 
@@ -94,13 +94,19 @@ class LogFollower:
             self._records, self._ends = [], {}
             return
         ready, ends = self.merge.ready()
-        kept = [it for it in ready if it[1:4] not in self._erased] if self._erased else ready
+        kept = self._without_erased(ready) if self._erased else ready
         for _, namespace, part, sequence, _, _, event in kept:
             if event is not None:
                 self._writer.fold(event, f"{namespace}-{part}:{sequence}")
         self._writer.put_records([record for *_, record, _ in kept])
         for recorded, namespace, part, sequence, offset, _, _ in ends:
             self._writer.reached(("log", namespace, part), offset + 1, sequence, recorded)
+
+    def _without_erased(self, ready: Sequence[ArrivedRecord]) -> Sequence[ArrivedRecord]:
+        for it in ready:
+            if it[1:4] in self._erased:
+                self._writer.note_erased(it[5])
+        return [it for it in ready if it[1:4] not in self._erased]
 
     def take_parked(self, partition: NamespacePartition, message: Message) -> None:
         """Take a record of the parked topic. Raises UndecodableRecord."""

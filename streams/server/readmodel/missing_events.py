@@ -30,6 +30,9 @@ class MissingEvents:
         """`causes` are the ids, as 64 bits, that the step may ask for."""
         self._db, self._bound = db, latest_left_out(db)
         self._ids = set[int]() if self._bound is None else set(_left_out_ids(db, [*causes]))
+        [last] = db.execute("select max(recorded) from left_out_log").fetchone()
+        self._last = LEAST if last is None else last
+        """When the last one was recorded that is left out (µs)."""
         self._keys: dict[tuple[str, str], int] = {}
 
     def behind(self, namespace: str, key: str, sequence: int) -> int:
@@ -42,10 +45,13 @@ class MissingEvents:
             self._keys[place] = 0 if found is None else found[0]
         return self._bound if self._keys[place] > sequence else LEAST
 
-    def cause(self, short: int, *, is_kept: bool) -> int:
-        """Of a cause that is not there, or of whose id another event was left out: it is not known which one led to it."""
-        missing = self._bound is not None and (not is_kept or short in self._ids)
-        return self._bound if missing and self._bound is not None else LEAST
+    def cause(self, short: int) -> int:
+        """Of a cause that is there, if another event of its id is left out: it is not known which one led to it."""
+        return LEAST if self._bound is None or short not in self._ids else self._bound
+
+    def left_out_cause(self, recorded: int) -> int | None:
+        """Of a cause that is not there, and was recorded at a time (µs); None: it is not left out."""
+        return self._bound if self._bound is not None and recorded <= self._last else None
 
 
 def _left_out_ids(db: sqlite3.Connection, asked: list[int]) -> list[int]:

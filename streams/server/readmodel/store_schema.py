@@ -13,6 +13,7 @@ from streams.namespace import FIRST
 from streams.projection import Projection
 from streams.server.readmodel.change_log import CHANGE_LOG, begin_changes
 from streams.server.readmodel.checkpoints import CHECKPOINTS
+from streams.server.readmodel.erased_times import ERASED
 from streams.server.readmodel.left_out import LEFT_OUT
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
@@ -30,9 +31,7 @@ FIXED = (
     """create table aside(ns text not null, part integer not null, place text not null, inbox integer, status text not null,
     recorded integer not null, key text, type text, id text, idh integer, causeh integer, reason text, value blob not null,
     headers blob not null, primary key(ns, part, place)) without rowid""",
-    """create table erased(ns text not null, part integer not null, seq integer not null, key text not null, recorded integer,
-    high integer, primary key(ns, part, seq)) without rowid""",
-    "create index erased_by_key on erased(ns, key, seq)",
+    *ERASED,
     "create index aside_by_inbox on aside(ns, part, inbox)",
     "create index aside_by_id on aside(idh)",
     "create index aside_by_cause on aside(causeh) where causeh is not null",

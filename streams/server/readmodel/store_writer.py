@@ -20,9 +20,10 @@ from streams.engine.records import Codec
 from streams.event import Event
 from streams.server.readmodel import file_journal
 from streams.server.readmodel.corrected_note import NOT_LOOKED_AT
+from streams.server.readmodel.erased_times import ERASE, NOTE
 from streams.server.readmodel.left_out import leaves_out
-from streams.server.readmodel.left_out_records import LeftOutRecords
-from streams.server.readmodel.log_record import LogRecord
+from streams.server.readmodel.left_out_records import IDH, LeftOutRecords
+from streams.server.readmodel.log_record import ALWAYS, LogRecord
 from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store_meta import meta_value, set_meta
@@ -119,10 +120,14 @@ class StoreWriter:
     def erase_record(self, namespace: str, part: int, sequence: int, key: str) -> None:
         """Remove a record of a log, so that nothing of it is left in the file but that there was one."""
         self._erases = True
-        text = """insert or ignore into erased(ns, part, seq, key, recorded, high)
-        select ?, ?, ?, ?, max(recorded), max(high) from record where ns = ? and part = ? and seq = ?"""
-        self._changes.append((text, (namespace, part, sequence, key, namespace, part, sequence)))
+        self._changes.append((ERASE, (namespace, part, sequence, key, namespace, part, sequence)))
         self._changes.append(("delete from record where ns = ? and part = ? and seq = ?", (namespace, part, sequence)))
+
+    def note_erased(self, record: LogRecord) -> None:
+        """A record that was erased before it was given: when others count from that follow from it depends on it."""
+        recorded, namespace, part, sequence, time = record[:5]
+        cause = record[ALWAYS] if len(record) > ALWAYS else None
+        self._changes.append((NOTE, (recorded, time, record[IDH], cause, namespace, part, sequence)))
 
     def note_correction(self) -> None:
         """A step was given: the past was corrected, and projections are to be folded again."""
