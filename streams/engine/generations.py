@@ -32,13 +32,14 @@ class RowKey(NamedTuple):
 class BuiltTo(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of `generation` are built from all of the log up to `sequence`; its next record is at `offset` or later.
 
-    `code` is a digest of the code that built them.
+    `code` is a digest of the code that built them; `corrections` is the number of the last correction that they have.
     """
 
     generation: int
     sequence: int
     offset: int
     code: str
+    corrections: int = 0
 
 
 _decoder = msgspec.json.Decoder(BuiltTo)
@@ -54,6 +55,11 @@ def rows_to(last: Marker, built: BuiltTo | None, generation: int) -> int:
 def complete_to(complete: Mapping[int, int], built: BuiltTo | None, generation: int) -> int:
     """The same of a generation that is not current: as workers have left its rows, which `complete` says, or as they were built."""
     return max(complete.get(generation, 0), 0 if built is None else built.sequence)
+
+
+def corrected_to(corrections: Mapping[int, int], built: BuiltTo | None, generation: int) -> int:
+    """The number of the last correction that rows of a generation which is not current have, as those of `complete_to`."""
+    return max(corrections.get(generation, 0), 0 if built is None else built.corrections)
 
 
 def counts(version: int, known: int, *, built: bool) -> bool:

@@ -18,7 +18,9 @@ class Image:
     `parked` has the queue of each parked entity key, in order; `parked_ids` has the digests of those events, with a hash of
     the body. `due` has the timers, by event id; `calls` the unanswered calls, by the request's reference; `imports` the clocks of
     imports that are not over, by the import's name. `generation` is that of the rows that its last owner kept, and `complete` says
-    of others up to which sequence theirs have everything. `unwritten` are rows that are not in the table yet: Avro and version.
+    of others up to which sequence theirs have everything. One that `switches` knows the number of the last correction that there
+    was, `last_correction`; `corrections` says which is the last one that rows of other generations have. `unwritten` are rows that
+    are not in the table yet: Avro and version.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class Image:
         self.counters = Counters()
         self.generation = self.rows_generation = generation
         self.complete: dict[int, int] = {}
+        self.last_correction = 0
+        self.corrections: dict[int, int] = {}
         self.dropped: frozenset[int] = frozenset()
         """The generations of rows that nobody goes on with any more."""
         self.unwritten: dict[str, tuple[bytes, int]] = {}
@@ -51,7 +55,8 @@ class Image:
     def apply(self, changes: Changes) -> None:
         """Apply committed changes. Nothing here may fail half way: plain assignments only."""
         self.rows.apply(changes.rows)
-        self.complete, self.generation, self.unwritten = self.complete_after(), self.rows_generation, {}
+        self.complete, self.corrections = self.complete_after(), self.corrections_after()
+        self.generation, self.unwritten = self.rows_generation, {}
         self.window.add(changes.remembered)
         self._apply_parked(changes)
         for due in changes.due:
@@ -79,6 +84,12 @@ class Image:
         if not self.switches:
             return self.complete
         return {**self.complete, self.generation: self.sequence}
+
+    def corrections_after(self) -> dict[int, int]:
+        """`corrections` once its next transaction is committed: the rows that were kept so far have all that there were."""
+        if not self.switches or not self.last_correction:
+            return self.corrections
+        return {**self.corrections, self.generation: self.last_correction}
 
     def limit(self, now: int) -> FiringLimit:
         """Until when timers fire that no event's time fires, if it is `now`."""

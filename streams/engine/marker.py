@@ -21,8 +21,8 @@ KEY = b"\x00marker"
 class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
-    `generation` is that of the rows that its writer keeps; `complete` says of others up to which sequence theirs have everything.
-    Nobody goes on with those that were `dropped`.
+    `generation` is that of the rows that its writer keeps; `complete` says of others up to which sequence theirs have everything,
+    and `corrections` the number of the last correction that they have. Nobody goes on with those that were `dropped`.
 
     `inbox_next` is the inbox offset where handling continues; `recorded` in µs; `duplicates` are this transaction's. `calls`
     and `timers` are how many are pending afterwards; `imports` has the clocks of imports that are not over. `producers_replaced`
@@ -46,6 +46,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     imports: dict[str, ImportClock] = {}
     complete: dict[int, int] = {}
     dropped: list[int] = []
+    corrections: dict[int, int] = {}
 
 
 def producers_replaced(markers: Iterable[Marker]) -> dict[str, int]:

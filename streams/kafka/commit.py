@@ -119,6 +119,7 @@ class TransactionWriter:
                 imports=image.imports if changes.imports is None else changes.imports,
                 generation=image.rows_generation,
                 complete=image.complete_after(),
+                corrections=image.corrections_after(),
                 dropped=sorted(image.dropped if changes.dropped is None else changes.dropped),
             )
         )

@@ -162,9 +162,13 @@ class CorrectionCoordinator:
 
             waits_since: list[float] = []
 
-            def await_handled(past: Past, otherwise: Set[str]) -> bool:
+            def pass_all() -> None:
+                """So a worker that goes over to other rows meanwhile is met, or knows of this correction."""
                 self._claim.look()
                 writer.pass_all(self._stay)
+
+            def await_handled(past: Past, otherwise: Set[str]) -> bool:
+                pass_all()
                 if not (why := self._unsettled(past, otherwise)):
                     return True
                 clock = self._clients.clock
@@ -177,6 +181,8 @@ class CorrectionCoordinator:
             taken = reach_fixed_point(
                 log, self._handlers, changes, _signature(state), publish, self._largest, await_handled, decided
             )
+            if not decided.of(looked_at[0]).otherwise:  # else all have passed already
+                pass_all()
             if self._app.gateways:
                 self._settle_calls(state, decided.of(looked_at[0]), looked_at[0])
             return taken

@@ -25,9 +25,11 @@ AHEAD = 16_384
 
 def builder_of(  # noqa: PLR0913 - what it uses of its process, and what is built
     app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, code: str, accepted: Accepted = (),
-    corrected: Mapping[int, CorrectedRows] = NOTHING,
+    corrected: Mapping[int, CorrectedRows] = NOTHING, corrections: int = 0,
 ) -> RowBuilder:  # fmt: skip
-    """`code` is a digest of the code that builds, `corrected` has by partition the rows that corrections reach.
+    """`code` is a digest of the code that builds; `corrected` has by partition the rows that corrections reach.
+
+    The last of these has the number `corrections`.
 
     Raises TopicMismatch if a topic is missing, and BrokerError.
     """
@@ -42,5 +44,6 @@ def builder_of(  # noqa: PLR0913 - what it uses of its process, and what is buil
     consumer = partial(clients.consumer, "retold-rebuild", ahead=AHEAD)
     parts = BuilderParts(
         restorer.engine, restorer.names, restorer.checks.partitions, consumer, restorer.admin, producer, code, accepted, corrected,
+        corrections,
     )  # fmt: skip
     return RowBuilder(parts)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
 from streams.engine.engine import Engine
 from streams.engine.envelope import sequence_of
 from streams.engine.fold import RowFold, refuse
-from streams.engine.generations import complete_to
+from streams.engine.generations import complete_to, corrected_to
 from streams.engine.image import Image
+from streams.engine.readable import named
 from streams.errors import RowsNotBuilt
 from streams.kafka.bounded_read import headers_of
 from streams.worker.image_reader import ImageReader
@@ -21,12 +23,21 @@ SOME = 1_000
 """Events that are folded at once."""
 
 
-def rest_of(engine: Engine, image: Image, reading: ImageReader, code: str = "") -> RowFold:
+class LastCorrection(NamedTuple):
+    """The correction of the application that was begun last; number 0: there was none."""
+
+    number: int = 0
+    correction: str = ""
+    by: str = ""
+
+
+def rest_of(engine: Engine, image: Image, reading: ImageReader, code: str, last: LastCorrection) -> RowFold:
     """A fold of what comes behind the rows that were read. It goes on where an earlier one of this reading stood.
 
     `code` is a digest of the code that folds; empty: it is not known. Raises RowsNotBuilt if these rows were never built, or too
-    long ago, or by other code.
+    long ago, or by other code, or from a past that was corrected since: that may have set no row of the generation before.
     """
+    image.last_correction = last.number
     if reading.fold is None:
         complete = complete_to(image.complete, reading.built, engine.generation)
         _check(engine, image, complete, known=reading.built is not None or engine.generation in image.complete)
@@ -35,6 +46,8 @@ def rest_of(engine: Engine, image: Image, reading: ImageReader, code: str = "") 
         reading.fold = RowFold(engine, image.partition, image.rows, complete)
     else:
         _check(engine, image, reading.fold.sequence, known=True)
+    if corrected_to(image.corrections, reading.built, engine.generation) < last.number:
+        _refuse_uncorrected(engine, image, last)
     return reading.fold
 
 
@@ -63,13 +76,24 @@ def _refuse_other_code(engine: Engine, built_by: str, code: str) -> None:
         )
 
 
-def _check(engine: Engine, image: Image, complete: int, *, known: bool) -> None:
-    where, last = f"{engine.inbox.topic}-{image.partition}", image.sequence
-    rows = f"rows of generation {engine.generation} of {engine.namespace}"
-    then = (
+def _refuse_uncorrected(engine: Engine, image: Image, last: LastCorrection) -> None:
+    raise RowsNotBuilt(
+        f"the rows of generation {engine.generation} of {engine.namespace} do not have the correction {last.correction} by "
+        f"{named(last.by)}, which was begun later. {_build_them(engine, image)}"
+    )
+
+
+def _build_them(engine: Engine, image: Image) -> str:
+    return (
         f"Run `retold rebuild start {engine.namespace}` with this code; workers of generation {image.generation} go on "
         "meanwhile"
     )
+
+
+def _check(engine: Engine, image: Image, complete: int, *, known: bool) -> None:
+    where, last = f"{engine.inbox.topic}-{image.partition}", image.sequence
+    rows = f"rows of generation {engine.generation} of {engine.namespace}"
+    then = _build_them(engine, image)
     if engine.generation in image.dropped:
         raise RowsNotBuilt(f"the {rows} were dropped for good: give this code a generation that there was not yet, and build it")
     if last > 0 and not known:

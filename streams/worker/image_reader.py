@@ -9,7 +9,7 @@ from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
 from streams.engine.fold import RowFold
-from streams.engine.generations import BuiltTo, counts
+from streams.engine.generations import BuiltTo, corrected_to, counts
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers, QueuePosition
 from streams.engine.stored import pending_of, set_aside_of
@@ -37,6 +37,8 @@ class ImageReader:
         self.built: BuiltTo | None = None
         self.fold: RowFold | None = None
         """Of rows of a generation that is not the current one: what was folded behind them."""
+        self.is_stale = False
+        """Whether rows were built anew from a past that was corrected since something was folded behind them."""
 
     def row(self, message: Message) -> None:
         """Read a row or a marker. Raises UnsupportedSchema or UndecodableRecord for a row that cannot be decoded later."""
@@ -48,6 +50,7 @@ class ImageReader:
             return
         if isinstance(record, BuiltTo):
             if record.generation == self._generation:
+                self.is_stale |= self.fold is not None and corrected_to({}, self.built, self._generation) != record.corrections
                 self.built = record
             return
         if record.generation != self._generation:
@@ -85,7 +88,7 @@ class ImageReader:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters, image.imports = last.counters, dict(last.imports)
             image.generation, image.complete = last.generation, dict(last.complete)
-            image.dropped = frozenset(last.dropped)
+            image.dropped, image.corrections = frozenset(last.dropped), dict(last.corrections)
         image.window.restore(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             header = due_header(headers)

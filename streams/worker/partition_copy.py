@@ -42,6 +42,12 @@ class PartitionCopy:
         takes = {names.table: reading.row, names.parked: reading.parked, names.due: reading.due, names.log: reading.log.take}
         self._takes = {topic: (take, (topic, partition)) for topic, take in takes.items()}
 
+    def forget_stale(self) -> bool:
+        """Forget all that was read if rows were built anew since: what was folded behind the former ones is not theirs."""
+        if stale := self.reading.is_stale:
+            self.clear()
+        return stale
+
     def take(self, message: Message) -> None:
         """The next record of one of its topics. If that raises, the record is still the next."""
         take, at = self._takes[message.topic() or ""]

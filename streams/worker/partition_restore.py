@@ -17,8 +17,10 @@ from streams.errors import TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.committed import CommittedOffsets
+from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.schemas_topic import add_schemas, all_schemas
 from streams.kafka.topics import TopicInfo, describe, group_of, topic_names
+from streams.worker.generation_restore import LastCorrection
 from streams.worker.restore import Restorer
 from streams.worker.restore_checks import RestoreChecks
 from streams.worker.standby import Standby
@@ -56,13 +58,23 @@ def restorer_of(
     committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
     learn = partial(learn_schemas_of, clients, config.prefix, codec)
     checks = RestoreChecks(topics, app.name, topic_ids, count)
-    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn, code=code_of(app, codec))
+    last = partial(last_correction_of, clients, config.prefix, app.name)
+    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn, last, code=code_of(app, codec))
 
 
 def standby_of(clients: Clients, restorer: Restorer) -> Standby:
     """Copies that this restorer restores from. They share one consumer, which holds only a little ahead."""
     consumer = partial(clients.consumer, "retold-standby", fetch_wait=FETCH_WAIT, ahead=AHEAD)
     return Standby(consumer, restorer.admin, restorer.checks.partitions, restorer.empty, restorer.learn)
+
+
+def last_correction_of(clients: Clients, prefix: str, application: str) -> LastCorrection:
+    """To be read behind the marker: whoever applies a correction has each partition handle something before its end.
+
+    So one that is not known here meets workers of this generation. Raises BrokerError.
+    """
+    it = next(reversed(read_corrections(clients, prefix, application)), None)
+    return LastCorrection() if it is None else LastCorrection(it.number, it.correction, it.by)
 
 
 def learn_schemas_of(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:

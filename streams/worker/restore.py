@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, describe
-from streams.worker.generation_restore import fold_into, is_all, rest_of
+from streams.worker.generation_restore import LastCorrection, fold_into, is_all, rest_of
 from streams.worker.image_reader import ImageReader
 from streams.worker.log_tail import LogTail
 from streams.worker.partition_copy import NO_COPIES, Copies, PartitionCopy, Spans
@@ -64,8 +64,8 @@ class Restorer:
     unless it is cancelled.
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
-    the engine's codec, unless it is cancelled. `code` is a digest of the code here: it does not go over to rows that other code has
-    built.
+    the engine's codec, unless it is cancelled. `last_correction` reads which one was begun last. `code` is a digest of the code
+    here: it does not go over to rows that other code has built.
     """
 
     consumer: Callable[[], Consumer]
@@ -76,6 +76,7 @@ class Restorer:
     engine: Engine
     checks: RestoreChecks
     learn: Callable[[Cancelled], None]
+    last_correction: Callable[[], LastCorrection]
     copies: Copies = NO_COPIES
     end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = _nothing_to_end
     code: str = ""
@@ -167,6 +168,8 @@ class Restorer:
             log.warning("topics do not go on where a copy ends; reading everything", table=names.table, partition=partition)
             copy.clear()
         yield from self._take(copy, copy.rest(start, end), cancelled, progress)
+        if copy.forget_stale():
+            yield from self._take(copy, copy.rest(start, end), cancelled, progress)
         reading, log_at = copy.reading, (names.log, partition)
         look = (copy.log_from, end[log_at])
         while not reading.log.full and look[0] > start[log_at]:
@@ -189,7 +192,7 @@ class Restorer:
         self, image: Image, reading: ImageReader, log: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[None]:
         """Its rows are of another generation than was kept last: fold what they do not have."""
-        rest = rest_of(self.engine, image, reading, self.code)
+        rest = rest_of(self.engine, image, reading, self.code, self.last_correction())
         begin, end = log
         first, messages = end, list[Message]()
         while image.sequence > rest.sequence and first > begin and not is_all(rest, messages):
@@ -218,7 +221,7 @@ class Restorer:
         first, end = look
         progress.total += end - first
         with closing(self.consumer()) as consumer:
-            for messages in self._polls(consumer, {partition: look}, cancelled):
+            for messages in polls(consumer, {partition: look}, cancelled=cancelled, clock=self.admin.clock):
                 ours = [message for message in messages if (message.offset() or 0) < end]
                 progress.done += len(ours)
                 yield ours
@@ -229,16 +232,11 @@ class Restorer:
         """Read the rest of its topics."""
         progress.begin(rest, self.admin.clock.monotonic())
         with closing(self.consumer()) as consumer:
-            for messages in self._polls(consumer, rest, cancelled):
+            for messages in polls(consumer, rest, cancelled=cancelled, clock=self.admin.clock):
                 for message in messages:
                     copy.take(message)
                 progress.reach(copy.position, self.admin.clock.monotonic())
                 yield 0.0
-
-    def _polls(
-        self, consumer: Consumer, spans: Mapping[TopicAndPartition, tuple[int, int]], cancelled: Cancelled
-    ) -> Iterator[list[Message]]:
-        return polls(consumer, spans, cancelled=cancelled, clock=self.admin.clock)
 
     def _check_siblings(self, partition: int, cancelled: Cancelled) -> Steps[None]:
         """A partition without a marker may have been added to others: the smallest of those that were written says so (rule 14)."""
@@ -250,7 +248,7 @@ class Restorer:
         spans = {each: (start[each], end[each]) for each in siblings if end[each] > start[each]}
         for each in sorted(spans, key=lambda it: spans[it][1] - spans[it][0])[:1]:
             with closing(self.consumer()) as consumer:
-                for messages in self._polls(consumer, {each: spans[each]}, cancelled):
+                for messages in polls(consumer, {each: spans[each]}, cancelled=cancelled, clock=self.admin.clock):
                     for record in map(table_record, messages):
                         if isinstance(record, marker.Marker):
                             self.checks.marker(record, each[1])

@@ -50,8 +50,8 @@ class BuildState(NamedTuple):
 class BuilderParts:
     """Of one namespace with so many `partitions`. `code` is a digest of the code that builds.
 
-    `corrected` has by partition the rows that corrections reach. `consumer` makes a read_committed one without a group that reports
-    ends of partitions.
+    `corrected` has by partition the rows that corrections reach, the last of which has the number `corrections`. `consumer` makes a
+    read_committed one without a group that reports ends of partitions.
     """
 
     engine: Engine
@@ -63,6 +63,7 @@ class BuilderParts:
     code: str
     accepted: Accepted = ()
     corrected: Mapping[int, CorrectedRows] = field(default_factory=dict)
+    corrections: int = 0
 
 
 @dataclass(eq=False)
@@ -158,7 +159,7 @@ class RowBuilder:
                 f"rows of generation {self._generation} of {self._parts.engine.namespace} were built by other code than is "
                 f"here. Give this code the generation {self._generation + 1}, so that no row is made by both"
             )
-        it.is_new = built is None or bool(it.fold.changed)
+        it.is_new = built is None or bool(it.fold.changed) or built.corrections != self._parts.corrections
         if last is not None:
             self._refuse_dropped(last)
         return it
@@ -224,7 +225,10 @@ class RowBuilder:
             for it in builds:
                 for key, (value, version) in it.fold.changed.items():
                     producer.put(table, value, built_key(key, self._generation), it.partition, [version_header(version)])
-                built = BuiltTo(generation=self._generation, sequence=it.fold.sequence, offset=it.offset, code=self._parts.code)
+                built = BuiltTo(
+                    generation=self._generation, sequence=it.fold.sequence, offset=it.offset, code=self._parts.code,
+                    corrections=self._parts.corrections,
+                )  # fmt: skip
                 producer.put(table, encode_built_to(built), built_to_key(self._generation), it.partition, None)
         except UNFINISHED as error:
             producer.give_up(error)

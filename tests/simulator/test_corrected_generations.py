@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from streams.codec import codec_of
 from streams.engine.fold import CorrectedRows
 from streams.engine.step import encode_step
 from streams.errors import HistoryError, RowsNotBuilt
-from streams.history.branch.change import Change
+from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.correction.corrected_log import CorrectedLog
@@ -24,12 +26,14 @@ from streams.history.correction.fixed_point import next_steps
 from streams.history.correction.planning import plan_correction
 from streams.history.past import MemoryPast
 from streams.history.recorded_event import ROOT
+from streams.kafka.correction_coordinator import CorrectionCoordinator
+from streams.kafka.corrections_topic import APPLIED, APPLYING, CorrectionState, read_corrections, write_correction
 from streams.kafka.step_writer import StepWriter
 from streams.kafka.topics import topic_names
 from tests.applications.probe.events import EchoHear, EchoRow
 from tests.simulator.clients import clients
 from tests.simulator.coordinators import recorded_past
-from tests.simulator.test_generations import KEYS, Handler, Site, app_of, built, images, settle
+from tests.simulator.test_generations import KEYS, Handler, Site, app_of, built, images, settle, unwritten
 from tests.simulator.workers import PARTITIONS, Worker, go_on
 
 
@@ -41,8 +45,9 @@ def flag(row: EchoRow | None, _event: Event[EchoHear]) -> Outcome[EchoRow]:
 class CorrectedSite(Site):
     """Events are taken out of its past by the coordinator's own functions. `changes` are the corrections so far."""
 
-    def __init__(self, state: Path, handler: Handler | None = None) -> None:
-        super().__init__(state)
+    def __init__(self, state: Path, handler: Handler | None = None, **others: str) -> None:
+        super().__init__(state, **others)
+        self.broker.create(["retold-corrections"], 1)
         self.app = app_of(1, handler)
         self.changes: list[Change] = []
         self.removed = Counter[str]()
@@ -61,6 +66,11 @@ class CorrectedSite(Site):
         plan = plan_correction(so_far, handlers, Change(remove=frozenset(names)), "ann", "a test")
         self.changes.append(plan.change.read(handlers.codec))
         self.removed.update(keys)
+        self.corrections = number = len(self.changes)
+        write_correction(
+            clients(self.broker), "",
+            CorrectionState(app.name, plan.correction, number, "ann", "a test", plan.change, APPLIED, number, number),
+        )  # fmt: skip
         for _ in range(5):
             steps = next_steps(self.log(app), handlers, self.changes, Signature(plan.correction, "ann", "a test"))
             for step in steps:
@@ -74,7 +84,8 @@ class CorrectedSite(Site):
 
     def corrected(self, app: App) -> dict[int, CorrectedRows]:
         log, until = self.log(app), {at: it.last for at, it in self.markers().items()}
-        return CorrectedGeneration(log, ApplicationHandlers(app, codec_of(app)), self.changes).rows("echo", until)
+        handlers = ApplicationHandlers(app, codec_of(app))
+        return CorrectedGeneration(log, handlers, self.changes, self.corrections).rows("echo", until)
 
     def expected(self, step: int) -> dict[str, int]:
         """What is heard of each key, in steps."""
@@ -173,11 +184,57 @@ def test_a_row_that_no_step_has_set_is_built_again_too(tmp_path: Path) -> None:
     built(there, new)
     assert there.correct(there.app, first, "a3").rows == ()
     first.stop()
+    refused = Worker(there, 2, new)
+    with pytest.raises(RowsNotBuilt, match=r"do not have the correction \S+ by ann, which was begun later\. Run `retold rebuild"):
+        settle(refused)
+    refused.stop()
+    assert there.generations() == {1}
     built(there, new, there.corrected(new))
     assert there.heard(new) == there.expected(2)
     second = Worker(there, 1, new)
     settle(second)
     assert {key: heard for key, (heard, _) in images(second).items()} == there.expected(2)
+
+
+def test_code_that_is_taken_back_has_its_rows_built_with_what_was_corrected_since(there: CorrectedSite) -> None:
+    """The newer code has the rows the same with the correction and without, so no step in the log says that there was one."""
+    new = app_of(2, flag)
+    first = handled(there, there.app, 0)
+    there.correct(there.app, first, "a1")
+    first.stop()
+    built(there, new, there.corrected(new))
+    second = handled(there, new, 1, 24)
+    second.stop()
+    back = handled(there, there.app, 2, 12)
+    assert (there.generations(), there.heard(there.app)) == ({1}, there.expected(1)), "nothing was corrected since: as it was"
+    back.stop()
+    third = handled(there, new, 3, 12)
+    assert there.correct(new, third, "a3").rows == ()
+    third.stop()
+    refused = Worker(there, 4, there.app)
+    with pytest.raises(RowsNotBuilt, match="which was begun later"):
+        settle(refused)
+    refused.stop()
+    built(there, there.app, there.corrected(there.app))
+    again = Worker(there, 5, there.app)
+    settle(again)
+    assert (there.generations(), there.heard(there.app)) == ({1}, there.expected(1))
+    assert there.rows(there.app) == images(again)
+
+
+def test_a_copy_that_was_read_before_rows_were_built_anew_is_not_written(tmp_path: Path) -> None:
+    """What it has folded on the rows before would take the place of those that were built."""
+    there, new = CorrectedSite(tmp_path, flag, standbys="1"), app_of(2)
+    first = handled(there, there.app, 0)
+    built(there, new)
+    there.hear(12)
+    go_on(there, first)
+    beside = Worker(there, 1, new)
+    copies = [beside.cycle.tasks._restorer.empty(at) for at in range(PARTITIONS)]
+    assert sum(len(unwritten(beside, copy)) for copy in copies) == len(KEYS)
+    assert there.correct(there.app, first, *KEYS).rows == ()
+    built(there, new, there.corrected(new))
+    assert [unwritten(beside, copy) for copy in copies] == [{}] * PARTITIONS
 
 
 def test_steps_of_code_of_another_generation_are_not_sent_for_nothing(there: CorrectedSite) -> None:
@@ -197,8 +254,37 @@ def test_steps_of_code_of_another_generation_are_not_sent_for_nothing(there: Cor
     assert there.rows(there.app) == before
 
 
+def test_a_correction_does_not_end_where_workers_have_gone_over_to_rows_without_it(tmp_path: Path) -> None:
+    """It sets no row and takes nothing out, so nothing of it comes to an inbox but what has each partition say where it is."""
+    there, new = CorrectedSite(tmp_path, flag), app_of(2)
+    first = handled(there, there.app, 0)
+    built(there, new)
+    first.stop()
+    second = Worker(there, 1, new)
+    settle(second)
+    handlers = ApplicationHandlers(there.app, codec_of(there.app))
+    put_in = Change([InsertedEvent(EchoHear(name="a1"), datetime(2026, 1, 1, tzinfo=UTC))])
+    plan = plan_correction(CorrectedLog(there.log(there.app)), handlers, put_in, "ann", "a test")
+    assert plan.rows == ()
+
+    def goes_on() -> bool:
+        second.step()
+        return False
+
+    coordinator = CorrectionCoordinator(
+        clients(there.broker), "", there.app, codec_of(there.app), lambda: nullcontext(there.log(there.app)), name="m1-1",
+        largest=1_000_000, stopped=goes_on,
+    )  # fmt: skip
+    with pytest.raises(HistoryError, match="workers keep rows of generation 2 of echo, and the code here makes those of generat"):
+        coordinator.apply(plan)
+    [state] = read_corrections(clients(there.broker), "", there.app.name)
+    assert (state.state, state.coordinator) == (APPLYING, "")
+    assert state.stopped.startswith("workers keep rows of generation 2")
+
+
 def test_what_new_code_has_otherwise_elsewhere_is_told(there: CorrectedSite) -> None:
     """Rows of other namespaces are not built with these; nothing of them is otherwise here."""
     first, new = handled(there, there.app, 0), app_of(2)
     there.correct(there.app, first, "a1")
-    assert CorrectedGeneration(there.log(new), ApplicationHandlers(new, codec_of(new)), there.changes).rows_elsewhere("echo") == []
+    handlers = ApplicationHandlers(new, codec_of(new))
+    assert CorrectedGeneration(there.log(new), handlers, there.changes, 1).rows_elsewhere("echo") == []

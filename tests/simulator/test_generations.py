@@ -59,11 +59,11 @@ def app_of(generation: int, handler: Handler | None = None) -> App:
 
 
 class Site(MemorySite):
-    """Its code is at generation 1. `others` are settings."""
+    """Its code is at generation 1. `others` are settings; a builder knows so many `corrections`."""
 
     def __init__(self, state: Path, **others: str) -> None:
         super().__init__(app_of(1), "echo", state, **others)
-        self.published = 0
+        self.published = self.corrections = 0
 
     def hear(self, count: int) -> None:
         for _ in range(count):
@@ -80,7 +80,7 @@ class Site(MemorySite):
         )  # fmt: skip
         parts = BuilderParts(
             Engine(app, "echo", codec), topic_names("", "echo"), PARTITIONS, partial(made.consumer, "builder"), made.admin(),
-            producer, code or code_of(app, codec), accepted, corrected,
+            producer, code or code_of(app, codec), accepted, corrected, self.corrections,
         )  # fmt: skip
         return RowBuilder(parts)
 

@@ -85,7 +85,7 @@ KINDS = (
     Kind(
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
-            generation=2, complete={1: 4}, dropped=[3], transactional_id="t", counters=Counters(*range(1, 12)),
+            generation=2, complete={1: 4}, dropped=[3], corrections={1: 6}, transactional_id="t", counters=Counters(*range(1, 12)),
             duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
             producers_replaced=3, imports={"signups.tsv-1a2b3c": ImportClock(5, "ada", 6)},
         ),
@@ -97,7 +97,8 @@ KINDS = (
         UndecodableRecord,
     ),
     Kind(
-        BuiltTo(generation=2, sequence=5, offset=9, code="c0de"), decode_built_to, ("generation", "sequence", "offset", "code"),
+        BuiltTo(generation=2, sequence=5, offset=9, code="c0de", corrections=6), decode_built_to,
+        ("generation", "sequence", "offset", "code"),
         UndecodableRecord,
     ),
     Kind(

@@ -89,10 +89,10 @@ def start(
             talk(f"{why}, which is not accepted: nothing is built.")
             raise typer.Exit(exit_codes.NO)
         until = {partition: last for (name, partition), last in opened.past.last.items() if name == namespace}
-        rows = {} if corrected is None else corrected.rows(namespace, until)
+        rows, last = ({}, 0) if corrected is None else (corrected.rows(namespace, until), corrected.last)
     handlers = {it.handler for it in accepted if it.kind in (*REFUSALS, PARKED, UNTOLD)}
     code = code_of(session.app, session.codec)
-    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, handlers, rows)
+    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, handlers, rows, last)
     _build(builder, f"{namespace} {space.generation}", follow=follow)
     talk(_ending(builder, namespace, space.generation))
 
@@ -157,7 +157,7 @@ def _corrected(session: Session, opened: OpenedPast) -> CorrectedGeneration | No
                 f"end, or run `retold correct apply {it.correction}` with the code that workers have. Then start this again"
             )
     changes = [it.change.read(opened.handlers.codec) for it in known]
-    return CorrectedGeneration(opened.past, opened.handlers, changes) if changes else None
+    return CorrectedGeneration(opened.past, opened.handlers, changes, known[-1].number) if changes else None
 
 
 def _refused(opened: OpenedPast, past: Past, namespace: str, accepted: list[AcceptedOrigin]) -> str:

@@ -18,11 +18,14 @@ from streams.history.recorded_event import Place
 
 
 class CorrectedGeneration:
-    """`changes` are all corrections of the log; each is applied to its end. `handlers` are those of the new code."""
+    """`changes` are all corrections of the log, each applied to its end; `last` is the number of the last one.
 
-    def __init__(self, log: Past, handlers: ApplicationHandlers, changes: Sequence[Change]) -> None:
+    `handlers` are those of the new code.
+    """
+
+    def __init__(self, log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], last: int) -> None:
         """Raises as `what_if`."""
-        self._log, self._handlers = log, handlers
+        self._log, self._handlers, self.last = log, handlers, last
         change = merged(log, changes)
         self._corrected = CorrectedPast(log, handlers, change, applied=change)
 
