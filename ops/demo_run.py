@@ -39,10 +39,11 @@ from streams.kafka.offsets import stable_ends
 from streams.kafka.status import NamespaceStatus, Status, status
 from streams.kafka.tables_and_logs import partitions_of
 from streams.kafka.topics import ensure, raise_for_problems, topic_names
+from streams.listening import url_of
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
 from streams.prepared_publisher import PreparedPublisher
-from streams.server.listen import listen, url_of
+from streams.server.listen import listen
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
 PROJECT = Path(__file__).parents[1]

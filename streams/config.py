@@ -257,6 +257,18 @@ SETTINGS = (
         "The most connections from one address at one time.",
     ),
     Setting(
+        "worker_metrics_port", None, whole(0, 65_535), "a whole number from 0 to 65535",
+        "The port where a worker shows its metrics at /metrics, for Prometheus; 0: one that is free.", "none: it shows none",
+    ),
+    Setting(
+        "worker_metrics_host", "127.0.0.1", matching(r"[A-Za-z0-9.:_-]{1,253}"), "an address of this machine",
+        "The address where a worker shows its metrics; any but a loopback one needs the token.",
+    ),
+    Setting(
+        "worker_metrics_token", None, matching(r"[!-~]{16,1024}"), "16 to 1024 ASCII characters without spaces",
+        "What who asks for a worker's metrics must show as `Authorization: Bearer …`; it is never shown.", "none", secret=True,
+    ),
+    Setting(
         "http_proxies", None, addresses, "IP addresses with commas between",
         "Addresses of proxies in front of the server, to which the limit of one address does not apply.", "none",
     ),
@@ -267,7 +279,7 @@ BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Paths are absolute. `kafka` (options for librdkafka) and `http_token` hold secrets, so they are never shown."""
+    """Paths are absolute. `kafka` (options for librdkafka) and tokens hold secrets, so they are never shown."""
 
     project: Path
     app: str | None
@@ -300,6 +312,9 @@ class Config:
     site: Path | None
     http_connections: int
     http_connections_per_peer: int
+    worker_metrics_port: int | None
+    worker_metrics_host: str
+    worker_metrics_token: str | None = field(repr=False)
     http_proxies: str | None
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
 

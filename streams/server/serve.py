@@ -13,11 +13,11 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from streams.kafka.clients import Clients
+from streams.listening import BACKLOG
 from streams.server.connections import ACCEPTED_AT_ONCE, Connections
 from streams.server.http.application import http_app
 from streams.server.http.parts import ServerParts
 from streams.server.http.web_sockets import WebSockets
-from streams.server.listen import BACKLOG
 from streams.server.readmodel.observed_status import StatusObserver
 from streams.server.readmodel.state_counts import StateObserver
 

@@ -29,6 +29,7 @@ from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import TopicInfo, TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
 from streams.kafka.written_partitions import partitions_held_up
+from streams.listening import ListenAddress, listen_at
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.breaker import CircuitBreaker, trip_note
 from streams.worker.caller import Caller, CallResult, RetryPolicy
@@ -37,6 +38,10 @@ from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, remove
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
+from streams.worker.inbox_ends import InboxEnds
+from streams.worker.meter import UNMETERED, Meter
+from streams.worker.metrics_access import refusal_for
+from streams.worker.metrics_listener import MetricsListener
 from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
 from streams.worker.partition_restore import learn_schemas_of, restorer_of, standby_of
@@ -52,6 +57,7 @@ from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
 from streams.worker.wall_clock import WallClock
 from streams.worker.warm_up import WarmUp, join_at_once
+from streams.worker.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger("retold.worker")
 
@@ -82,7 +88,10 @@ def worker(
     faust_app = faust_app_of(app, config)
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
-    parts = WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman, ends_dead=True)
+    metrics = None if config.worker_metrics_port is None else WorkerMetrics()
+    if metrics is not None:
+        faust_app.metrics = _metrics_listener(metrics, config)
+    parts = WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman, ends_dead=True, metrics=metrics)
     for name in chosen:
         faust_app.add(name, _runner(parts, name))
     for stacks in untold_stacks(folder_of(config)):
@@ -109,6 +118,19 @@ class WorkerParts:
     gateways: Callable[[], asyncio.AbstractEventLoop]
     deadman: Deadman | None = None
     ends_dead: bool = False
+    metrics: WorkerMetrics | None = None
+
+    def meter(self, namespace: str) -> Meter:
+        return UNMETERED if self.metrics is None else self.metrics.meter(namespace)
+
+
+def _metrics_listener(metrics: WorkerMetrics, config: Config) -> MetricsListener:
+    host, token = config.worker_metrics_host, config.worker_metrics_token
+    at = ListenAddress(
+        host, config.worker_metrics_port or 0, "RETOLD_WORKER_METRICS_HOST", "RETOLD_WORKER_METRICS_PORT",
+        "RETOLD_WORKER_METRICS_TOKEN", "worker", "see its metrics",
+    )  # fmt: skip
+    return MetricsListener(partial(listen_at, at, needs_token=token is not None), metrics.text, refusal_for(token, host))
 
 
 def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
@@ -127,9 +149,15 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
     if (standby := cycle.members.standby) is not None:
         beside.append(partial(standby.follow, cycle.tasks.partitions))
+    inbox_ends = InboxEnds(topics.inbox, cycle.tasks.partitions, partial(ends, clients.admin(), timeout=ENDS))
+    if parts.metrics is not None:
+        beside.append(inbox_ends.follow)
     last_writer = ReportWriter(clients, clients.admin(), config.prefix)
     tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)
-    return NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
+    runner = NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
+    if parts.metrics is not None:
+        parts.metrics.add(namespace, runner, lambda: inbox_ends.known)
+    return runner
 
 
 def _attempts(parts: WorkerParts, topics: TopicNames, topic_id: str, slot: int) -> AttemptWatch:
@@ -198,7 +226,8 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     if parts.ends_dead:
         complete = completion_of(clients, admin, config.prefix, namespace, at.written)
     restorer, standby = _restoring(parts, at, admin, complete)
-    calls, topics = _gateway_calls(parts, restorer.engine), at.names
+    meter, topics = parts.meter(namespace), at.names
+    calls = _gateway_calls(parts, restorer.engine, meter)
     return Cycle(
         CycleParts(
             namespace,
@@ -206,7 +235,9 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             partial(clients.group_consumer, at.group, at.worker_id),
             _may_join(parts, at, admin, standby),
             _transactions(parts, at, admin, complete),
-            Tasks(topics.inbox, restorer, runtime.background(f"restore-{namespace}", RESTORES), calls.closed, clock.now),
+            Tasks(
+                topics.inbox, restorer, runtime.background(f"restore-{namespace}", RESTORES), calls.closed, clock.now, meter
+            ),
             _unblocker(parts, topics),
             calls,
             TopicComparison(topics, at.targets, at.described, admin, began),
@@ -219,6 +250,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             OLD,
             min(LAST_CALLS, config.gateway_seconds),
             standby,
+            meter,
         )
     )
 
@@ -261,12 +293,12 @@ def _unblocker(parts: WorkerParts, topics: TopicNames) -> Unblocker:
     return Unblocker(topics.inbox, schemas, parts.codec.add_schema, commands, parts.runtime.clock.monotonic)
 
 
-def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
+def _gateway_calls(parts: WorkerParts, engine: Engine, meter: Meter) -> GatewayCalls:
     config, runtime = parts.config, parts.runtime
     gateways = {gateway.data: gateway for gateway in parts.app.gateways}
     policy = RetryPolicy(concurrency=config.gateway_calls, timeout=config.gateway_seconds, tries=config.gateway_tries)
 
     def caller(done: Callable[[CallResult], None]) -> Caller:
-        return Caller(gateways, engine.answer_value, policy, parts.gateways(), done, runtime.flag())
+        return Caller(gateways, engine.answer_value, policy, parts.gateways(), done, runtime.flag(), meter)
 
     return GatewayCalls(caller, runtime.clock.monotonic)

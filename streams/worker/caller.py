@@ -20,7 +20,8 @@ import structlog
 from streams.data import EventData
 from streams.engine.changes import PendingCall
 from streams.gateway import Gateway
-from streams.worker.call_try import CallFailure, CallTries, Check
+from streams.worker.call_try import CallFailure, CallTries, Check, CheckedAnswer
+from streams.worker.meter import ANSWERED, FAILED, GIVEN_UP, UNMETERED, Meter
 from streams.worker.runtime import Flag
 
 log = structlog.get_logger("retold.worker")
@@ -92,6 +93,7 @@ class Caller:
         loop: asyncio.AbstractEventLoop,
         done: Callable[[CallResult], None],
         ended: Flag,
+        meter: Meter = UNMETERED,
     ) -> None:
         self._tries, self._policy, self._done = CallTries(gateways, check, policy.timeout, loop), policy, done
         self._queues: defaultdict[Assignment, dict[str, CallQueue]] = defaultdict(dict)
@@ -101,7 +103,7 @@ class Caller:
         self._failing: defaultdict[int, dict[CallQueue, None]] = defaultdict(dict)
         """By partition, the keys whose call is tried again; only the loop's thread changes it."""
         self._last_failure: dict[int, str] = {}
-        self._ending, self._ended = False, ended
+        self._ending, self._ended, self._meter = False, ended, meter
 
     def submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
         self._loop.call_soon_threadsafe(self._submit, assignment, calls)
@@ -200,13 +202,14 @@ class Caller:
 
     async def _call(self, queue: CallQueue) -> bool:
         """Make the first call of a key; returns whether it has waited."""
-        call = queue.calls[0]
+        call, began = queue.calls[0], self._loop.time()
         came, waited = await self._tries.once(call)
         if queue.forgotten:
             return waited
         if queue.tried:
             self._failing[queue.assignment.partition].pop(queue, None)
         queue.tried += 1
+        self._meter.called(call.event.data.event_type, self._outcome(queue, came), self._loop.time() - began)
         if isinstance(came, CallFailure):
             self._failed(queue, call, came)
         else:
@@ -214,6 +217,11 @@ class Caller:
             queue.calls.popleft()
             self._next(queue)
         return waited
+
+    def _outcome(self, queue: CallQueue, came: CheckedAnswer | CallFailure) -> str:
+        if not isinstance(came, CallFailure):
+            return ANSWERED
+        return GIVEN_UP if came.final or queue.tried >= self._policy.tries else FAILED
 
     def _next(self, queue: CallQueue) -> None:
         """Make the queue's first call ready, if there is one."""
@@ -227,7 +235,7 @@ class Caller:
         """Retry after a growing wait, or give up."""
         event, policy = call.event, self._policy
         fields = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": queue.tried, "reason": failure.reason}
-        if not failure.final and queue.tried < policy.tries:
+        if self._outcome(queue, failure) == FAILED:
             wait = min(policy.first_wait * 2 ** min(queue.tried - 1, 30), policy.longest_wait)
             queue.timer = self._loop.call_later(wait, self._retry, queue)
             self._last_failure[queue.assignment.partition] = (

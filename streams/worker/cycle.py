@@ -29,6 +29,7 @@ from streams.worker.attempt_watch import AttemptWatch
 from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
 from streams.worker.gateway_calls import GatewayCalls
+from streams.worker.meter import UNMETERED, Meter
 from streams.worker.oversized_work import OversizedWork
 from streams.worker.pace import Pace
 from streams.worker.partition_turns import PartitionTurns
@@ -83,6 +84,7 @@ class CycleParts:
     fence_age: float
     last_calls: float
     standby: Standby | None = None
+    meter: Meter = UNMETERED
 
 
 class Cycle:
@@ -228,8 +230,10 @@ class Cycle:
         members.breaker.check(members.clock.now(), parts)
         members.transactions.write(parts, batch.metadata, self.tasks.images())
         members.breaker.saw(members.clock.now(), parts)
+        took = members.clock.monotonic() - began
         if any(part.taken for part in parts):
-            members.pace.committed(self.members.clock.monotonic() - began)
+            members.pace.committed(took)
+        members.meter.committed(took, sum(part.handled + part.answered for part in parts))
         self.aborted = 0
         self._search.succeeded()
 
@@ -253,6 +257,7 @@ class Cycle:
 
     def _after_abort(self, error: TransactionAborted, batch: PolledBatch, works: Works) -> None:
         self.aborted += 1
+        self.members.meter.aborted()
         log.warning("transaction aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
         self._search.aborted(error)
         if error.poison and self._search.lasts and (alone := self._search.narrow(works, self.members.pace)) is not None:
@@ -279,6 +284,7 @@ class Cycle:
             raise NamespaceStopped(
                 f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
             )
+        self.members.meter.lost()
         log.warning("producer lost; restoring", namespace=self.members.namespace, error=str(error))
         self.tasks.restart()
 

@@ -26,6 +26,7 @@ from streams.kafka.topics import topic_names
 from streams.load import application
 from streams.private_files import make_private
 from streams.worker.gateway_loop import GatewayLoop
+from streams.worker.metrics_listener import MetricsListener
 from streams.worker.runner import NamespaceRunner
 
 Images = Callable[[], Mapping[int, Image]]
@@ -140,7 +141,7 @@ class ConsumerlessApp(faust.App):
 
 
 class FaustApp:
-    """Agents and tables of `app`; `add` adds the runners of this process. `gateways` is stopped with it."""
+    """Agents and tables of `app`; `add` adds the runners of this process. `gateways` and `metrics` are stopped with it."""
 
     def __init__(self, app: App, folder: Path, inbox_of: Callable[[str], str]) -> None:
         self.faust = ConsumerlessApp(
@@ -155,6 +156,7 @@ class FaustApp:
         self.faust.boot_strategy = self._boot
         self.runners: dict[str, NamespaceRunner] = {}
         self.gateways: GatewayLoop | None = None
+        self.metrics: MetricsListener | None = None
         self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
 
     def add(self, namespace: str, runner: NamespaceRunner) -> None:
@@ -180,6 +182,8 @@ class FaustApp:
         return channel
 
     async def start(self) -> None:
+        if self.metrics is not None:
+            await self.metrics.start()
         self.faust.loop = asyncio.get_running_loop()
         self.faust.flow_control.resume()  # without this, channels deliver nothing
         await self.faust.start()
@@ -190,6 +194,8 @@ class FaustApp:
         await self.faust.stop()
         if self.gateways is not None:
             self.gateways.stop()
+        if self.metrics is not None:
+            await self.metrics.stop()
 
 
 def faust_app_of(app: App, config: Config) -> FaustApp:

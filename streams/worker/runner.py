@@ -104,7 +104,11 @@ class NamespaceRunner:
         return batch
 
     def _handle(self, batch: PolledBatch) -> None:
+        members, count = self.cycle.members, len(batch)
+        began = members.clock.monotonic()
         self.cycle.handle(batch)
+        if count:
+            members.meter.handled(members.clock.monotonic() - began)
         batch.drop()
         self._batch_dropped()
 

@@ -16,6 +16,7 @@ from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMism
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.caller import Assignment
 from streams.worker.discarded_images import DiscardedImages
+from streams.worker.meter import UNMETERED, Meter
 from streams.worker.restore import RestoredImage, Restorer
 from streams.worker.restore_progress import RestoreProgress
 from streams.worker.runtime import Background
@@ -39,9 +40,10 @@ class Tasks:
         background: Background,
         on_closed: Callable[[PartitionTask], None],
         now: Callable[[], int],
+        meter: Meter = UNMETERED,
     ) -> None:
         self.inbox, self._restorer, self._background = inbox, restorer, background
-        self._on_closed, self._now = on_closed, now
+        self._on_closed, self._now, self._meter = on_closed, now, meter
         self._discarded = DiscardedImages(background)
         self._tasks: dict[int, PartitionTask] = {}
         self._assigned_now: set[int] = set()
@@ -141,6 +143,7 @@ class Tasks:
                 continue
             image = restored.image
             if self._read_from(task.partition, image.inbox_next):
+                self._meter.restored((self._now() - task.status.since) / 1e6)
                 task.run(restored, self._now())
                 log.info(
                     "partition restored", inbox=self.inbox, partition=task.partition, rows=len(image.rows), offset=image.inbox_next

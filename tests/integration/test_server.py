@@ -22,8 +22,9 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
 from streams.kafka.topics import describe, ensure
+from streams.listening import url_of
 from streams.server.http.parts import ServerParts
-from streams.server.listen import listen, url_of
+from streams.server.listen import listen
 from streams.server.readmodel.archive import KafkaArchive
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.model import ReadModel

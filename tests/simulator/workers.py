@@ -22,6 +22,7 @@ from streams.worker.assemble import WorkerParts, cycle_of
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.restore import RestoredImage
 from streams.worker.restore_progress import RestoreProgress
+from streams.worker.worker_metrics import WorkerMetrics
 from tests.simulator.broker import Entry, MemoryBroker
 from tests.simulator.clients import MemoryConsumer, clients
 from tests.simulator.time import Process, VirtualClock
@@ -88,11 +89,13 @@ class SteppedWorker:
 class Worker(SteppedWorker):
     """Of a site's namespace, with its application or another version of it."""
 
-    def __init__(self, site: MemorySite, slot: int, app: App | None = None) -> None:
+    def __init__(
+        self, site: MemorySite, slot: int, app: App | None = None, metrics: WorkerMetrics | None = None
+    ) -> None:
         process = Process(site.broker.clock)
         made = clients(site.broker, site.consumer)
         app = app or site.app
-        parts = WorkerParts(app, site.config, made, codec_of(app), process.runtime, _no_gateways)
+        parts = WorkerParts(app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics)
         super().__init__(parts, process, site.namespace, slot)
 
 

@@ -30,10 +30,11 @@ from streams.history.recorded_event import NamespacePartition
 from streams.history.stored.stored_corrections import put_corrections
 from streams.kafka.corrections_topic import APPLIED, CorrectionState
 from streams.kafka.status import Status
+from streams.listening import url_of
 from streams.receipt import Receipt
 from streams.server.connections import ConnectionLimits, Connections
 from streams.server.http.parts import ServerParts
-from streams.server.listen import listen, url_of
+from streams.server.listen import listen
 from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import FollowerState

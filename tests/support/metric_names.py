@@ -1,4 +1,4 @@
-"""The metrics that a server exports, and those that an expression of Prometheus asks for."""
+"""The metrics that servers and workers export, and those that an expression of Prometheus asks for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from streams.server.http.metrics import Metrics
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
+from streams.worker.worker_metrics import WorkerMetrics
 
 
 def exported(app: App) -> set[str]:
     """The names of all that Prometheus can ask for, also of what has no value now."""
     observed = ObservedStatus()
     observed.saw(Status("b", "", ()))
-    text = Metrics(ReadModel(app, codec_of(app)), set(), StateCounts(), observed=observed).text().decode()
+    server = Metrics(ReadModel(app, codec_of(app)), set(), StateCounts(), observed=observed)
+    text = (server.text() + WorkerMetrics().text()).decode()
     names = set[str]()
     for name, kind in re.findall(r"(?m)^# TYPE (\w+) (\w+)$", text):
         names |= {f"{name}_{end}" for end in ("bucket", "count", "sum")} if kind == "histogram" else {name}

@@ -85,6 +85,12 @@ class Running:
     def ready(self) -> bool:
         return all(runner.ready.is_set() for runner in self._faust.runners.values())
 
+    @property
+    def metrics_url(self) -> str:
+        """Where it shows its metrics."""
+        assert self._faust.metrics is not None, "the setting worker_metrics_port is not set"
+        return self._faust.metrics.url
+
     def rows(self, namespace: str) -> dict[str, object]:
         """What the Faust table of this worker shows."""
         return dict(self._faust.faust.tables[namespace].data)

@@ -133,7 +133,7 @@ def test_no_secret_stands_in_the_file() -> None:
         if re.search("TOKEN|PASSWORD|SECRET", key)
     }
     assert [where for where, value in secrets.items() if not re.fullmatch(r"\$\{RETOLD_HTTP_TOKEN:\?.{20,}\}", value)] == []
-    assert len(secrets) == 3
+    assert len(secrets) == 4
 
 
 def test_workers_can_be_scaled() -> None:

@@ -76,18 +76,23 @@ def test_grafana_finds_the_dashboard_and_prometheus_by_what_compose_mounts() -> 
     assert source["url"] == f"http://prometheus:{prometheus['ports'][0].split(':')[-1]}"
 
 
-def test_prometheus_asks_the_server_with_its_token() -> None:
+def test_prometheus_asks_server_and_workers_with_their_token() -> None:
     """At its name, port and path; the token and the rules lie where its settings say."""
     prometheus, server = SERVICES["prometheus"], SERVICES["server"]
     mounted = {inside: outside for outside, inside, _ in (it.split(":") for it in prometheus["volumes"] if it.endswith(":ro"))}
     [config] = [it.split("=")[1] for it in prometheus["command"] if it.startswith("--config.file=")]
     settings = provisioned(mounted[config])
-    [job] = settings["scrape_configs"]
+    job, of_workers = settings["scrape_configs"]
     assert job["static_configs"] == [{"targets": [f"server:{server['environment']['RETOLD_HTTP_PORT']}"]}]
     assert job["metrics_path"] == "/-/metrics"
     assert [mounted[each] for each in settings["rule_files"]] == ["./ops/alerts/retold.yml"]
     assert prometheus["environment"]["RETOLD_HTTP_TOKEN"] == server["environment"]["RETOLD_HTTP_TOKEN"]
     file = job["authorization"]["credentials_file"]
+    [asked] = of_workers["dns_sd_configs"]
+    worker = SERVICES["worker"]["environment"]
+    assert (asked["names"], asked["port"], asked["type"]) == (["worker"], worker["RETOLD_WORKER_METRICS_PORT"], "A")
+    assert (of_workers["authorization"], "metrics_path" in of_workers) == (job["authorization"], False)
+    assert worker["RETOLD_WORKER_METRICS_TOKEN"] == server["environment"]["RETOLD_HTTP_TOKEN"]
     assert f"> {file} &&" in prometheus["entrypoint"][2]
     assert [str(Path(file).parent)] == prometheus["tmpfs"]
 

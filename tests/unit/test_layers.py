@@ -24,10 +24,12 @@ LAYERS = {
     "words": ["hints", "data", "query", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "checks", "receipt", "syntax"],
     "formats": ["schemas", "codec", "code_digest", "prepared_event", "eventfiles", "query_parameters", "config", "load"],
-    "adapters": ["clock", "private_files", "kafka", "localbroker", "deliveries", "routes", "prepared_publisher", "history"],
+    "adapters": [
+        "clock", "private_files", "listening", "kafka", "localbroker", "deliveries", "routes", "prepared_publisher", "history",
+    ],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],
-}
+}  # fmt: skip
 """From the lowest up; a package counts with all that is in it. config reads settings, and rules and words have none."""
 
 RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
@@ -273,6 +275,7 @@ KNOWN = {
     "worker/call_try.py": "the loop, whose clock limits a try, is given",
     "worker/caller.py": "gateways are coroutines; the loop is given",
     "worker/assemble.py": "names the type of that loop",
+    "worker/metrics_listener.py": "answers scrapes on the event loop of the process",
     "worker/standby.py": "a lock: copies are taken by the threads of restores",
     "kafka/renewed_client.py": "clients are shared by threads; confluent-kafka answers in futures",
     "kafka/dead_workers.py": "a lock: two restores may find the same transaction",

@@ -17,10 +17,11 @@ import pytest
 
 from streams import View
 from streams.errors import ConfigError
+from streams.listening import url_of
 from streams.server.http import registry
 from streams.server.http.registry import is_registry
 from streams.server.http.route_table import ROUTES
-from streams.server.listen import inherited, listen, url_of
+from streams.server.listen import inherited, listen
 from streams.server.readmodel.model import STARTING
 from streams.server.readmodel.row_writer import UnreadableRow
 from tests.applications import shop

@@ -25,9 +25,10 @@ from streams.cli.process.shutdown import Shutdown
 from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
 from streams.config import Config, load
 from streams.errors import ConfigError, StreamsError
+from streams.listening import url_of
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
-from streams.server.listen import listen, url_of
+from streams.server.listen import listen
 from streams.server.site_folder import check_site
 
 FOR_A_BROKER = 60.0

@@ -25,9 +25,10 @@ from streams.client import Client
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
+from streams.listening import url_of
 from streams.load import application
 from streams.server.access.token_file import check_tokens
-from streams.server.listen import inherited, listen, url_of
+from streams.server.listen import inherited, listen
 from streams.server.site_folder import check_site
 
 if TYPE_CHECKING:  # it is imported late: see `import_server`

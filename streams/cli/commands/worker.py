@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -18,9 +18,11 @@ from streams.cli.output.readiness import WorkerReadinessReporter, report_ready
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.shutdown import Shutdown
 from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
-from streams.config import load
+from streams.config import Config, environment_with, load
+from streams.errors import ConfigError
 
 MOST_PROCESSES = 100
+LAST_PORT = 65_535
 
 
 def worker(
@@ -56,20 +58,37 @@ def worker(
         reset_breakers(app, config, names)
     if processes > 1:
         words = [*names, *(["--keep-going"] if keep_going else [])]
-        raise typer.Exit(_supervise(processes, words, shutdown, ended_for_good(config), to_program=ends_with_stdin))
+        environs = [environ_of(config, number) for number in range(processes)]
+        raise typer.Exit(_supervise(environs, words, shutdown, ended_for_good(config), to_program=ends_with_stdin))
     reporter = WorkerReadinessReporter(to_program=ends_with_stdin)
     raise typer.Exit(handle_events(app, config, address, names, shutdown, reporter, keep_going=keep_going))
 
 
+def environ_of(config: Config, number: int) -> Mapping[str, str] | None:
+    """Each worker shows its metrics at a port of its own: the one that is set, and those that follow. None: as this process."""
+    first = config.worker_metrics_port
+    if not first:
+        return None
+    if first + number > LAST_PORT:
+        raise ConfigError(f"RETOLD_WORKER_METRICS_PORT is {first}; a lower one was expected, since each process takes the next one")
+    return environment_with(RETOLD_WORKER_METRICS_PORT=str(first + number))
+
+
 def _supervise(
-    processes: int, arguments: Sequence[str], shutdown: Shutdown, final: Callable[[int], bool], *, to_program: bool
+    environs: Sequence[Mapping[str, str] | None],
+    arguments: Sequence[str],
+    shutdown: Shutdown,
+    final: Callable[[int], bool],
+    *,
+    to_program: bool,
 ) -> int:
-    """Runs workers that end together; one that is killed is restarted. Gives the exit code."""
+    """Runs a worker in each environment; they end together, and one that is killed is restarted. Gives the exit code."""
+    processes = len(environs)
     with ExitStack() as stack:
         words = ["worker", *arguments]
         workers = [
-            stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=final))
-            for n in range(1, processes + 1)
+            stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=final, environ=environ))
+            for n, environ in enumerate(environs, 1)
         ]
         ready_again = ReadyAgain(workers)
         while not shutdown.stop.is_set():
