@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
@@ -18,7 +19,9 @@ from streams import App
 from streams.config import Config, load
 from streams.engine.attributes import attributes
 from streams.server.http.asyncapi_document import HEADERS, asyncapi_document
+from streams.server.http.web_sockets import SocketRequest
 from tests.applications import bank, probe, shop
+from tests.support.live import following
 from tests.support.memory_server import MemoryServer
 from tests.support.processes import retold
 from tests.support.sse import watched
@@ -67,7 +70,7 @@ def test_every_event_comes_in_is_handled_once_and_is_told(make: Any, tmp_path: P
     """In the topics of its namespace; each event that another leads to is sent."""
     app = make()
     found = document(app, tmp_path, prefix="test.")
-    handled = [it for it in found["operations"].values() if it["action"] == "receive"]
+    handled = [it for name, it in found["operations"].items() if name.startswith("handle-")]
     received = [at(found, it["$ref"])["$ref"].rpartition("/")[2] for operation in handled for it in operation["messages"]]
     assert sorted(received) == sorted(app.event_types())
     emitted = {name.removeprefix("emit-") for name in found["operations"] if name.startswith("emit-")}
@@ -114,6 +117,42 @@ def test_a_stream_tells_events_as_it_says(tmp_path: Path) -> None:
     message = found["components"]["messages"]["live.stock.receive"]
     schema = {**message["payload"], "components": found["components"]}
     assert [it.message for it in Draft202012Validator(schema).iter_errors(data)] == []
+
+
+def test_streams_of_rows_tell_what_it_says(tmp_path: Path) -> None:
+    """Each address of a query is a channel, and what is really told fits one of its messages, by its name."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.http.post("/events/stock.receive", json={"sku": "y", "quantity": 1, "price": 1})
+        server.http.post("/events/order.place", json={"order": "o1", "customer": "c", "lines": [{"sku": "y", "quantity": 1}]})
+        found = server.http.get("/asyncapi.json").json()
+        over_http = {it["address"] for it in found["channels"].values() if it["servers"] == [{"$ref": "#/servers/http"}]}
+        assert {f"/rows/{space.name}" for space in shop.app().namespaces} <= over_http
+        assert {f"/projections/{it.name}" for it in shop.app().projections} <= over_http
+        for name, url, count in (
+            ("stock-rows", "/rows/stock?_from=snapshot", 2),
+            ("orders_per_day-projection", "/projections/orders_per_day?_from=snapshot", 2),
+            ("view-orders-of-customer", "/views/orders-of/c", 1), ("stock-events", "/events/stock?_from=beginning", 1),
+        ):  # fmt: skip
+            channel = found["channels"][name]
+            messages = {it["name"]: it for pointer in channel["messages"].values() for it in [at(found, pointer["$ref"])]}
+            with following(server.http, url) as stream:
+                for told, data in stream.some(count):
+                    payload = messages[data["type"] if told == "message" else told]["payload"]
+                    schema = {**payload, "components": found["components"]}
+                    assert [it.message for it in Draft202012Validator(schema).iter_errors(data)] == []
+
+
+def test_the_messages_of_a_websocket_are_those_that_it_takes(tmp_path: Path) -> None:
+    """Each example of what a client sends is read, and no other operation is."""
+    found = document(shop.app(), tmp_path)
+    channel = found["channels"]["websocket"]
+    assert (channel["address"], channel["bindings"]["ws"]["method"]) == ("/ws", "GET")
+    asked = [at(found, at(found, it["$ref"])["$ref"]) for it in found["operations"]["websocket-asked"]["messages"]]
+    for message in asked:
+        sent = msgspec.json.decode(msgspec.json.encode(message["examples"][0]["payload"]), type=SocketRequest)
+        assert sent.op == message["name"]
+        assert message["payload"]["properties"].keys() <= {*SocketRequest.__struct_fields__}
+    assert {it["name"] for it in asked} == {"hello", "watch", "publish", "stop"}
 
 
 def test_it_has_no_secret(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from streams.server.http.stream_places import ID, StreamPlaces
 from streams.server.readmodel.row_writer import UnreadableRow
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, OrderRow
+from tests.support.live import following
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
 from tests.support.tokens import Entry, bearer, write_tokens
@@ -259,6 +260,9 @@ def test_rows_that_do_not_read_are_nobodys(server: MemoryServer) -> None:
         assert got["unreadable"] == {"count": 0, "keys": []}
         assert server.http.get("/rows/order", headers=ALL_OF).json()["unreadable"]["count"] == 1
         assert server.http.get("/rows/order/o99", headers=MINE).status_code == 404
+        with following(server.http, "/rows/order?_from=snapshot", **MINE) as stream:
+            told = [*iter(stream.next, ("ready", {"rows": len(got["rows"])}))]
+        assert {name for name, _ in told} == {"put"}
     finally:
         server.kafka.put_row("order", "o99", None, 2)
 

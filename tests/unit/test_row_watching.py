@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE
+from streams.server.readmodel.row_writer import UnreadableRow
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.support.live import STREAM, following
@@ -78,6 +79,27 @@ def test_it_goes_on_where_its_client_was(server: MemoryServer) -> None:
     with following(server.http, f"/rows/stock?_after={between}") as stream:
         server.kafka.publish(StockReceive(sku="z", quantity=1, price=1))
         assert keys([stream.next()]) == [("put", "z")]
+
+
+def test_a_row_that_does_not_read_is_told_as_such(server: MemoryServer) -> None:
+    """It is not gone: with the reason that its address gives, when it is changed and when a client begins, and of one row alone."""
+    bad = UnreadableRow("nobody here knows the schema id 7")
+    told = ("unreadable", {"key": "o2", "problem": "nobody here knows the schema id 7"})
+    with following(server.http, "/rows/order?customer=c8&_from=snapshot") as stream:
+        assert keys(stream.some(2)) == [("put", "o2"), ("ready", "")]
+        place = stream.id
+        server.kafka.put_row("order", "o2", bad, 9)
+        assert stream.next() == told
+        assert told[1]["problem"] in server.http.get("/rows/order/o2").json()["detail"]
+    for url in ("/rows/order?customer=c7&_from=snapshot", "/rows/order/o2?_from=snapshot"):
+        with following(server.http, url) as stream:
+            *_, before, last = stream.some(4 if "customer" in url else 2)
+            assert (before, last) == (told, ("ready", {"rows": 2 if "customer" in url else 0, "unreadable": 1}))
+            server.kafka.put_row("order", "o2", None, 10)
+            assert stream.next() == ("gone", {"key": "o2"})
+            server.kafka.put_row("order", "o2", bad, 11)
+    with following(server.http, "/rows/order", Last_Event_ID=place) as stream:
+        assert stream.next() == told
 
 
 @pytest.mark.parametrize("place", ["0123456789.3", "anew", "x", "7", ".", "0.0"])

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,21 +28,22 @@ from streams.server.readmodel import change_log
 from streams.server.readmodel.change_log import ChangeEnd
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.notifier import Notifier
+from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store_moment import StoreMoment
 from tests.applications import shop
 from tests.applications.shop.events import StockRow
 from tests.support.memory_server import MemoryKafka
 
-CHANGE = st.tuples(st.sampled_from("abcdef"), st.sampled_from([None, 1, 2, 3]))
+CHANGE = st.tuples(st.sampled_from("abcdef"), st.sampled_from([None, 1, 2, 3, "unreadable"]))
 OTHER = st.sampled_from(["now", "snapshot", "back", "take", "look"])
 
 
 class FollowedRows:
-    """A client: the rows that it was told. It takes nothing until it is told to."""
+    """A client: the rows that it was told, and the keys of those that do not read. It takes nothing until it is told to."""
 
-    def __init__(self, rows: dict[str, Any], *, is_known: bool) -> None:
+    def __init__(self, rows: dict[str, Any], unreadable: Iterable[str], *, is_known: bool) -> None:
         """`is_known`: the stream knows which rows it has."""
-        self.rows, self.place, self._is_known = dict(rows), "", is_known
+        self.rows, self.unreadable, self.place, self._is_known = dict(rows), {*unreadable}, "", is_known
         self._waiting: list[tuple[Iterator[Sequence[StreamEvent]], ExitStack]] = []
 
     def gets(self, pieces: Iterator[Sequence[StreamEvent]], held: ExitStack) -> None:
@@ -62,14 +63,23 @@ class FollowedRows:
     def _apply(self, event: StreamEvent) -> None:
         data = msgspec.json.decode(event.data or b"{}")
         if event.name == "reset":
-            self.rows = {}
+            self.rows, self.unreadable = {}, set()
         elif event.name == "gone":
-            assert data["key"] in self.rows or not self._is_known, "it never had that row"
-            self.rows.pop(data["key"], None)
+            assert data["key"] in {*self.rows, *self.unreadable} or not self._is_known, "it never had that row"
+            self._forget(data["key"])
+        elif event.name == "unreadable":
+            assert data["problem"] == "no such schema"
+            self._forget(data["key"])
+            self.unreadable.add(data["key"])
         elif event.name == "put":
             assert self.rows.get(data["key"]) != data, "it was told twice"
+            self._forget(data["key"])
             self.rows[data["key"]] = data
         self.place = event.place or self.place
+
+    def _forget(self, key: str) -> None:
+        self.rows.pop(key, None)
+        self.unreadable.discard(key)
 
 
 class WatchedStock:
@@ -87,12 +97,13 @@ class WatchedStock:
         )
         self.source, self.clients, self._version = WatchedRows(self._model, self._asked), list[FollowedRows](), 0
 
-    def put(self, key: str, free: int | None) -> None:
+    def put(self, key: str, free: int | str | None) -> None:
         self._version += 1
-        self.kafka.put_row("stock", key, None if free is None else StockRow(free=free, price=1), self._version)
+        row = StockRow(free=free, price=1) if isinstance(free, int) else None if free is None else UnreadableRow("no such schema")
+        self.kafka.put_row("stock", key, row, self._version)
 
-    def join(self, begin: Begin, rows: dict[str, Any]) -> FollowedRows:
-        client = FollowedRows(rows, is_known=begin.how != "place" and bool(self._asked.query.filters))
+    def join(self, begin: Begin, rows: dict[str, Any], unreadable: Iterable[str] = ()) -> FollowedRows:
+        client = FollowedRows(rows, unreadable, is_known=begin.how != "place" and bool(self._asked.query.filters))
         self._begin(client, begin)
         self.clients.append(client)
         return client
@@ -119,6 +130,11 @@ class WatchedStock:
             page = moment.rows_of(self._asked.table, self._model.columns["stock"]).page(self._asked.query)
         return {key: {"key": key, "version": at, "row": msgspec.json.decode(body)} for key, at, body in page.rows}
 
+    def lacking(self) -> set[str]:
+        """The keys of rows that do not read, as far as who watches may know."""
+        with self._model.moment() as moment:
+            return set() if self._asked.restricted else {key for key, _ in moment.unreadable(self._asked.table, 100)[1]}
+
     def do(self, step: Any) -> None:
         known = next((it for it in self.clients if it.place), None)
         if isinstance(step, tuple):
@@ -129,9 +145,9 @@ class WatchedStock:
             for each in self.clients:
                 each.take()
         elif step == "back" and known is not None:
-            self.join(Begin("place", known.place), known.rows)
+            self.join(Begin("place", known.place), known.rows, known.unreadable)
         elif step == "now":
-            self.join(Begin("now"), self.listed())
+            self.join(Begin("now"), self.listed(), self.lacking())
         else:
             self.join(Begin("snapshot"), {})
 
@@ -139,13 +155,17 @@ class WatchedStock:
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.one_of(CHANGE, OTHER), min_size=10, max_size=40), st.sampled_from(["", "free__gte=2"]), st.booleans(),
-    st.integers(1, 9),
+    st.integers(1, 9), st.sampled_from([1, watched_rows.LARGE]),
 )  # fmt: skip
-def test_each_client_has_the_rows_of_the_query(steps: list[Any], query: str, restricted: bool, kept: int) -> None:
-    """Whenever it came, and with whatever it came back: in the end it has the rows that a list has, each told once."""
+def test_each_client_has_the_rows_of_the_query(steps: list[Any], query: str, restricted: bool, kept: int, large: int) -> None:
+    """Whenever it came, and with whatever it came back: in the end it has the rows that a list has, each told once.
+
+    It knows which rows do not read, too. So it is if one row is told at a time.
+    """
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(change_log, "KEPT", kept)
         patch.setattr(change_log, "PIECE", 1)
+        patch.setattr(watched_rows, "LARGE", large)
         watched = WatchedStock(Path(folder), query, restricted=restricted)
         try:
             for step in steps:
@@ -153,7 +173,7 @@ def test_each_client_has_the_rows_of_the_query(steps: list[Any], query: str, res
             watched.join(Begin("snapshot"), {})
             for each in watched.clients:
                 each.take()
-                assert each.rows == watched.listed()
+                assert (each.rows, each.unreadable) == (watched.listed(), watched.lacking())
         finally:
             watched.kafka.store.close()
 
@@ -190,6 +210,26 @@ def test_who_comes_back_is_told_some_rows_at_a_time(tmp_path: Path, monkeypatch:
         assert [[event.name for event in piece] for piece in first.pieces] == [["put"] * 2, ["put"] * 2, ["put"], [""]]
     finally:
         held.close()
+        watched.kafka.store.close()
+
+
+def test_a_large_commit_is_told_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that not all of it is in memory: as many rows at a time as are large together, until nothing is left."""
+    monkeypatch.setattr(watched_rows, "LARGE", 150)
+    watched = WatchedStock(tmp_path, "", restricted=False)
+    try:
+        client = watched.join(Begin("now"), {})
+        for number in range(50):
+            watched.put(f"k{number:02}", number)
+        sizes = list[int]()
+        while watched.source.is_behind():
+            batch = watched.source.advance()
+            sizes.append(sum(len(event.data) for event in batch.events))
+            client.gets(iter([batch.events]), ExitStack())
+        client.take()
+        assert client.rows == watched.listed()
+        assert (len(sizes) > 10, max(sizes) < 300) == (True, True)
+    finally:
         watched.kafka.store.close()
 
 
@@ -333,6 +373,28 @@ def test_who_takes_too_little_for_too_long_is_cut(monkeypatch: pytest.MonkeyPatc
         assert counted.refused == {"behind": 1}
         slow.leave()
         quick.leave()
+
+    asyncio.run(run())
+
+
+def test_a_client_is_handed_a_large_change_in_pieces() -> None:
+    """However large what is told at once: the buffers of its connection hold one piece, of whole events."""
+
+    async def run() -> None:
+        counted = Counted()
+        counted.source.size = 5_000
+        reader = await counted.join(Begin("now"))
+        async for _ in reader.beginning(counted.limiter):
+            pass
+        await counted.give(200)
+        found = list[int]()
+        async for text in reader.follow():
+            assert len(text) <= shared_stream.TOGETHER
+            found += numbers_in(text)
+            if len(found) == 200:
+                break
+        assert found == [*range(1, 201)]
+        reader.leave()
 
     asyncio.run(run())
 

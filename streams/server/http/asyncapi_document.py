@@ -11,6 +11,7 @@ from streams.config import Config
 from streams.data import EventData, namespace_of
 from streams.kafka.topics import topic_names
 from streams.server.http import shapes
+from streams.server.http.asyncapi_streams import row_streams, stream_channels, stream_messages, stream_operations
 from streams.server.http.json_schema import Spec, components, reference
 from streams.server.http.spec_examples import Samples, cloud_sample, event_sample, texts_of_answers
 
@@ -38,16 +39,21 @@ def asyncapi_document(app: App, config: Config) -> Spec:
     types = app.event_types()
     messages = {name: _message(data) for name, data in types.items()}
     live = {live_name(name): _live_message(data) for name, data in types.items()}
+    logs = {space.name: [types[name] for name in _types_of(app, space.name)] for space in app.namespaces}
+    over_http = stream_channels(app, {name: mine for name, mine in logs.items() if mine})
     return {
         "asyncapi": VERSION,
         "info": {"title": app.name, "version": version("retold"), "description": "The events of this application."},
         "defaultContentType": AVRO,
         "servers": _servers(config),
-        "channels": {key: it for space in app.namespaces for key, it in _channels(app, space.name, config.prefix).items()},
-        "operations": {**_handled(app), **_emitted(app), **_told(app)},
+        "channels": {
+            **{key: it for space in app.namespaces for key, it in _channels(app, space.name, config.prefix).items()},
+            **over_http,
+        },
+        "operations": {**_handled(app), **_emitted(app), **_told(app), **stream_operations(over_http)},
         "components": {
-            "schemas": {**components(types.values()), "Headers": _headers()},
-            "messages": {**messages, **live},
+            "schemas": {**components([*types.values(), *(it.row_type for it in row_streams(app))]), "Headers": _headers()},
+            "messages": {**messages, **live, **stream_messages(app)},
         },
     }
 
@@ -62,6 +68,7 @@ def _servers(config: Config) -> Spec:
     return {
         "kafka": {"host": "{broker}", "protocol": "kafka", "variables": {"broker": broker}},
         "http": {"host": f"{config.http_host}:{config.http_port}", "protocol": "http"},
+        "ws": {"host": f"{config.http_host}:{config.http_port}", "protocol": "ws"},
     }
 
 

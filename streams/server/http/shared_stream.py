@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
@@ -40,7 +40,7 @@ BEHIND_FIRST: Final = 16 * 1024 * 1024
 FIRST_IN: Final = 300.0
 """s in which it has to take that: until then the file is held as it was, and its journal grows."""
 TOGETHER: Final = 64 * 1024
-"""Bytes that are handed over at once, about."""
+"""Bytes that are handed over at once, about: no more waits in the buffers of a slow client's connection."""
 
 
 class Begin(NamedTuple):
@@ -209,8 +209,10 @@ class SharedStream:
 
     def _publish(self, batch: Batch) -> None:
         self._place = batch.place
-        if batch.events or batch.reset:
-            self._add(text_of(batch.events), "reset" if batch.reset else "")
+        for text in pieces_of(batch.events):
+            self._add(text, "")
+        if batch.reset:
+            self._add(b"", "reset")
 
     def _add(self, text: bytes, ends: Literal["", "reset", "over"]) -> None:
         self._told = time.monotonic()
@@ -228,6 +230,20 @@ class SharedStream:
                 reader.end()
         if now - self._told >= ALIVE:
             self._add(text_of([StreamEvent("", b"", self._place)]) if self._place else comment("still here"), "")
+
+
+def pieces_of(events: Iterable[StreamEvent]) -> Iterator[bytes]:
+    """The text in pieces of whole events, each as large as is handed over at once; an event that is larger is one of its own."""
+    some, size = list[bytes](), 0
+    for event in events:
+        text = text_of([event])
+        if some and size + len(text) > TOGETHER:
+            yield b"".join(some)
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield b"".join(some)
 
 
 class StreamReader:
@@ -270,9 +286,11 @@ class StreamReader:
                 yield self._cut("what was sent was taken too slowly; come back at the last id")
 
     def _take(self) -> bytes:
-        parts, size = [], 0
-        while self._link.next is not None and size < TOGETHER and not self.is_over:
-            self._link = self._link.next
+        parts, size = list[bytes](), 0
+        while (following := self._link.next) is not None and not self.is_over:
+            if parts and size + len(following.text) > TOGETHER:
+                break
+            self._link = following
             parts.append(self._link.text)
             size += len(self._link.text)
             self.is_reset = self._link.ends == "reset"

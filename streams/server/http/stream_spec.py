@@ -9,18 +9,20 @@ from streams.server.http.json_schema import Spec
 from streams.server.http.stream_text import MEDIA_TYPE
 
 GONE = shapes.shape(key=shapes.TEXT)
-READY = shapes.shape(rows=shapes.NUMBER)
+UNREADABLE_ROW = shapes.shape(key=shapes.TEXT, problem=shapes.TEXT)
+READY = shapes.shape("unreadable", rows=shapes.NUMBER, unreadable=shapes.NUMBER)
+ANSWER = shapes.shape(answer={}, positions=shapes.TEXTS, lag=shapes.or_null(shapes.NUMBER))
+ROW_EVENTS = ("put", "gone", "unreadable", "ready", "reset")
 
 
 def with_changes(spec: Spec, row: Spec) -> Spec:
-    """Of rows: `put`, `gone`, and `reset`, rows and `ready` where a client begins."""
-    return _streamed(spec, {"anyOf": [row, GONE, READY, {"type": "object"}]}, ("now", "snapshot"), "put", "gone", "ready", "reset")
+    """Of rows: `put`, `gone`, `unreadable`, and `reset`, rows and `ready` where a client begins."""
+    return _streamed(spec, {"anyOf": [row, GONE, UNREADABLE_ROW, READY, {"type": "object"}]}, ("now", "snapshot"), *ROW_EVENTS)
 
 
 def with_answers(spec: Spec) -> Spec:
     """Of a view: its whole answer each time."""
-    answer = shapes.shape(answer={}, positions=shapes.TEXTS, lag=shapes.or_null(shapes.NUMBER))
-    return _streamed(spec, answer, ("now", "snapshot"), "answer")
+    return _streamed(spec, ANSWER, ("now", "snapshot"), "answer")
 
 
 def with_log(spec: Spec) -> Spec:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Se
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.data import Record
 from streams.query.filters import Filter
@@ -25,6 +25,10 @@ MOST: Final = 100_000
 """Keys that a stream knows to be in its query. With more, whoever sees all rows is told of each that is not in it, too."""
 AT_ONCE: Final = 500
 """Rows that are read, and told, at a time."""
+LARGE: Final = 1024 * 1024
+"""Bytes of rows that are told at once, about: of more changes the rest is told next, so that not all of it is in memory."""
+MOST_UNREADABLE: Final = 100
+"""Rows that cannot be read here, of which a client is told by name when it begins."""
 ANEW: Final = "anew"
 """The place of who sees some rows alone: a number would tell how many others there are."""
 
@@ -52,8 +56,21 @@ class AskedRows:
         return (*own, *self.query.filters)
 
 
+class ToldRow(NamedTuple):
+    """What is told of a row that has changed at `tick`, if anything is. `stays`: it is in the query, as far as is known."""
+
+    key: str
+    tick: int
+    event: StreamEvent | None
+    stays: bool
+
+
 class WatchedRows:
-    """`put` tells a row that is in the query, `gone` the key of one that is not any more."""
+    """`put` tells a row that is in the query, `gone` the key of one that is not any more, `unreadable` one that does not read here.
+
+    Nobody knows whether such a row is in the query, so each client is told, but for who sees some rows alone: nobody knows whose it
+    is.
+    """
 
     def __init__(self, model: ReadModel, asked: AskedRows) -> None:
         self._model, self._asked = model, asked
@@ -78,17 +95,37 @@ class WatchedRows:
             self._members = self._found(moment)
             self._end = end
             return Batch((), self._place(end), reset=before is not None)
-        changed, found = moment.changed_keys(asked.table, before.tick, asked.key), set[str]()
-        events = [*self._told(moment, changed, self._members, end, found)]
+        events, seen, size, upto = list[StreamEvent](), dict[str, bool](), 0, end.tick
+        for it in self._told(moment, moment.changed_keys(asked.table, before.tick, asked.key), self._members, end):
+            seen[it.key] = it.stays
+            if it.event is not None:
+                events.append(it.event)
+                size += len(it.event.data)
+            if size >= LARGE:
+                upto = it.tick
+                break
         if self._members is not None:
-            self._members.difference_update(changed)
-            self._members.update(found)
-        self._end = end
-        return Batch(events, self._place(end))
+            self._members.difference_update(seen)
+            self._members.update(key for key, stays in seen.items() if stays)
+        self._end = end._replace(tick=upto)
+        return Batch(events, self._place(self._end))
+
+    def _advance_to(self, moment: StoreMoment) -> Batch:
+        """To the end of the moment, whatever there is to tell."""
+        batch, end = self._advance(moment), moment.change_end(self._asked.table)
+        while not batch.reset and self._end != end:
+            more = self._advance(moment)
+            batch = Batch([*batch.events, *more.events], more.place)
+        return batch
 
     def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
         moment = held.enter_context(self._model.moment())
-        batch = self._advance(moment)
+        before = self._end, None if self._members is None else {*self._members}
+        try:
+            batch = self._advance_to(moment)
+        except BaseException:
+            self._end, self._members = before  # nobody is told what was read
+            raise
         assert self._end is not None, "advanced to this moment"
         pieces = self._first(moment, self._end, begin)
         held.callback(pieces.close)
@@ -105,8 +142,8 @@ class WatchedRows:
             yield [StreamEvent("", b"", self._place(end))]
         elif begin.how == "place" and tick is not None:
             changed = moment.changed_keys(self._asked.table, tick, self._asked.key)
-            told = self._told(moment, changed, None, end, set())
-            while some := [*islice(told, AT_ONCE)]:
+            told = (it.event for it in self._told(moment, changed, None, end))
+            while some := [event for event in islice(told, AT_ONCE) if event is not None]:
                 yield some
             yield [StreamEvent("", b"", self._place(end))]
         else:
@@ -125,23 +162,40 @@ class WatchedRows:
             yield [self._put(key, version, body) for key, version, body in rows]
             count += len(rows)
             rows = next(found, ())
-        yield [StreamEvent("ready", to_json({"rows": count}), place)]
+        lacking, some = self._unreadable(moment, MOST_UNREADABLE)
+        told = {"rows": count, "unreadable": lacking} if lacking else {"rows": count}
+        yield [*(_unreadable_row(key, why) for key, why in some), StreamEvent("ready", to_json(told), place)]
 
     def _told(
-        self, moment: StoreMoment, changed: Mapping[str, int], members: Set[str] | None, end: ChangeEnd, found: set[str]
-    ) -> Iterator[StreamEvent]:
-        """By the last change of each key; `found` gets those in the query. Without `members` each other one is gone."""
+        self, moment: StoreMoment, changed: Mapping[str, int], members: Set[str] | None, end: ChangeEnd
+    ) -> Iterator[ToldRow]:
+        """By the last change of each key. Without `members` each one that is not in the query is gone."""
         asked = self._asked
         pairs = [*changed.items()]
         for at in range(0, len(pairs), AT_ONCE):
             some = pairs[at : at + AT_ONCE]
             rows = moment.rows_among(asked.table, asked.row_type, [key for key, _ in some], asked.query.filters)
+            missing = [] if asked.restricted else [key for key, _ in some if key not in rows]
+            unreadable = moment.unreadable_among(asked.table, missing) if missing else {}
             for key, tick in some:
+                place, event = self._place(end, tick), None
                 if key in rows:
-                    found.add(key)
-                    yield self._put(key, *rows[key], self._place(end, tick))
+                    event = self._put(key, *rows[key], place)
+                elif key in unreadable:
+                    event = _unreadable_row(key, unreadable[key], place)
                 elif members is None or key in members:
-                    yield StreamEvent("gone", to_json({"key": key}), self._place(end, tick))
+                    event = StreamEvent("gone", to_json({"key": key}), place)
+                yield ToldRow(key, tick, event, key in rows or key in unreadable)
+
+    def _unreadable(self, moment: StoreMoment, most: int) -> tuple[int, Sequence[tuple[str, str]]]:
+        """How many rows cannot be read here, and some of them with the reason; none for who sees some rows alone."""
+        asked = self._asked
+        if asked.restricted:
+            return 0, ()
+        if asked.key is None:
+            return moment.unreadable(asked.table, most)
+        found = moment.unreadable_among(asked.table, [asked.key])
+        return len(found), [*found.items()]
 
     def _put(self, key: str, version: int, body: bytes, place: str = "") -> StreamEvent:
         shown = shown_row(key, version, body, self._asked.query.select, versioned=self._asked.versioned)
@@ -157,12 +211,17 @@ class WatchedRows:
         if not asked.query.filters:
             return None
         with asked.timely(moment):
-            found = moment.some_keys(asked.table, asked.row_type, asked.conditions, MOST + 1)
+            found = {*moment.some_keys(asked.table, asked.row_type, asked.conditions, MOST + 1)}
+        found.update(key for key, _ in self._unreadable(moment, MOST + 1)[1])
         if len(found) <= MOST:
-            return set(found)
+            return found
         if asked.restricted:
             raise Problem(422, f"the stream is of more than {MOST} rows; ask for fewer, with filters")
         return None
+
+
+def _unreadable_row(key: str, why: str, place: str = "") -> StreamEvent:
+    return StreamEvent("unreadable", to_json({"key": key, "problem": why}), place)
 
 
 def continues_from(end: ChangeEnd, before: ChangeEnd) -> bool:

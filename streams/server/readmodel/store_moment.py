@@ -85,6 +85,12 @@ class StoreMoment:
         chosen = selection(table, row_type, [Filter(KEY, "in", tuple(keys)), *conditions], "key, version, body")
         return {key: (version, body) for key, version, body in self._db.execute(*chosen) if body is not None}
 
+    def unreadable_among(self, table: str, keys: Sequence[str]) -> dict[str, str]:
+        """Why rows of these keys cannot be read here; nothing of those that can be."""
+        marks = ", ".join("?" * len(keys))
+        text = f"select key, problem from {table} where key in ({marks}) and problem is not null"
+        return dict(self._db.execute(text, list(keys)).fetchall())
+
     def some_keys(self, table: str, row_type: type[Record], conditions: Sequence[Filter], most: int) -> list[str]:
         """At most so many keys of rows of which the conditions hold, and that can be read here."""
         text, values = selection(table, row_type, conditions, "key, body is not null")
