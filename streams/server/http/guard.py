@@ -29,6 +29,8 @@ LONGEST_ADDRESS = 8 * 1024
 """Bytes of path and parameters."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 LOGIN, STATIC_PATH, SITE_PATH = "/-/login", "/-/static/", "/app/"
+PAGES_ALONE = frozenset({"/-/docs", "/-/go", LOGIN})
+"""Pages of addresses where the API has nothing."""
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 

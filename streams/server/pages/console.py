@@ -16,14 +16,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.access.principal import Kind, Principal, Right
-from streams.server.http.guard import STATIC_PATH
+from streams.server.http.guard import PAGES_ALONE, STATIC_PATH
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import MEDIA_TYPE, Problem
 from streams.server.pages.form_body import is_form, read_form
 from streams.server.pages.html_accept import asked_form
 from streams.server.pages.inner_api import InnerAnswer, InnerApi
-from streams.server.pages.login import LoginPages
+from streams.server.pages.login import LoginPages, not_possible
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_table import FORMS, MakePage, links_for, page_at
 from streams.server.pages.page_templates import SECURITY, STATIC, environment, static_file
@@ -57,6 +57,8 @@ class Console:
         if path and scope["method"] == "POST" and is_form(Request(scope)) and (posted := page_at(path, FORMS)) is not None:
             await self._page(scope, receive, send, scope["query_string"].decode("ascii"), *posted)
             return
+        if scope.get("method") != "GET" and (path in PAGES_ALONE or path in self._static):
+            raise not_possible(scope["method"], path, ("GET", "HEAD"))
         if not path or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
@@ -68,11 +70,11 @@ class Console:
         query = scope["query_string"].decode("ascii")
         form, found = asked_form(Headers(scope=scope).get("accept", ""), query), page_at(path)
         scope["query_string"] = form.query.encode("ascii")
-        is_page = form.html and found is not None
+        is_page = found is not None and (form.html or path in PAGES_ALONE)
         if form.named or is_page:
             accepted = b"text/html" if form.html and not is_page else b"application/json"  # a page is made of the API's JSON
             scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"accept"), (b"accept", accepted)]
-        if form.html and found is not None:
+        if is_page and found is not None:
             await self._page(scope, receive, send, form.query, *found)
         else:
             sending = self._as_page(scope, send) if form.html else _varied(send) if found is not None else send

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from jinja2 import Environment
 from starlette.requests import Request
@@ -11,10 +12,12 @@ from starlette.responses import Response
 from streams.server.access.principals import Principals
 from streams.server.http.console_cookie import LOCAL_NAME, NAME, SECONDS, cookie_value, set_cookie
 from streams.server.http.guard import LOGIN, is_local
+from streams.server.http.problems import Problem
 from streams.server.pages.form_body import is_form, read_form
 
 LOGOUT = "/-/logout"
-METHODS = ("GET", "POST")
+METHODS = {LOGIN: ("GET", "HEAD", "POST"), LOGOUT: ("POST",)}
+"""HEAD comes as GET."""
 LONGEST_COOKIE = 3_800
 """Bytes: a browser keeps 4,096 with the name and the attributes, and drops more in silence."""
 
@@ -26,7 +29,11 @@ class LoginPages:
         self._template, self._principals, self._secret = templates.get_template("login.html"), principals, secret
 
     def answers(self, method: str, path: str) -> bool:
-        return (path == LOGIN and method in METHODS) or (path == LOGOUT and method == "POST")
+        """Raises a 405 problem for another method than those."""
+        allowed = METHODS.get(path, ())
+        if allowed and method not in allowed:
+            raise not_possible(method, path, allowed)
+        return bool(allowed)
 
     async def response(self, request: Request) -> Response:
         """Raises a problem for a body that is no form."""
@@ -50,6 +57,12 @@ class LoginPages:
     def _page(self, back: str, wrong: str, status: int) -> Response:
         text = self._template.render(back=local_path(back), wrong=wrong)
         return Response(text, status, {"Cache-Control": "no-store"}, media_type="text/html; charset=utf-8")
+
+
+def not_possible(method: str, path: str, allowed: Iterable[str]) -> Problem:
+    """A 405 problem."""
+    listed = ", ".join(allowed)
+    return Problem(405, f"{method} is not possible at {path}; {listed} is", headers={"Allow": listed})
 
 
 def local_path(text: str) -> str:
