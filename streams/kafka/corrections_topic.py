@@ -7,21 +7,23 @@ Key: the correction's id. Value: JSON, a `CorrectionState`; the last one counts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import Message
 
+from streams.config import Config
 from streams.engine.readable import harmless, named, one_line
-from streams.errors import UNREADABLE_JSON, InvalidChange, StalePlan
+from streams.errors import UNREADABLE_JSON, InvalidChange, StalePlan, TopicMismatch
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.correction.correction_calls import ASK
 from streams.history.correction.correction_plan import StoredChange
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
+from streams.kafka.renewed_client import Admin
 from streams.kafka.topic_contents import read_whole
-from streams.kafka.topics import corrections_topic, describe
+from streams.kafka.topics import corrections_topic, describe, ensure
 
 log = logging.getLogger("retold.corrections")
 
@@ -79,6 +81,13 @@ class Corrections(NamedTuple):
     states: list[CorrectionState]
     claims: dict[int, CorrectionState]
     now: int = 0
+
+
+def ensure_corrections(admin: Admin, config: Config, namespaces: Iterable[str]) -> None:
+    """Make topics that are missing. Raises TopicMismatch if corrections would not be safe in theirs, and what `ensure` raises."""
+    reports = [it for it in ensure(admin, config, namespaces) if it.kind == "corrections"]
+    if problems := [problem for it in reports for problem in it.problems]:
+        raise TopicMismatch("nothing is corrected, since corrections would not be safe: " + "; ".join(problems))
 
 
 def read_corrections(clients: Clients, prefix: str, application: str) -> list[CorrectionState]:
@@ -170,9 +179,17 @@ def take_back(clients: Clients, prefix: str, correction: str) -> None:
 
 
 def write_records(clients: Clients, prefix: str, records: Sequence[tuple[bytes, bytes | None]]) -> int:
-    """Keys and values, of which there is one at least. Returns the last offset when the broker has them. Raises BrokerError."""
+    """Keys and values, of which there is one at least. Returns the last offset when the broker has them.
+
+    Raises BrokerError, and TopicMismatch if the topic is missing.
+    """
     offsets: list[int] = []
     topic = corrections_topic(prefix)
+    if topic not in describe(clients.admin(), [topic]):  # a broker may make one that is sent to, and it would forget after days
+        raise TopicMismatch(
+            f"the topic {topic} is missing, so nothing can be kept of a correction: bring it back from a backup if there were "
+            "corrections, or make it with `retold topics --create`"
+        )
     producer = ConfirmedProducer(clients, "retold-corrections", lambda message: offsets.append(message.offset() or 0))
     for key, value in records:
         producer.put(topic, value, key)

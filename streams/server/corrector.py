@@ -21,8 +21,7 @@ from streams.kafka.correction_calls_topic import close_call, read_calls
 from streams.kafka.correction_claim import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.correction_lock import the_only_one
-from streams.kafka.corrections_topic import CorrectionState, read_claims
-from streams.kafka.topics import ensure
+from streams.kafka.corrections_topic import CorrectionState, ensure_corrections, read_claims
 from streams.server.correction_attempt import CorrectionAttempt, CorrectionAttempts
 from streams.server.readmodel.history_reader import HistoryReader
 
@@ -117,7 +116,7 @@ class KafkaCorrector:
 
     def _coordinator(self) -> CorrectionCoordinator:
         """One for each correction."""
-        ensure(self._clients.admin(), self._config, [space.name for space in self._app.namespaces])
+        ensure_corrections(self._clients.admin(), self._config, [space.name for space in self._app.namespaces])
         return CorrectionCoordinator(
             self._clients, self._config.prefix, self._app, self._codec, self._recorded, name=own_name(),
             largest=self._config.max_event_bytes, stopped=self._stopping.is_set,

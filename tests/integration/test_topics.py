@@ -14,8 +14,9 @@ from confluent_kafka.cimpl import NewTopic
 from streams.config import Config
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.clients import Clients
+from streams.kafka.corrections_topic import ensure_corrections
 from streams.kafka.renewed_client import Admin
-from streams.kafka.topics import describe, ensure, raise_for_problems, tasks_topic, topic_names
+from streams.kafka.topics import corrections_topic, describe, ensure, raise_for_problems, tasks_topic, topic_names
 from tests.support.workers import settings, until
 
 
@@ -115,6 +116,19 @@ def test_a_topic_that_is_not_needed_stops_nobody(method: Any, config: Config, br
     admin.topic = topic_names(elsewhere.prefix, "user").log
     with pytest.raises(BrokerError, match="TOPIC_AUTHORIZATION_FAILED"):
         ensure(admin, elsewhere, ["user"])
+
+
+def test_nothing_is_corrected_where_corrections_would_be_forgotten(config: Config, broker: str) -> None:
+    """Such as in a topic that the broker itself made, since somebody wrote to it: its records are deleted after days."""
+    admin, topic = Clients.of(config, broker).admin(), corrections_topic(config.prefix)
+    admin.client.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    until(lambda: topic in describe(admin, [topic]), "the broker does not show the topic")
+    with pytest.raises(TopicMismatch, match=r"nothing is corrected, since .* cleanup.policy=delete; compact was expected"):
+        ensure_corrections(admin, config, ["user"])
+    for answer in admin.client.delete_topics([topic]).values():
+        answer.result(20)
+    until(lambda: topic not in describe(admin, [topic]), "the broker still shows the topic")
+    ensure_corrections(admin, config, ["user"])
 
 
 def test_a_larger_size_than_needed_is_no_problem(config: Config, broker: str) -> None:

@@ -12,7 +12,7 @@ from streams.engine.changes import PendingCall
 from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import UNANSWERED
 from streams.engine.stored import due_record
-from streams.errors import NotKnownYet, StalePlan
+from streams.errors import NotKnownYet, StalePlan, TopicMismatch
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import MemoryPast, Past
@@ -121,6 +121,26 @@ def test_nothing_is_corrected_while_a_correction_is_missing_whose_steps_are_in_t
     with pytest.raises(NotKnownYet, match="the topic retold-corrections was deleted or made again: bring it back from a backup"):
         coordinator(kafka, so_far.log).apply(later)
     assert read_claims(clients(kafka), "", "bank")[:2] == ([], {})
+
+
+def test_nothing_is_written_while_the_topic_is_missing(kafka: MemoryBroker) -> None:
+    """Nor is it made by being written to: a broker would make one that forgets. Whoever is at work stops."""
+    claim = CorrectionClaim(clients(kafka), "", "m1-1")
+    coordinator(kafka).keep(a_plan())
+    kept = read_claims(clients(kafka), "", "bank").states[0]
+    claim.take(kept, kept, [])
+    del kafka.topics["retold-corrections"]
+    call = CorrectionCall("bank", "c1", "r", "would not call", "a.b", "k", "e", "open")
+    for write in (
+        lambda: coordinator(kafka).keep(a_plan("b")),
+        lambda: coordinator(kafka).apply(a_plan("b")),
+        lambda: coordinator(kafka).withdraw(kept.correction),
+        lambda: write_calls(clients(kafka), "", [call]),
+        claim.send,
+    ):
+        with pytest.raises(TopicMismatch, match="the topic retold-corrections is missing, so nothing can be kept of a correction"):
+            write()
+    assert "retold-corrections" not in kafka.topics
 
 
 def test_calls_are_kept_one_by_one_beside_corrections(kafka: MemoryBroker) -> None:

@@ -15,8 +15,7 @@ from streams.history.past import Past
 from streams.kafka.correction_claim import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.correction_lock import the_only_one
-from streams.kafka.corrections_topic import CorrectionState
-from streams.kafka.topics import ensure
+from streams.kafka.corrections_topic import CorrectionState, ensure_corrections
 
 
 def coordinator_of(session: Session) -> CorrectionCoordinator:
@@ -28,7 +27,7 @@ def coordinator_of(session: Session) -> CorrectionCoordinator:
             yield opened.past
 
     config = session.config
-    ensure(session.clients.admin(), config, session.namespaces)
+    ensure_corrections(session.clients.admin(), config, session.namespaces)
     return CorrectionCoordinator(
         session.clients, config.prefix, session.app, session.codec, recorded, name=own_name(), largest=config.max_event_bytes
     )
