@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 
 import msgspec
+from confluent_kafka import Message
 
 from streams.engine.readable import harmless, named
 from streams.errors import UNREADABLE_JSON, StalePlan
@@ -21,16 +22,26 @@ log = logging.getLogger("retold.corrections")
 
 def read_calls(clients: Clients, prefix: str, application: str) -> dict[str, CorrectionCall]:
     """All that are kept, by the reference of the request, in the order of their decisions. Raises BrokerError."""
-    found: dict[str, CorrectionCall] = {}
-    begin = application.encode() + CALLS
+    records = CallRecords(application)
     for message in corrections_records(clients, prefix):
+        records.take(message)
+    return records.found
+
+
+class CallRecords:
+    """What records of the topic, each taken in its turn, say together: `found` has the calls by the reference of the request."""
+
+    def __init__(self, application: str) -> None:
+        self.found: dict[str, CorrectionCall] = {}
+        self._begin = application.encode() + CALLS
+
+    def take(self, message: Message) -> None:
         key, value = message.key() or b"", message.value()
-        if key.startswith(begin):
-            reference = key.removeprefix(begin).decode(errors="replace")
-            found.pop(reference, None)
+        if key.startswith(self._begin):
+            reference = key.removeprefix(self._begin).decode(errors="replace")
+            self.found.pop(reference, None)
             if value is not None and (call := _read(value)) is not None:
-                found[reference] = call
-    return found
+                self.found[reference] = call
 
 
 def _read(value: bytes) -> CorrectionCall | None:

@@ -19,13 +19,14 @@ from streams.kafka.clients import Clients
 from streams.kafka.corrections_topic import (
     APPLIED,
     APPLYING,
+    READING,
     Corrections,
     CorrectionState,
     note_time,
-    read_claims,
     take_back,
     write_correction,
 )
+from streams.kafka.watched_corrections import WatchedCorrections
 
 ALONE = 120_000_000
 """µs without a sign of a coordinator on another machine after which its correction is taken over."""
@@ -39,6 +40,7 @@ class CorrectionClaim:
 
     def __init__(self, clients: Clients, prefix: str, name: str) -> None:
         self._clients, self._prefix, self._name = clients, prefix, name
+        self._topic: WatchedCorrections | None = None
         self._known: Collection[str] = ()
         """Ids of the corrections that this coordinator has read: all that the present is brought to."""
         self._first = 0
@@ -54,7 +56,7 @@ class CorrectionClaim:
         So nothing is said of a correction by one that only waits for its turn: others would wait for it in their turn.
         """
         note_time(self._clients, self._prefix, self._name)
-        found = read_claims(self._clients, self._prefix, application)
+        found = self._look(application)
         for it in found.claims.values():
             if is_at_work(it, found.now):
                 raise StalePlan(
@@ -113,10 +115,15 @@ class CorrectionClaim:
         self._write(replace(self.state, state=state, coordinator="", steps=steps, stopped=stopped))
 
     def _read(self) -> Corrections:
-        found = read_claims(self._clients, self._prefix, self.state.application)
+        found = self._look(self.state.application)
         if (ours := found.claims.get(self._first)) is not None:  # another one's of the same correction may have replaced it
             self._told = ours.seen
         return found
+
+    def _look(self, application: str) -> Corrections:
+        if self._topic is None:
+            self._topic = WatchedCorrections(self._clients, self._clients.admin(), self._prefix, application, READING)
+        return self._topic.look()
 
     def _write(self, state: CorrectionState) -> None:
         write_correction(self._clients, self._prefix, replace(state, seen=self._clients.clock.now()))
@@ -132,7 +139,7 @@ class CorrectionClaim:
 
     def _refuse(self, found: Corrections) -> None:
         """Whoever was still for long has lost its turn to all that came meanwhile."""
-        if all(it.correction != self.state.correction for it in found.states):
+        if found.now and all(it.correction != self.state.correction for it in found.states):  # else the topic is missing
             raise StalePlan(f"the correction {self.state.correction} was withdrawn meanwhile")
         now = self._told + round((self._clients.clock.monotonic() - self._said[1]) * 1e6)
         was_still = self._still() > ALONE

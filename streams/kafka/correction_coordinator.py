@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from streams.app import App
 from streams.engine.identity import answer_id
-from streams.engine.readable import named, shortened
+from streams.engine.readable import in_a_line, named, shortened
 from streams.engine.records import QUARANTINED, UNANSWERED, Codec
 from streams.engine.step import CorrectionStep
 from streams.errors import BrokerError, HistoryError, StalePlan, StreamsError
@@ -109,10 +109,9 @@ class CorrectionCoordinator:
         except StalePlan:  # another one is at work, and says how it stands
             raise
         except BaseException as error:  # whoever goes on need not wait
-            why = str(error) if isinstance(error, StreamsError) else "its process was stopped"
             with suppress(BrokerError, StalePlan):  # the same: it may have been still for so long that it lost its turn
                 self._claim.look()
-                self._claim.end(APPLYING, self._steps or state.steps, shortened(why, LONGEST_WHY))
+                self._claim.end(APPLYING, self._steps or state.steps, shortened(_why(error), LONGEST_WHY))
             raise
         self._claim.end(APPLIED, self._steps)
         return taken
@@ -252,6 +251,15 @@ class CorrectionCoordinator:
             self._app.name, plan.correction, number, plan.by, plan.why, plan.change, APPLYING, now, now, first=plan.first,
             digest=plan.digest, touches=plan.touches,
         )  # fmt: skip
+
+
+def _why(error: BaseException) -> str:
+    """Why a coordinator has ended before its end: its process was told to stop by what is no Exception."""
+    if isinstance(error, StreamsError):
+        return str(error)
+    if isinstance(error, Exception):
+        return f"a fault of retold's own: {in_a_line(error)}. The log of its coordinator says more. All that was set before stands"
+    return "its process was stopped"
 
 
 def _signature(of: CorrectionPlan | CorrectionState) -> Signature:

@@ -97,21 +97,35 @@ def read_corrections(clients: Clients, prefix: str, application: str) -> list[Co
 
 def read_claims(clients: Clients, prefix: str, application: str) -> Corrections:
     """The same, with each coordinator's claim. Raises BrokerError."""
-    found: dict[bytes, CorrectionState] = {}
-    claims: dict[int, CorrectionState] = {}
-    now = 0
+    records = CorrectionRecords(application)
     for message in corrections_records(clients, prefix):
-        key, offset, now = message.key() or b"", message.offset() or 0, _time(message)
+        records.take(message)
+    return records.found()
+
+
+class CorrectionRecords:
+    """What records of the topic, each taken in its turn, say together about the corrections of an application."""
+
+    def __init__(self, application: str) -> None:
+        self._application = application
+        self._states: dict[bytes, CorrectionState] = {}
+        self._claims: dict[int, CorrectionState] = {}
+        self._now = 0
+
+    def take(self, message: Message) -> None:
+        key, offset, self._now = message.key() or b"", message.offset() or 0, _time(message)
         if CALLS in key:
-            continue
+            return
         if message.value() is None:  # taken back
-            found.pop(key, None)
-            claims = {at: it for at, it in claims.items() if it.correction.encode() != key}
-        elif (state := _read(message)) is not None and state.application == application:
-            found[key] = state
+            self._states.pop(key, None)
+            self._claims = {at: it for at, it in self._claims.items() if it.correction.encode() != key}
+        elif (state := _read(message)) is not None and state.application == self._application:
+            self._states[key] = state
             if state.state != PLANNED:
-                claims[offset if state.claim < 0 else state.claim] = state
-    return Corrections(sorted(found.values(), key=_order), claims, now)
+                self._claims[offset if state.claim < 0 else state.claim] = state
+
+    def found(self) -> Corrections:
+        return Corrections(sorted(self._states.values(), key=_order), dict(self._claims), self._now)
 
 
 def corrections_records(clients: Clients, prefix: str) -> Iterator[Message]:

@@ -15,10 +15,13 @@ ENDING = 10.0
 
 
 class CorrectionAttempt:
-    """`begun`: it is at work, or was. `over`: it is no more; `error` says why if it has not come to its end."""
+    """`begun`: it is at work, or was. `over`: it is no more; `error` says why if it has not come to its end.
 
-    def __init__(self, correction: str) -> None:
-        self.correction = correction
+    `calls` says what it does about calls of gateways that are wrong by then; None: as when the correction was begun.
+    """
+
+    def __init__(self, correction: str, calls: str | None) -> None:
+        self.correction, self.calls = correction, calls
         self.begun = self.over = False
         self.error: StreamsError | None = None
 
@@ -36,18 +39,25 @@ class CorrectionAttempts:
         last = self._last
         return last if last is not None and last.correction == correction else None
 
-    def begin(self, correction: str, apply: Callable[[Callable[[], None]], object]) -> CorrectionAttempt:
+    def begin(
+        self, correction: str, calls: str | None, apply: Callable[[Callable[[], None]], object]
+    ) -> CorrectionAttempt:
         """Run `apply`, which calls what it is given once it is at work. One of the same correction that runs goes on instead.
 
-        Raises StalePlan while another one runs.
+        Raises StalePlan while another one runs, or this one does otherwise about `calls`.
         """
         with self._turn:
             last = self._last
             if last is not None and not last.over:
                 if last.correction != correction:
                     raise StalePlan(f"this server applies the correction {last.correction}: let it end, then apply this plan again")
+                if calls not in (None, last.calls):
+                    raise StalePlan(
+                        f"this server applies it already, and does with wrong calls {_said(last.calls)}: let it end, then apply it "
+                        f"again with {calls!r}"
+                    )
                 return last
-            attempt = self._last = CorrectionAttempt(correction)
+            attempt = self._last = CorrectionAttempt(correction, calls)
             self._thread = threading.Thread(target=self._run, args=(attempt, apply), name="correct", daemon=True)
             self._thread.start()
             return attempt
@@ -75,3 +85,7 @@ class CorrectionAttempts:
         finally:
             attempt.over = True
             self._changed()
+
+
+def _said(calls: str | None) -> str:
+    return "as when it was begun" if calls is None else f"as {calls!r} says"

@@ -17,11 +17,12 @@ from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.kafka.clients import Clients
-from streams.kafka.correction_calls_topic import close_call, read_calls
+from streams.kafka.correction_calls_topic import close_call
 from streams.kafka.correction_claim import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.correction_lock import the_only_one
-from streams.kafka.corrections_topic import CorrectionState, ensure_corrections, read_claims
+from streams.kafka.corrections_topic import CorrectionState, ensure_corrections
+from streams.kafka.watched_corrections import WatchedCorrections
 from streams.server.correction_attempt import CorrectionAttempt, CorrectionAttempts
 from streams.server.readmodel.history_reader import HistoryReader
 
@@ -74,6 +75,7 @@ class KafkaCorrector:
     ) -> None:
         self._clients, self._config, self._app, self._codec = clients, config, app, codec
         self._stopping, self._attempts = stopping, CorrectionAttempts(changed)
+        self._turn, self._topic = threading.Lock(), WatchedCorrections(clients, clients.admin(), config.prefix, app.name)
         self.attempt, self.end = self._attempts.of, self._attempts.end
 
     @contextmanager
@@ -92,10 +94,12 @@ class KafkaCorrector:
             yield opened.past
 
     def states(self) -> list[CorrectionState]:
-        return read_claims(self._clients, self._config.prefix, self._app.name).states
+        with self._turn:
+            return self._topic.look().states
 
     def calls(self) -> Mapping[str, CorrectionCall]:
-        return read_calls(self._clients, self._config.prefix, self._app.name)
+        with self._turn:
+            return self._topic.calls()
 
     def keep(self, plan: CorrectionPlan) -> None:
         self._coordinator().keep(plan)
@@ -105,7 +109,7 @@ class KafkaCorrector:
             with the_only_one(self._config.state):
                 self._coordinator().apply(state, calls, begun)
 
-        return self._attempts.begin(state.correction, apply)
+        return self._attempts.begin(state.correction, calls, apply)
 
     def withdraw(self, correction: str) -> None:
         with the_only_one(self._config.state):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +12,7 @@ from streams.engine.changes import PendingCall
 from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import UNANSWERED
 from streams.engine.stored import due_record
-from streams.errors import NotKnownYet, StalePlan, TopicMismatch
+from streams.errors import HistoryError, NotKnownYet, StalePlan, TopicMismatch
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import MemoryPast, Past
@@ -22,13 +22,14 @@ from streams.kafka.correction_claim import CorrectionClaim
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.corrections_topic import APPLYING, PLANNED, find_correction, read_claims, read_corrections
 from streams.kafka.topics import topic_names
+from streams.kafka.watched_corrections import WatchedCorrections
 from streams.testing import World
 from streams.testing.codecs import codec_for
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import PaymentCharge
 from tests.simulator.broker import MemoryBroker
-from tests.simulator.clients import clients
+from tests.simulator.clients import MemoryConsumer, clients
 from tests.simulator.time import VirtualClock
 
 NOTHING = MemoryPast([])
@@ -143,6 +144,37 @@ def test_nothing_is_written_while_the_topic_is_missing(kafka: MemoryBroker) -> N
     assert "retold-corrections" not in kafka.topics
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (HistoryError("the log cannot be read"), "the log cannot be read"),
+        (ZeroDivisionError("by nothing"), "a fault of retold's own: ZeroDivisionError: by nothing"),
+        (KeyboardInterrupt(), "its process was stopped"),
+    ],
+)
+def test_why_a_coordinator_has_ended_before_its_end_is_kept(kafka: MemoryBroker, error: BaseException, told: str) -> None:
+    """Whoever looks at the correction then knows whether somebody stopped it, or something is broken."""
+    world = World(bank.app())
+    world.when(AccountOpen(account="a", balance=1), id="open-a")
+    plan = world.history().correct(remove=["open-a"], by="ann", why="a test")
+    log = world.history()._past
+    it = coordinator(kafka)
+    looked: list[Past] = []
+
+    def recorded() -> AbstractContextManager[Past]:
+        if looked:
+            raise error
+        looked.append(log)
+        return nullcontext(log)
+
+    it._recorded = recorded
+    with pytest.raises(type(error)):
+        it.apply(plan)
+    [state] = read_corrections(clients(kafka), "", "bank")
+    assert (state.state, state.coordinator) == (APPLYING, "")
+    assert state.stopped.startswith(told)
+
+
 def test_calls_are_kept_one_by_one_beside_corrections(kafka: MemoryBroker) -> None:
     """The last of each counts, those of another application and those that are over do not, and none is a correction."""
     calls = [CorrectionCall("bank", "c1", f"r{number}", "would not call", "a.b", "k", "e", "open") for number in range(3)]
@@ -173,3 +205,31 @@ def test_a_request_that_an_operator_has_given_up_holds_up_no_correction(stands: 
     made = CorrectionCoordinator(clients(kafka), "", app, codec_for(app), lambda: nullcontext(log), name="m1-1", largest=1000)
     said = "payment.charge of o1 is otherwise in the corrected past, and was not answered yet"
     assert made._unsettled(log, {event.reference}) == ("" if stands == "given up" else said)
+
+
+def test_who_looks_again_reads_what_is_new_alone(kafka: MemoryBroker) -> None:
+    """And finds what everybody finds who reads all of it: also what is taken back, and calls, and after the topic is made anew."""
+    begun: list[int] = []
+
+    class Noted(MemoryConsumer):
+        def assign(self, partitions: object) -> None:
+            begun.extend(it.offset for it in partitions)  # type: ignore[attr-defined]  # of the simulator's own
+            super().assign(partitions)  # type: ignore[arg-type]  # as above
+
+    made = clients(kafka, Noted)
+    watched = WatchedCorrections(made, made.admin(), "", "bank")
+    plans = [a_plan(name) for name in "ab"]
+    coordinator(kafka).keep(plans[0])
+    for _ in range(3):
+        assert watched.look() == read_claims(clients(kafka), "", "bank")
+    coordinator(kafka).keep(plans[1])
+    write_calls(clients(kafka), "", [CorrectionCall("bank", "c1", "r1", "would not call", "a.b", "k", "e", "open")])
+    assert [it.correction for it in watched.look().states] == sorted(it.correction for it in plans)
+    coordinator(kafka).withdraw(plans[0].correction)
+    assert [it.correction for it in watched.look().states] == [plans[1].correction]
+    assert watched.calls() == read_calls(clients(kafka), "", "bank") != {}
+    assert begun == [0, 1, 3]
+    kafka.create(["retold-corrections"], 1)
+    assert (watched.look().states, watched.calls()) == ([], {})
+    coordinator(kafka).keep(plans[0])
+    assert [it.correction for it in watched.look().states] == [plans[0].correction]

@@ -67,7 +67,7 @@ class MemoryCorrector:
             self._put(replace(state, state=APPLIED, number=number, steps=steps))
             self._kafka.show()
 
-        return self._attempts.begin(state.correction, apply)
+        return self._attempts.begin(state.correction, calls, apply)
 
     def withdraw(self, correction: str) -> None:
         if self._planned.pop(correction, None) is None:

@@ -41,7 +41,7 @@ def test_of_an_attempt_that_failed_its_reason_alone_is_kept() -> None:
             raise HistoryError("the log cannot be read: no answer") from error
 
     attempts = CorrectionAttempts(lambda: None)
-    attempt = attempts.begin("c1", apply)
+    attempt = attempts.begin("c1", None, apply)
     attempts.end()
     assert (attempt.over, str(attempt.error)) == (True, "the log cannot be read: no answer")
     assert made[0]() is None

@@ -8,7 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
+from streams.history.correction.correction_plan import refuse_edited
+from streams.server.http import correction_questions
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
@@ -122,6 +125,66 @@ def test_applying_goes_on_behind_the_answer(http: httpx.Client, server: MemorySe
     assert_problem(refused, 409, "let it end")
     server.corrector.goes_on.set()
     until(lambda: http.get(url).json()["state"] == "applied", "it is not applied")
+
+
+def test_one_that_runs_is_not_told_to_do_otherwise_about_calls(http: httpx.Client, server: MemoryServer) -> None:
+    """It would end as it was begun, and whoever has asked for something else would take it for done."""
+    made = planned(http)
+    server.corrector.goes_on.clear()
+    url, seen = url_of(made), {"If-Match": made.headers["ETag"]}
+    assert http.post(f"{url}/apply", json={"calls": "skip"}, headers=seen).status_code == 202
+    assert_problem(http.post(f"{url}/apply", json={"calls": "undo"}), 409, "as 'skip' says: let it end, then apply it again")
+    assert http.post(f"{url}/apply", json={"calls": "skip"}).status_code == 202
+    server.corrector.goes_on.set()
+    until(lambda: http.get(url).json()["state"] == "applied", "it is not applied")
+
+
+def test_why_an_attempt_failed_before_it_was_at_work_is_told_later(http: httpx.Client, server: MemoryServer) -> None:
+    """Who was told 202 looks at its address, and in the list; nothing else says it. Once it is applied, nothing does."""
+    made = planned(http)
+    url, plans = url_of(made), server.corrector._plans
+    plan = plans.pop(made.json()["correction"])
+    attempt = server.corrector._attempts.begin(plan.correction, None, lambda _: refuse_edited(replace(plan, why="another")))
+    until(lambda: attempt.over, "it is not over")
+    assert "is not as it was written" in http.get(url).json()["stopped"]
+    assert "is not as it was written" in http.get("/corrections").json()["corrections"][0]["stopped"]
+    plans[plan.correction] = plan
+    assert apply(http, url, made.headers["ETag"]).status_code == 200
+    assert http.get(url).json()["stopped"] == ""
+
+
+def test_what_a_correction_has_changed_is_decided_once_for_the_same_log(
+    http: httpx.Client, server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for those who look at it while it is applied; an event that is handled has it decided again."""
+    told: list[str] = []
+    real = correction_questions.told_correction
+
+    def counted(*args: Any) -> Any:
+        told.append(args[2])
+        return real(*args)
+
+    monkeypatch.setattr(correction_questions, "told_correction", counted)
+    made = planned(http)
+    apply(http, url_of(made), made.headers["ETag"])
+    bodies = [http.get(url_of(made)).json() for _ in range(3)]
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert len(told) == 1
+    order(server, 3)
+    http.get(url_of(made))
+    assert len(told) == 2
+
+
+def test_what_a_correction_has_changed_is_left_untold_where_it_does_not_read(http: httpx.Client, server: MemoryServer) -> None:
+    """As where its event has a schema that this code does not have: that is no fault of the server."""
+    made = planned(http, replace={"place-1": {"order": "o1", "customer": "d", "lines": [{"sku": "A1", "quantity": 1}]}})
+    apply(http, url_of(made), made.headers["ETag"])
+    [state] = server.kafka.corrections
+    change = replace(state.change, replace=dict.fromkeys(state.change.replace, b"\0\xff\xff\xff\xff"))
+    server.kafka.corrections = [replace(state, change=change)]
+    got = http.get(url_of(made))
+    assert (got.status_code, got.json()["changes"]) == (200, None), got.text
+    assert got.json()["untold"].startswith("an event of a correction does not read here")
 
 
 def test_a_call_is_closed_by_who_has_seen_to_it(http: httpx.Client) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from streams.engine.records import Codec
-from streams.errors import BeforeHistory, HistoryError, StreamsError, UnsupportedSchema
+from streams.errors import BeforeHistory, HistoryError, UnsupportedSchema
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -62,10 +62,7 @@ class CorrectedLog(NamedTuple):
         found = list(corrections)
         if decided is not None:
             decided.begin(_digest(found))
-        try:
-            changes = [it.change.read(codec) for it in found]
-        except StreamsError as error:
-            raise HistoryError(f"an event of a correction does not read here: {error}") from error
+        changes = [it.change.read(codec) for it in found]
         return cls(log, changes, [it.known_from for it in found], found, decided, {it.correction for it in found})
 
     def known_at(self, known: int) -> CorrectedLog:

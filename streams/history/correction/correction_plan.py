@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from streams.data import EventData, Record, namespace_of
 from streams.engine.records import Codec
 from streams.engine.times import from_micros, to_micros
-from streams.errors import UNREADABLE_JSON, StalePlan
+from streams.errors import UNREADABLE_JSON, HistoryError, StalePlan, StreamsError
 from streams.history.branch.branch_change import events_in_change
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.past import Past, cause_of
@@ -47,7 +47,13 @@ class StoredChange(msgspec.Struct, frozen=True):
     end: OrderKey | None = None
 
     def read(self, codec: Codec) -> Change:
-        """Raises UnsupportedSchema for events that are not known here."""
+        """Raises HistoryError for events that do not read here."""
+        try:
+            return self._read(codec)
+        except StreamsError as error:
+            raise HistoryError(f"an event of a correction does not read here: {error}") from error
+
+    def _read(self, codec: Codec) -> Change:
         inserted = [InsertedEvent(codec.decode(it.value), from_micros(it.time), it.id, None, it.source) for it in self.insert]
         replaced = {name: codec.decode(value) for name, value in self.replace.items()}
         places = {it.reference: it.place for it in self.insert}

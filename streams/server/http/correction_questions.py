@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streams.data import namespace_of
-from streams.engine.readable import shortened
+from streams.engine.readable import harmless, shortened
 from streams.errors import UNREADABLE_JSON, HistoryError, InvalidEvent
 from streams.history.branch.change_document import ChangeDocument, InsertedDocument, bounded, change_of
 from streams.history.correction.corrected_log import CorrectedLog
@@ -18,8 +18,10 @@ from streams.history.correction.planning import plan_again, plan_correction, ref
 from streams.history.correction.told_correction import ToldCorrection, told_correction
 from streams.history.event_lookup import in_file
 from streams.history.recorded_event import RecordedEvent
+from streams.history.stored.stored_past import state_of
+from streams.kafka.correction_coordinator import LONGEST_WHY
 from streams.kafka.correction_document import correction_document
-from streams.kafka.corrections_topic import PLANNED, CorrectionState
+from streams.kafka.corrections_topic import APPLIED, PLANNED, CorrectionState
 from streams.server.access.principal import Principal, Right
 from streams.server.corrector import Corrector, OpenedLog
 from streams.server.http.access_checks import require
@@ -125,17 +127,29 @@ class CorrectionQuestions:
             untold = str(error)
         calls = [it for it in self._corrector.calls().values() if it.correction == state.correction and may_correct(principal, it)]
         members = {
-            **correction_document(state), "digest": digest, "touches": [*self._touched(state.touches)], "changes": changes,
+            **self.document(state), "digest": digest, "touches": [*self._touched(state.touches)], "changes": changes,
             "untold": untold, "wrong_calls": [call_members(it) for it in calls],
         }  # fmt: skip
         return members, digest
 
+    def document(self, state: CorrectionState) -> Mapping[str, Any]:
+        """How it stands: also why this server has not applied it, where nobody has begun to."""
+        found, attempt = correction_document(state), self._corrector.attempt(state.correction)
+        if attempt is None or attempt.error is None or state.coordinator or state.stopped or state.state == APPLIED:
+            return found
+        return {**found, "stopped": shortened(harmless(str(attempt.error)), LONGEST_WHY)}
+
     def _told(self, state: CorrectionState) -> ToldCorrection:
-        states = _begun(self._corrector.states())
-        before = [it.change.read(self._parts.codec) for it in states if it.number < state.number]
-        change = state.change.read(self._parts.codec)
+        before = [it for it in _begun(self._corrector.states()) if it.number < state.number]
         with self._corrector.log() as log:
-            return told_correction(log.past, self._handlers, state.correction, before, change, DECISIONS)
+
+            def tell() -> ToldCorrection:
+                codec = self._parts.codec
+                changes, change = [it.change.read(codec) for it in before], state.change.read(codec)
+                return told_correction(log.past, self._handlers, state.correction, changes, change, DECISIONS)
+
+            key = state_of(log.past), state.correction, tuple(it.correction for it in before)
+            return self._parts.told.of(key, tell)
 
     def _so_far(self, log: OpenedLog, begun: Sequence[CorrectionState]) -> CorrectedLog:
         return CorrectedLog.of(log.past, [it.known for it in begun], self._parts.codec)

@@ -73,7 +73,7 @@ async def listed(request: Request) -> Response:
     begin = 0 if last is None else last[0]
     page, end = found[begin : begin + limit], begin + limit
     following = cursor_text([end]) if end < len(found) else None
-    return latest({"corrections": [correction_document(it) for it in page], "next": following})
+    return latest({"corrections": [asking.questions.document(it) for it in page], "next": following})
 
 
 async def one(request: Request) -> Response:

@@ -19,6 +19,7 @@ from streams.data import EventData
 from streams.engine.control import OperatorCommand
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.decided_corrections import DecidedCorrections
+from streams.history.correction.told_correction import ToldCorrections
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
@@ -104,6 +105,7 @@ class ServerParts:
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
     decided: DecidedCorrections = field(default_factory=DecidedCorrections)
+    told: ToldCorrections = field(default_factory=ToldCorrections)
     corrector: Corrector | None = None
     """None: nothing is corrected over HTTP."""
 
