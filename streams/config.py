@@ -249,6 +249,19 @@ SETTINGS = (
         "The folder of a front end, which the server shows at /app/.", "none",
     ),
     Setting(
+        "http_tls_cert", None, path, "the path of a file",
+        "The file with the certificate of the server, in PEM, and those that lead to a known one; with it, the server speaks TLS.",
+        "none",
+    ),
+    Setting(
+        "http_tls_key", None, path, "the path of a file",
+        "The file with the key of that certificate, in PEM, without a password.", "none",
+    ),
+    Setting(
+        "http2", 0, whole(0, 1), "0 or 1",
+        "With 1, the server speaks HTTP/2, too; that needs `retold[http2]`.",
+    ),
+    Setting(
         "http_connections", 2_000, whole(1, 100_000), "a whole number from 1 to 100000",
         "The most connections to the server at one time; fewer if the process may open fewer files.",
     ),
@@ -310,6 +323,9 @@ class Config:
     http_streams: int
     http_origins: str | None
     site: Path | None
+    http_tls_cert: Path | None
+    http_tls_key: Path | None
+    http2: int
     http_connections: int
     http_connections_per_peer: int
     worker_metrics_port: int | None

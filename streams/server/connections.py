@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
@@ -24,6 +24,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from streams.config import Config
 from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.slow_reader import SlowReader
 
 log = logging.getLogger("retold.server")
 RESERVED = 96
@@ -86,22 +87,44 @@ def room_for(wanted: int) -> int:
     return max(1, min(wanted, soft - used - RESERVED - SPARE))
 
 
+class BoundedConnection(Protocol):
+    """A connection, whatever it speaks. `since` is when it began to wait for what its client sends next."""
+
+    peer: str
+    since: float
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of a head."""
+
+    @property
+    def is_closing(self) -> bool: ...
+
+    def look(self, now: float) -> None:
+        """Ends it if its client takes too long."""
+
+    def abort(self, why: str) -> None:
+        """Ends it without another word, and frees its descriptor."""
+
+
 class Connections:
     """The connections of one server. All calls are made by its event loop.
 
     `refused` counts what was not served, by reason: `connections`, `head`, `body`, `size`, `malformed`,
-    `reader` (a client that did not take its answer).
+    `reader` (a client that did not take its answer), `tls` (no TLS was agreed on), `flood` (frames of HTTP/2 that ask nothing).
     """
 
     def __init__(self, limits: ConnectionLimits | None = None) -> None:
         self.limits = limits or ConnectionLimits()
         self.refused = Counter[str]()
         self._most = self.limits.connections
-        self._open: dict[BoundedProtocol, None] = {}
-        self._spare: dict[BoundedProtocol, None] = {}
+        self._open: dict[BoundedConnection, None] = {}
+        self._spare: dict[BoundedConnection, None] = {}
         self._peers = Counter[str]()
         self._logged: dict[str, float] = {}
         self._looking = False
+        self._requests = Counter[str]()
 
     def __len__(self) -> int:
         return len(self._open) + len(self._spare)
@@ -115,16 +138,7 @@ class Connections:
                 "(`ulimit -n`)", self._most, self.limits.connections,
             )  # fmt: skip
 
-    def protocol(self) -> type[BoundedProtocol]:
-        """What uvicorn makes for each connection."""
-        register_of_server = self
-
-        class OfThisServer(BoundedProtocol):
-            register = register_of_server
-
-        return OfThisServer
-
-    def admit(self, new: BoundedProtocol) -> str | None:
+    def admit(self, new: BoundedConnection) -> str | None:
         """Takes a connection in. Gives the sentence for its client if it may only ask how the server is.
 
         Where there is no room, the connection that has waited longest for its client makes room, as a client that sends
@@ -139,17 +153,43 @@ class Connections:
         if len(self._spare) >= SPARE:
             idle = next((each for each in self._spare if each.is_idle), None)
             (idle or new).abort("connections")
-        if not new.transport.is_closing():
+        if not new.is_closing:
             self._spare[new] = None
         return self._sentence(full)
 
-    def forget(self, connection: BoundedProtocol) -> None:
+    def forget(self, connection: BoundedConnection) -> None:
         if connection in self._open:
             del self._open[connection]
             self._peers[connection.peer] -= 1
             if not self._peers[connection.peer]:
                 del self._peers[connection.peer]
         self._spare.pop(connection, None)
+
+    def exchange(self, before: BoundedConnection, after: BoundedConnection) -> None:
+        """The same connection speaks another protocol from now on."""
+        for kept in (self._open, self._spare):
+            if before in kept:
+                del kept[before]
+                kept[after] = None
+
+    def take_request(self, peer: str) -> str | None:
+        """Counts a request that shares its connection with others. Gives the sentence for its client if there are too many.
+
+        All together may have as many as there may be connections, those of one address half of them.
+        """
+        self._requests[peer] += 1
+        of_peer = self.limits.connections // 2
+        if self._requests[peer] > of_peer and peer not in self.limits.proxies:
+            return f"one address has {of_peer} requests at once, and the server takes no more from it (RETOLD_HTTP_CONNECTIONS)"
+        if self._requests.total() > self.limits.connections:
+            return f"the server has {self.limits.connections} requests at once and takes no more (RETOLD_HTTP_CONNECTIONS)"
+        return None
+
+    def end_request(self, peer: str) -> None:
+        """Each that was counted, also one with a sentence."""
+        self._requests[peer] -= 1
+        if not self._requests[peer]:
+            del self._requests[peer]
 
     def say_once(self, what: str, sentence: str) -> None:
         """In the log, at most once a minute for each `what`: whoever causes it could fill a disk."""
@@ -203,19 +243,20 @@ class BoundedProtocol(HttpToolsProtocol):
     _reading: Reading = "head"
     _head = 0
     _refused = False
-    _is_spare = False
+    is_spare = False
     _is_socket = False
     _running: RequestResponseCycle | None = None
     """The request that is answered, or was last."""
-    _left: tuple[float, int] | None = None
-    """Since when an answer waits for its client, and how many bytes of it were left then."""
+    beneath: asyncio.Transport | None = None
+    """With TLS, what carries it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.peer, self.since = self.client[0] if self.client else "", self.loop.time()
+        self._reader = SlowReader(self.register.limits.taken_seconds, self.register.limits.taken_bytes)
         sentence = self.register.admit(self)
         if sentence is not None:
-            self._is_spare = True
+            self.is_spare = True
             self.app = Full(self.app, sentence, self.register.refused)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -231,12 +272,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     @property
+    def is_closing(self) -> bool:
+        return self.transport.is_closing()
+
+    @property
     def is_idle(self) -> bool:
         """Whether it waits for a request, or for the rest of a head."""
         return self._reading == "head" and self._answered and not self._is_socket
 
     def _should_upgrade_to_ws(self) -> bool:
-        return super()._should_upgrade_to_ws() and not self._is_spare
+        return super()._should_upgrade_to_ws() and not self.is_spare
 
     def handle_websocket_upgrade(self) -> None:
         """It goes on counting as a connection, and must take what it is sent; pings find out whether its client is there."""
@@ -284,7 +329,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._reading, self.since, self._head = "body", self.loop.time(), 0
         super().on_headers_complete()
-        if self._is_spare and self._last is not None:
+        if self.is_spare and self._last is not None:
             self._last.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -312,7 +357,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def has_taken(self) -> None:
         """The client has taken most of what waited."""
-        self._left = None
+        self._reader.has_taken()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says the same in the shape of every error
         if not self._refused:
@@ -321,7 +366,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Ends it if its client takes too long. Time in which the server does not read is not the client's."""
         limits = self.register.limits
-        if self._takes_nothing(now):
+        waiting = waiting_in(self.transport, self.beneath)
+        if self._reader.is_stuck(waiting, -waiting, now):
             self.abort("reader")
         elif self._is_socket:
             return
@@ -337,18 +383,11 @@ class BoundedProtocol(HttpToolsProtocol):
         limits = self.register.limits
         if self._head == 0 and self._last is not None:
             return self._answered and now - self.since > limits.idle_seconds
-        return now - self.since > (limits.spare_seconds if self._is_spare else limits.head_seconds)
+        return now - self.since > (limits.spare_seconds if self.is_spare else limits.head_seconds)
 
     @property
     def _too_large(self) -> str:
         return f"the request line and the headers have more than {self.register.limits.head_bytes} bytes"
-
-    def _takes_nothing(self, now: float) -> bool:
-        """Whether it has taken too little of what waits for it, also of what was written before it was closed."""
-        waiting, limits = self.transport.get_write_buffer_size(), self.register.limits
-        if waiting == 0 or self._left is None or self._left[1] - waiting >= limits.taken_bytes:
-            self._left = (now, waiting) if waiting else None
-        return self._left is not None and now - self._left[0] > limits.taken_seconds
 
     def _refuse(self, status: int, sentence: str, why: str) -> None:
         """Says why, if no answer has begun, and closes."""
@@ -365,6 +404,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.register.refused[why] += 1
         self._refused = True
         self.transport.close()
+
+
+def waiting_in(transport: asyncio.Transport, beneath: asyncio.Transport | None) -> int:
+    """Bytes that a client has not taken, also of what was written before it was closed."""
+    return transport.get_write_buffer_size() + (0 if beneath is None else beneath.get_write_buffer_size())
 
 
 class BoundedSocket(WebSocketsSansIOProtocol):

@@ -41,3 +41,7 @@ def _address(config: Config) -> ListenAddress:
         config.http_host, config.http_port, "RETOLD_HTTP_HOST", "RETOLD_HTTP_PORT", "RETOLD_HTTP_TOKEN or RETOLD_HTTP_TOKENS",
         "server", "read and publish",
     )  # fmt: skip
+
+
+def scheme_of(config: Config) -> str:
+    return "http" if config.http_tls_cert is None else "https"

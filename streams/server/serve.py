@@ -20,6 +20,7 @@ from streams.server.http.parts import ServerParts
 from streams.server.http.web_sockets import WebSockets
 from streams.server.readmodel.observed_status import StatusObserver
 from streams.server.readmodel.state_counts import StateObserver
+from streams.server.speech import protocol_of, speech_of
 
 ASKED_BESIDE = 1_024
 """Bytes of a message beside the event in it."""
@@ -62,7 +63,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
     server = _Server(
         uvicorn.Config(
             WebSockets(http_app(parts), parts),
-            http=parts.connections.protocol(),
+            http=protocol_of(parts.connections, speech_of(parts.config)),
             ws=WebSocketsSansIOProtocol,
             ws_max_size=parts.config.max_event_bytes + ASKED_BESIDE,
             ws_ping_interval=parts.connections.limits.ping_seconds,

@@ -34,7 +34,7 @@ from streams.listening import url_of
 from streams.receipt import Receipt
 from streams.server.connections import ConnectionLimits, Connections
 from streams.server.http.parts import ServerParts
-from streams.server.listen import listen
+from streams.server.listen import listen, scheme_of
 from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import FollowerState
@@ -277,7 +277,7 @@ class MemoryServer:
         self._listening = listen(self.config)
         self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)
         # Without TLS, so that no certificates are loaded: some 0.06 s of CPU for each client.
-        self.http = httpx.Client(base_url=url_of(self._listening), timeout=60.0, verify=False)
+        self.http = httpx.Client(base_url=url_of(self._listening, scheme_of(self.config)), timeout=60.0, verify=False)
 
     def __enter__(self) -> Self:
         self._thread.start()

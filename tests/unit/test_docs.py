@@ -148,7 +148,7 @@ def documented() -> dict[str, set[str]]:
     for heading, text in re.findall(r"(?ms)^### `(retold[^`]*)`$(.*?)(?=^##|\Z)", page):
         name = re.match(r"retold(?: [a-z]+(?:-[a-z]+)*)+", heading)
         assert name is not None, heading
-        found.setdefault(name[0], set()).update(re.findall(r"`(--[a-z-]+)", text))
+        found.setdefault(name[0], set()).update(re.findall(r"`(--[a-z0-9-]+)", text))
     return found
 
 

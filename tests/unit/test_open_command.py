@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.applications import shop
+from tests.support.certificates import certificate
 from tests.support.memory_server import MemoryServer
 from tests.support.processes import retold
 
@@ -33,8 +34,9 @@ def server(tmp_path: Path) -> Iterator[MemoryServer]:
         yield server
 
 
-def opened(shown: Path, port: int, *words: str) -> subprocess.CompletedProcess[str]:
-    return retold("open", *words, env={**os.environ, "RETOLD_HTTP_PORT": str(port), "BROWSER": f"{shown.with_name('browser')} %s"})
+def opened(shown: Path, port: int, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    browser = f"{shown.with_name('browser')} %s"
+    return retold("open", *words, env={**os.environ, "RETOLD_HTTP_PORT": str(port), "BROWSER": browser, **more})
 
 
 def test_it_opens_the_console_and_the_front_end(server: MemoryServer, shown: Path) -> None:
@@ -44,6 +46,17 @@ def test_it_opens_the_console_and_the_front_end(server: MemoryServer, shown: Pat
         done = opened(shown, port, *words)
         assert (done.returncode, done.stdout.strip()) == (0, url), done.stderr
     assert shown.read_text().split() == [f"{address}/", f"{address}/app/"]
+
+
+def test_with_tls_it_opens_that_address(tmp_path: Path, shown: Path) -> None:
+    """Whatever certificate the server has: the browser looks at that."""
+    cert, key = certificate(tmp_path)
+    tls = {"http_tls_cert": str(cert), "http_tls_key": str(key)}
+    with MemoryServer(shop.app(), tmp_path / "state", **tls) as server:
+        port = server.http.base_url.port or 0
+        named = {f"RETOLD_{name.upper()}": it for name, it in tls.items()}
+        done = opened(shown, port, **named)
+    assert (done.returncode, done.stdout.strip()) == (0, f"https://127.0.0.1:{port}/"), done.stderr
 
 
 def test_without_a_server_it_says_how_to_start_one(server: MemoryServer, shown: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import webbrowser
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from streams.cli.output.screen import say, talk
 from streams.config import Config, load
 from streams.errors import ConfigError
+from streams.server.listen import scheme_of
 
 SECONDS = 5.0
 """In which a server answers that it is there."""
@@ -27,9 +29,9 @@ def open(
     """
     config = load()
     host, page = EVERYWHERE.get(config.http_host, config.http_host), SITE if site else CONSOLE
-    url = f"http://{f'[{host}]' if ':' in host else host}:{config.http_port}"
+    url = f"{scheme_of(config)}://{f'[{host}]' if ':' in host else host}:{config.http_port}"
     _check_server(config, host, url)
-    if site and _status(host, config.http_port, SITE) != http.client.OK:
+    if site and _status(config, host, SITE) != http.client.OK:
         raise ConfigError(f"the server at {url} has no front end: set RETOLD_SITE, or start it with `retold server --site FOLDER`.")
     say(f"{url}{page}")
     if not webbrowser.open(f"{url}{page}"):
@@ -39,7 +41,7 @@ def open(
 def _check_server(config: Config, host: str, url: str) -> None:
     """Raises ConfigError unless a server answers there."""
     try:
-        answers = _status(host, config.http_port, "/-/live") == http.client.OK
+        answers = _status(config, host, "/-/live") == http.client.OK
     except (OSError, http.client.HTTPException):
         answers = False
     if not answers:
@@ -49,8 +51,12 @@ def _check_server(config: Config, host: str, url: str) -> None:
         )
 
 
-def _status(host: str, port: int, path: str) -> int:
-    connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+def _status(config: Config, host: str, path: str) -> int:
+    connection = http.client.HTTPConnection(host, config.http_port, timeout=SECONDS)
+    if config.http_tls_cert is not None:
+        unchecked = ssl.create_default_context()  # whose certificate it is, the browser finds out; nothing is told here
+        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, config.http_port, timeout=SECONDS, context=unchecked)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

@@ -28,8 +28,9 @@ from streams.errors import ConfigError, StreamsError
 from streams.listening import url_of
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
-from streams.server.listen import listen
+from streams.server.listen import listen, scheme_of
 from streams.server.site_folder import check_site
+from streams.server.speech import speech_of
 
 FOR_A_BROKER = 60.0
 """s that a worker waits for the broker, if it is restarted while that is away."""
@@ -55,6 +56,7 @@ def run(
     config = load()
     app = _lawful_at_last(config) if reload else lawful(config)
     check_site(config)
+    speech_of(config)  # before anything is started
     with ExitStack() as stack:
         listening = None if no_server else stack.enter_context(_address(config))
         broker = stack.enter_context(own(config, on_progress=talk))
@@ -68,7 +70,7 @@ def run(
         processes = [SupervisedProcess("The worker", words, shutdown, final=ended_for_good(config), waits=reload)]
         stack.enter_context(processes[0])
         if listening is not None:
-            url = url_of(listening)
+            url = url_of(listening, scheme_of(config))
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
             if config.site is not None:
                 talk(f"The front end is at {url}/app/.")

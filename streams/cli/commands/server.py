@@ -28,8 +28,9 @@ from streams.kafka.clients import Clients
 from streams.listening import url_of
 from streams.load import application
 from streams.server.access.token_file import check_tokens
-from streams.server.listen import inherited, listen
+from streams.server.listen import inherited, listen, scheme_of
 from streams.server.site_folder import check_site
+from streams.server.speech import speech_of
 
 if TYPE_CHECKING:  # it is imported late: see `import_server`
     from streams.server.readmodel.model import ReadModel
@@ -45,6 +46,11 @@ def server(
     site: Annotated[
         Path | None, typer.Option("--site", help="Folder of a front end to serve at /app/.", metavar="FOLDER")
     ] = None,
+    http2: Annotated[bool, typer.Option("--http2", help="Speak HTTP/2, too (retold\\[http2]).")] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help="Certificate of the server, in PEM: speak TLS.", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key, in PEM.", metavar="FILE")] = None,
 ) -> None:
     """Serve HTTP: publish events, query rows, projections and views, follow event logs.
 
@@ -52,9 +58,12 @@ def server(
     [bold]retold server[/], and in another terminal [bold]curl http://127.0.0.1:8080/rows/user[/]
     """
     config = load()
-    if site is not None:
-        config = replace(config, site=site.absolute())
+    config = replace(
+        config, site=_or(site, config.site), http_tls_cert=_or(tls_cert, config.http_tls_cert),
+        http_tls_key=_or(tls_key, config.http_tls_key), http2=config.http2 or int(http2),
+    )  # fmt: skip
     check_site(config)
+    speech_of(config)
     logging_setup.set_up(config)
     app = application(config)
     check_tokens(config, app)  # before anything is started
@@ -66,6 +75,10 @@ def server(
         if address is not None:
             _serve(app, config, address, listening, shutdown, to_program=ends_with_stdin)
     raise typer.Exit(shutdown.code)
+
+
+def _or(given: Path | None, setting: Path | None) -> Path | None:
+    return setting if given is None else given.absolute()
 
 
 def import_server() -> None:
@@ -86,7 +99,7 @@ def _serve(
         return
     codec = codec_of(app)
     model = ReadModel(app, codec)
-    reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
+    reporter = ServerReadinessReporter(url_of(listening, scheme_of(config)), to_program=to_program)
     ending = ServerEnding(shutdown)
 
     def work() -> None:
