@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.command_table import CommandTable
-from streams.cli.output.screen import OutputClosed, OutputFailed, prepare_streams, talk
+from streams.cli.output.screen import OutputClosed, OutputFailed, discard_output, prepare_streams, talk
 from streams.cli.process import exit_codes
 from streams.errors import BrokerError, ConfigError, StreamsError
 
@@ -72,11 +70,12 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     except OutputClosed:
-        return _quietly()
+        discard_output()
+        return exit_codes.OK
     except StreamsError as error:
         _report(error)
         if isinstance(error, OutputFailed):
-            _quietly()
+            discard_output()
         return exit_codes.code_of(error)
     except (OSError, MemoryError) as error:
         return _of_this_machine(error)
@@ -99,7 +98,7 @@ def _of_this_machine(error: OSError | MemoryError) -> int:
         where = f"{error.filename}: " if error.filename else ""
         what = f"{where}{error.strerror}"
     _report(ConfigError(f"retold cannot go on: {what}. Change that and try again; what was confirmed before is kept"))
-    _quietly()  # Python would fail again on what is left in its buffer
+    discard_output()  # Python would fail again on what is left in its buffer
     return exit_codes.CONFIGURATION
 
 
@@ -116,13 +115,6 @@ def _report(error: StreamsError) -> None:
     talk(text if "\n" in text or text.endswith((".", "?", "!")) else f"{text}.")
     for note in getattr(error, "__notes__", ()):
         talk(note)
-
-
-def _quietly() -> int:
-    """Python writes what is left in its buffer when it ends, and would report that the pipe is closed."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return exit_codes.OK
 
 
 def _translated(error: Any) -> StreamsError:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -117,6 +117,47 @@ def test_a_reader_that_has_seen_enough_is_no_error(words: list[str]) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert (process.wait(120), process.stderr.read()) == (0, "")
+
+
+def test_a_reader_that_has_seen_enough_changes_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`retold check | head -1` in a pipeline that fails if one of its commands does: a breach is exit code 1 all the same."""
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["new", "stock"]) == 0
+    schema = {"type": "record", "namespace": "item", "name": "lose", "key": "item", "fields": [{"name": "item", "type": "string"}]}
+    (tmp_path / "stock/schemas/item/lose.avsc").write_text(json.dumps(schema))
+    command = [sys.executable, "-m", "streams.cli", "check"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path / "stock") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(120), "of the laws in stock" in process.stderr.read()) == (1, True)
+
+
+@contextlib.contextmanager
+def without_reader() -> Iterator[None]:
+    """Stdout is a pipe that its reader has closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as closed, pytest.MonkeyPatch.context() as patch:  # noqa: PTH123 - it has no path
+        patch.setattr(sys, "stdout", closed)
+        screen._console.cache_clear()
+        yield
+        screen.discard_output()
+    screen._console.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "show", [lambda: say("a"), lambda: screen.table(["a"], [["b"]]), lambda: screen.say_styled([[("a", "bold")]])]
+)
+def test_what_nobody_reads_ends_no_command_that_has_more_to_do(show: Callable[[], None]) -> None:
+    """What is shown first goes nowhere, as does all behind it. Another command ends."""
+    with without_reader():
+        with screen.read_or_not():
+            show()
+            show()
+        show()
+    with without_reader(), pytest.raises(screen.OutputClosed):
+        show()
 
 
 FORGED = "a\x1b[2K\x9b31m\u202e\r\x7f"

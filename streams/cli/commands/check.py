@@ -9,7 +9,7 @@ import typer
 from streams.checks import cycles, timer_advice
 from streams.cli.arguments.options import Json
 from streams.cli.commands.application_checks import Finding, has_schemas, of_application, of_schemas
-from streams.cli.output.screen import json_line, plural, say_lines, talk
+from streams.cli.output.screen import json_line, plural, read_or_not, say_lines, talk
 from streams.cli.process import exit_codes
 from streams.config import load
 from streams.errors import StreamsError
@@ -45,8 +45,9 @@ def check(as_json: Json = False) -> None:
 
 
 def _report(found: Iterable[Finding], as_json: bool) -> None:
-    for breach in found:
-        if as_json:
-            json_line({"file": breach.file, "line": breach.line, "law": breach.law or None, "message": breach.message})
-        else:
-            say_lines(str(breach))
+    with read_or_not():
+        for breach in found:
+            if as_json:
+                json_line({"file": breach.file, "line": breach.line, "law": breach.law or None, "message": breach.message})
+            else:
+                say_lines(str(breach))

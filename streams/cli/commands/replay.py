@@ -17,7 +17,7 @@ from streams.cli.arguments.parsers import time_with_zone, whole
 from streams.cli.output.branch_text import DOES
 from streams.cli.output.progress import bar
 from streams.cli.output.replay_text import replay_lines, replay_markdown
-from streams.cli.output.screen import json_line, plural, say, say_styled, talk
+from streams.cli.output.screen import json_line, plural, read_or_not, say, say_styled, talk
 from streams.cli.process.accepted_file import read_accepted
 from streams.cli.process.base_code import CodeProcess, base_folder
 from streams.cli.process.exit_codes import NO, code_of
@@ -107,7 +107,8 @@ def replay(  # noqa: PLR0913 - one parameter an option
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found, accepted)
-    _tell("json" if as_json else shape or "text", found, name, took, None if accept is None else refused)
+    with read_or_not():
+        _tell("json" if as_json else shape or "text", found, name, took, None if accept is None else refused)
     if save is not None:
         write_named(save, encode_accepted(counted(found)))
         refused = []  # all that may be accepted is, by this file

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from streams.app import App
 from streams.cli.arguments.options import Json
 from streams.cli.output.attention import attention, correcting, import_clocks, other_generation
-from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
+from streams.cli.output.screen import console, json_line, read_or_not, say, say_lines, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.engine.readable import named
@@ -40,7 +40,9 @@ def status(as_json: Json = False, check: Check = False) -> None:
     session = connect()
     found = read(session.clients, session.config.prefix, session.namespaces, session.codec)
     if check:
-        raise typer.Exit(_check(session.app, found, as_json))
+        with read_or_not():
+            code = _check(session.app, found, as_json)
+        raise typer.Exit(code)
     if as_json:
         json_line(as_json_value(found))
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.arguments.options import Json
-from streams.cli.output.screen import json_line, plural, table, talk
+from streams.cli.output.screen import json_line, plural, read_or_not, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.kafka.topics import TopicReport, ensure
@@ -23,12 +23,13 @@ def topics(
     """
     session = connect()
     reports = ensure(session.clients.admin(), session.config, session.namespaces, create=create)
-    if as_json:
-        for report in reports:
-            json_line(report._asdict())
-    else:
-        rows = [(report.name, report.kind, report.partitions or None, _state(report)) for report in reports]
-        table(("topic", "kind", "partitions", "state"), rows, right=["partitions"])
+    with read_or_not():
+        if as_json:
+            for report in reports:
+                json_line(report._asdict())
+        else:
+            rows = [(report.name, report.kind, report.partitions or None, _state(report)) for report in reports]
+            table(("topic", "kind", "partitions", "state"), rows, right=["partitions"])
     problems = [problem for report in reports for problem in report.problems]
     for problem in problems:
         talk(f"{problem}.")

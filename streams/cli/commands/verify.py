@@ -15,7 +15,7 @@ import typer
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.progress import Advance, bar
-from streams.cli.output.screen import json_line, plural, say, talk
+from streams.cli.output.screen import json_line, plural, read_or_not, say, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.named_files import read_named, refuse_present, write_named
 from streams.cli.process.session import Session, connect
@@ -78,12 +78,13 @@ def verify(
     before = None if since is None else _noted(since, session.app.name, session.config.prefix)
     report, seconds = _verified(session, before, noting=note is not None)
     refused = findings_not_accepted(report, known)
-    if as_json:
-        _show_json(report, refused, seconds, limit, before)
-    else:
-        _show(report, refused, seconds, limit or SHOWN)
-        if before is not None:
-            talk(compared_text(before, report))
+    with read_or_not():
+        if as_json:
+            _show_json(report, refused, seconds, limit, before)
+        else:
+            _show(report, refused, seconds, limit or SHOWN)
+            if before is not None:
+                talk(compared_text(before, report))
     if note is not None:
         _keep(note, report)
     if save is not None:

@@ -13,7 +13,7 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.row_text import change_text, value_text
-from streams.cli.output.screen import json_line, plural, table, talk, time_text
+from streams.cli.output.screen import json_line, plural, read_or_not, table, talk, time_text
 from streams.cli.output.untold_text import show_end, show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import OpenedPast, open_past
@@ -63,7 +63,8 @@ def when(
     with open_past(history) as opened:
         text = key_or_condition if condition is None else condition
         predicate = condition_about(namespace_named(opened.app, namespace), text)
-        code = _told(opened, predicate, namespace, key, limit, as_json=as_json)
+        with read_or_not():
+            code = _told(opened, predicate, namespace, key, limit, as_json=as_json)
     if code != exit_codes.OK:
         raise typer.Exit(code)
 

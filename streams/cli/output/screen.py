@@ -9,7 +9,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,10 @@ ANY = 1_000_000
 """Characters of a line where no screen limits it, as in a pipe: what reads it wants all of a line, and each row on one."""
 
 
+_goes_on: ContextVar[bool] = ContextVar("_goes_on", default=False)
+"""Whether the command goes on without a reader."""
+
+
 @cache
 def _console(stderr: bool, of_data: bool = False) -> Console:
     from rich.console import Console
@@ -39,7 +44,7 @@ def _console(stderr: bool, of_data: bool = False) -> Console:
     class DataConsole(Console):
         def on_broken_pipe(self) -> None:
             """Rich would end the process, with exit code 1."""
-            raise OutputClosed
+            _end_output()
 
     to_pipe = of_data and not sys.stdout.isatty()
     width = shutil.get_terminal_size((ANY, 1)).columns if to_pipe else None  # COLUMNS, if it is set
@@ -54,6 +59,32 @@ def talk(text: str) -> None:
 
 class OutputClosed(Exception):
     """The reader of stdout has closed the pipe: `retold tail | head`. Typer and Rich would make an error of it."""
+
+
+def discard_output() -> None:
+    """From now on. Python writes what is left in its buffer when it ends, and would report that the pipe is closed."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def read_or_not() -> Iterator[None]:
+    """For what a command shows before it ends with an answer as its exit code, or writes a file: a closed pipe changes neither.
+
+    From then on all that is shown goes nowhere.
+    """
+    before = _goes_on.set(True)
+    try:
+        yield
+    finally:
+        _goes_on.reset(before)
+
+
+def _end_output() -> None:
+    """The pipe is closed. Raises OutputClosed, unless the command goes on."""
+    if not _goes_on.get():
+        raise OutputClosed
+    discard_output()
 
 
 class OutputFailed(ConfigError):
@@ -141,7 +172,7 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        raise OutputClosed from None
+        _end_output()
     except OSError as error:
         raise OutputFailed(error) from error
 
