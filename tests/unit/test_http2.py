@@ -19,6 +19,7 @@ from h2.events import DataReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
 from streams.server.connections import ConnectionLimits
+from streams.server.http2.http2_request import scope_of
 from tests.applications import bank, shop
 from tests.support.certificates import certificate, trusting
 from tests.support.http2_client import Http2Answer, Http2Client
@@ -95,6 +96,14 @@ def test_a_token_is_asked_for_and_other_sites_are_refused(tmp_path: Path) -> Non
         assert client.got("/rows", ("x", "a\x01b")).status == 400
 
 
+def test_a_cookie_in_parts_is_one_cookie() -> None:
+    """As RFC 9113 says: an application expects one header; and the name of the host is that of `:authority`."""
+    cookies = [(b"cookie", b"a=1"), (b"cookie", b"b=2")]
+    headers = [(b":method", b"GET"), (b":path", b"/a%20b?c"), (b":authority", b"x"), (b"host", b"x"), *cookies]
+    scope = scope_of(headers, {})
+    assert (scope["headers"], scope["path"]) == ([(b"host", b"x"), (b"cookie", b"a=1; b=2")], "/a b")
+
+
 @pytest.mark.parametrize("protocols", [("h2",), ("h2", "http/1.1"), ("http/1.1",), ()])
 def test_with_tls_its_client_chooses(tmp_path: Path, protocols: tuple[str, ...]) -> None:
     """Who does not ask for HTTP/2 gets HTTP/1, on the same port; the scheme is https, and stays on this machine's certificate."""
@@ -139,7 +148,7 @@ def unfinished(client: Http2Client) -> bytes:
     return whole[:4] + bytes([whole[4] & ~4]) + whole[5:]
 
 
-@pytest.mark.parametrize("how", ["nothing", "preface", "settings", "half", "parts", "trickle"])
+@pytest.mark.parametrize("how", ["nothing", "preface", "settings", "half", "parts", "trickle", "beside a stream"])
 def test_a_head_that_never_ends_is_cut(server: MemoryServer, how: str) -> None:
     """Whether its client is silent, sends a part, or goes on byte by byte."""
     began = time.monotonic()
@@ -153,7 +162,10 @@ def test_a_head_that_never_ends_is_cut(server: MemoryServer, how: str) -> None:
     else:
         with client_of(server) as client:
             list(client.events(0.1))
-            client.socket.sendall({"half": unfinished(client)[:12], "parts": unfinished(client), "trickle": LONG}.get(how, b""))
+            if how == "beside a stream":
+                client.data(client.ask(LIVE))
+            unsaid = unfinished(client)
+            client.socket.sendall({"half": unsaid[:12], "trickle": LONG, "settings": b""}.get(how, unsaid))
             while how == "trickle" and not client.is_over and time.monotonic() - began < 10:
                 with suppress(OSError):
                     client.socket.sendall(b"x")
@@ -212,6 +224,12 @@ def test_a_head_that_is_too_large_is_refused(tmp_path: Path) -> None:
             with client_of(server) as client:
                 assert client.answer(client.ask("/rows", *headers)) == "closed"
             assert refused(server, "size") == before + 1
+        with client_of(server) as client:
+            list(client.events(0.1))
+            client.socket.sendall(unfinished(client) + (b"\0\x3f\0\x09\0\0\0\0\1" + b"\0" * 0x3F00) * 6)
+            list(client.events(5))
+            assert client.is_over
+        assert refused(server, "size") == before + 2
 
 
 @pytest.mark.parametrize("how", ["pings", "settings", "resets", "nothing"])
