@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ops.bench import correct, history, read_model, report, restore, topic
+from ops.bench import correct, history, read_model, report, restore, topic, watching
 from ops.bench.broker import broker
 from ops.bench.chain_work import ChainWork
 from ops.bench.contestant import MAKERS
@@ -38,6 +38,7 @@ from ops.bench.plan import (
     READ,
     RESTORE,
     STORY,
+    WATCH,
     WORKS,
     Plan,
 )
@@ -85,6 +86,8 @@ class Benchmark:
             self._aside(CORRECT, lambda: correct.measure(self.say))
         if READ in self.names:
             self._aside(READ, lambda: read_model.measure(address, folder / READ, *self.plan.reading, self.say))
+        if WATCH in self.names:
+            self._aside(WATCH, lambda: watching.measure(address, folder / WATCH, self.plan.window, self.say))
         if RESTORE in self.names:
             self._aside(RESTORE, lambda: restore.measure(address, folder / RESTORE, self.plan.rows, self.say))
 

@@ -49,11 +49,12 @@ Say = Callable[[str], None]
 class ReadFigures:
     """Rates a second, times in ms, memory in MB; by what they are of."""
 
+    of: str = "read side"
     figures: dict[str, float] = field(default_factory=dict)
 
     def add(self, what: str, value: float, say: Say) -> None:
         self.figures[what] = round(value, 2)
-        say(f"read side: {what}: {value:,.1f}")
+        say(f"{self.of}: {what}: {value:,.1f}")
 
 
 def measure(address: str, folder: Path, rows: int, records: int, reads: int, say: Say) -> dict[str, float]:
@@ -217,7 +218,7 @@ def _read(
     command = [str(Path(sys.executable).with_name("retold")), "server"]
     with running(command, settings, words) as server:
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        _until_ready(client, words)
+        until_ready(client, words)
         stop = threading.Event()
         writing = threading.Thread(target=_write_steadily, args=(writer, rows, stop))
         writing.start()
@@ -231,11 +232,11 @@ def _read(
             found.add(f"{name}, p50, ms", of[len(of) // 2] * 1000, say)
             found.add(f"{name}, p99, ms", of[len(of) * 99 // 100] * 1000, say)
         found.add("server, MB", memory_of(server.pid), say)
-        for child in _children(server.pid):
+        for child in children_of(server.pid):
             found.add("follower, reading, MB", memory_of(child), say)
 
 
-def _until_ready(client: http.client.HTTPConnection, words: Path) -> None:
+def until_ready(client: http.client.HTTPConnection, words: Path) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
@@ -276,6 +277,6 @@ def memory_of(pid: int) -> float:
     return 0.0
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for file in found for child in file.read_text().split()]

@@ -1,115 +1,213 @@
-"""Streams of a running server: how soon an event is seen by who watches, and what a thousand watchers cost.
+"""Who watches and who publishes: how soon an event is seen, what a thousand watchers cost, and how many requests are answered.
 
-`python -m ops.bench.watching http://127.0.0.1:8080 PID` publishes the demonstration's sign-ups to a server of that process. Its
-RETOLD_HTTP_CONNECTIONS_PER_PEER must be larger than the number of watchers, and no token be needed.
+A worker and a server are processes as `retold run` has them, with the benchmark's application. Beside it, in the same run, is a
+bare Starlette application with a dict (`ops.bench.bare`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import multiprocessing
+import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from subprocess import Popen
 
 import msgspec
 
-RATES = (10, 2_000)
-"""Events that are published a second."""
-WATCHERS = (1, 1_000)
-SECONDS = 10.0
-BATCH = 100
-"""Events of one request at the most."""
-STREAM = b"GET /rows/user?_from=now HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
-POST = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
+from ops.bench.child import running
+from ops.bench.contestant import environment
+from ops.bench.http_load import answered, asked, at, loaded
+from ops.bench.read_model import ReadFigures, children_of, memory_of, until_ready
+from ops.bench.watch import cpu_seconds
+
+WATCHERS = ((1, 10), (1, 2_000), (1_000, 10))
+"""How many watch, and how many events are published a second."""
+MEASURING = 100
+"""Watchers at most of which each looks at the time; the others count lines, for the reader shares the machine."""
+BATCH, EVERY = 100, 0.05
+"""Events of one request at the most, and s between two."""
+ALL_COME, LAST = 60.0, 1.0
+"""s in which all watchers must have come, and s for the last messages."""
+POSTING = 32
+"""Connections that publish, or ask for rows."""
+WAIT = "Prefer: wait=60\r\n"
+STREAM = b"GET /rows/bench?_from=now HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Running:
+    """What is measured."""
+
+    port: int
+    bare_port: int
+    worker: Popen[bytes]
+    server: Popen[bytes]
+    bare: Popen[bytes]
+
+
+def measure(address: str, folder: Path, seconds: float, say: Say) -> dict[str, float]:
+    """Rates a second, times in ms, memory in MB. `seconds` of each window."""
+    found, folder = ReadFigures("watching"), folder.absolute()
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        it = _started(stack, address, folder)
+        for count, rate in WATCHERS:
+            asyncio.run(_watch(found, it, rate, count, seconds, say))
+        _post(found, it, seconds, say)
+        found.add("worker, MB", memory_of(it.worker.pid), say)
+        found.add("server, MB", memory_of(it.server.pid), say)
+        for number, child in enumerate(children_of(it.server.pid), 1):
+            found.add(f"child {number} of the server, MB", memory_of(child), say)
+        found.add("bare application, MB", memory_of(it.bare.pid), say)
+    return found.figures
+
+
+def _started(stack: ExitStack, address: str, folder: Path) -> Running:
+    port, bare_port = _free_port(), _free_port()
+    told = environment(f"benchwatch{time.time_ns() // 1_000_000}-", "watch", address, folder / "state") | {
+        "RETOLD_HTTP_PORT": str(port), "RETOLD_HTTP_CONNECTIONS_PER_PEER": str(2 * max(WATCHERS)[0]),
+    }  # fmt: skip
+    retold = str(Path(sys.executable).with_name("retold"))
+    worker = stack.enter_context(running([retold, "worker"], told, folder / "worker.log"))
+    server = stack.enter_context(running([retold, "server"], told, folder / "server.log"))
+    bare = stack.enter_context(running([sys.executable, "-m", "ops.bench.bare", str(bare_port)], told, folder / "bare.log"))
+    for at_port, words in ((bare_port, folder / "bare.log"), (port, folder / "server.log")):
+        until_ready(http.client.HTTPConnection("127.0.0.1", at_port, timeout=30), words)
+    asyncio.run(asked(port, _posting(WAIT)(0), 200))  # the worker handles
+    asyncio.run(loaded(port, _posting(WAIT), 200, POSTING, 2.0))  # and all is warm
+    return Running(port, bare_port, worker, server, bare)
+
+
+def _free_port() -> int:
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return int(it.getsockname()[1])
 
 
 class Watchers:
-    """Clients of one address. Each row's key has the time when it was published."""
+    """Clients of one address. Each row's key has the time when its event was published."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
-        self.messages, self.late = 0, list[float]()
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.messages, self.late, self.come, self.ended = 0, list[float](), 0, 0
 
     async def watch(self, *, measures: bool) -> None:
-        reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 20)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
         try:
             writer.write(STREAM)
+            await reader.readuntil(b"\n\n")  # the place where it begins
+            self.come += 1
             async for line in reader:
                 if line.startswith(b"data: "):
                     self.messages += 1
                     if measures:
                         key = msgspec.json.decode(line[6:])["key"]
                         self.late.append(time.time() - float(key.partition("-")[0]))
+            self.ended += 1
         finally:
             writer.close()
 
 
-async def publish(host: str, port: int, rate: int, seconds: float) -> int:
-    """How many were published. Those of a twentieth of a second go in one request."""
-    reader, writer = await asyncio.open_connection(host, port)
+async def _watch(found: ReadFigures, it: Running, rate: int, count: int, seconds: float, say: Say) -> None:
+    """Raises RuntimeError if not all could come, or nobody was told anything; TimeoutError if that took too long."""
+    watchers, before = Watchers(it.port), memory_of(it.server.pid)
+    step = max(1, count // MEASURING)
+    tasks = [asyncio.create_task(watchers.watch(measures=number % step == 0)) for number in range(count)]
+    async with asyncio.timeout(ALL_COME):
+        while watchers.come < count:
+            await asyncio.sleep(0.1)
+    cpu, memory = cpu_seconds(it.server.pid), memory_of(it.server.pid)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:  # who reads has enough to do
+        sent = await asyncio.get_running_loop().run_in_executor(other, publish, it.port, rate, seconds)
+    cpu = cpu_seconds(it.server.pid) - cpu
+    memory = max(memory, memory_of(it.server.pid))
+    await asyncio.sleep(LAST)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if not watchers.late:
+        raise RuntimeError(f"{count} watchers were told nothing")
+    late, what = sorted(watchers.late), f"{count:,} {'watcher' if count == 1 else 'watchers'}, {rate:,}/s"
+    found.add(f"{what}: published/s", sent / seconds, say)
+    found.add(f"{what}: messages/s", watchers.messages / seconds, say)
+    found.add(f"{what}: messages of those expected, %", 100 * watchers.messages / (sent * count), say)
+    found.add(f"{what}: cut", watchers.ended, say)
+    found.add(f"{what}: p50, ms", at(late, 0.5) * 1e3, say)
+    found.add(f"{what}: p99, ms", at(late, 0.99) * 1e3, say)
+    found.add(f"{what}: server, MB more", memory - before, say)
+    found.add(f"{what}: server, CPU % of a core", 100 * cpu / seconds, say)
+
+
+def publish(port: int, rate: int, seconds: float) -> int:
+    """In a process of its own; gives how many were published."""
+    return asyncio.run(_publish(port, rate, seconds))
+
+
+async def _publish(port: int, rate: int, seconds: float) -> int:
+    """How many were published: evenly, those of a twentieth of a second in one request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent, began = 0, time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         due = min(BATCH, int(rate * passed) + 1 - sent)
         if due > 0:
-            lines = b"\n".join(_line(sent + number) for number in range(due))
-            writer.write(POST % len(lines) + lines)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            if b" 202 " not in answer.partition(b"\r\n")[0]:
-                raise SystemExit(answer.decode())
-            length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            await reader.readexactly(length)
+            lines = b"\n".join(msgspec.json.encode({"type": "bench.signup", "data": _data(sent + it)}) for it in range(due))
+            writer.write(_request("POST", "/events", "Content-Type: application/x-ndjson\r\n", lines))
+            await answered(reader, 202)
             sent += due
-        await asyncio.sleep(0.05 if rate > 20 else 1 / rate / 4)
+        await asyncio.sleep(EVERY if rate > 1 / EVERY else 1 / rate / 4)
     writer.close()
     return sent
 
 
-def _line(number: int) -> bytes:
+def _data(number: int) -> dict[str, object]:
     user = f"{time.time():.6f}-{number}"
-    return msgspec.json.encode({"type": "user.signup", "data": {"user": user, "email": f"{number}@example.org"}})
+    return {"user": user, "email": f"{number}@example.org", "name": "Name", "plan": "free", "at": number, "credits": 1}
 
 
-def used(pid: int) -> tuple[float, float]:
-    """Memory in MB, and CPU in s, of a process."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    [memory] = [int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS")]
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return memory, (int(fields[11]) + int(fields[12])) / 100
+def _request(method: str, path: str, headers: str = "", body: bytes = b"") -> bytes:
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}{length}\r\n".encode() + body
 
 
-async def measure(host: str, port: int, pid: int, rate: int, count: int, seconds: float = SECONDS) -> str:
-    """One line of figures."""
-    watchers, (before, _) = Watchers(host, port), used(pid)
-    tasks = [asyncio.create_task(watchers.watch(measures=number % 10 == 0)) for number in range(count)]
-    await asyncio.sleep(3.0)
-    memory, cpu = used(pid)
-    sent = await publish(host, port, rate, seconds)
-    await asyncio.sleep(1.0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    told, late = used(pid), sorted(watchers.late)
-    if not late:
-        raise SystemExit("nobody was told anything")
-    return (
-        f"{count} watchers, {rate}/s: {sent} published, {watchers.messages / seconds:,.0f} messages/s, "
-        f"p50 {at(late, 0.5) * 1e3:.0f} ms, p99 {at(late, 0.99) * 1e3:.0f} ms, "
-        f"memory {before:.0f} -> {max(memory, told[0]):.0f} MB, CPU {(told[1] - cpu) / seconds:.0%} of a core"
-    )
+def _posting(headers: str = "") -> Callable[[int], bytes]:
+    def request(number: int) -> bytes:
+        body = msgspec.json.encode(_data(number))
+        return _request("POST", "/events/bench.signup", f"Content-Type: application/json\r\n{headers}", body)
+
+    return request
 
 
-def at(values: Sequence[float], part: float) -> float:
-    return values[min(len(values) - 1, int(len(values) * part))]
+def _post(found: ReadFigures, it: Running, seconds: float, say: Say) -> None:
+    """One after the other; each is compared with the bare application in this run alone."""
+    key = f"{time.time():.6f}-known"
 
+    def put(_: int) -> bytes:
+        body = msgspec.json.encode({**_data(0), "user": key})
+        return _request("POST", "/events/bench.signup", f"Content-Type: application/json\r\n{WAIT}", body)
 
-def main() -> None:
-    url, pid = urlsplit(sys.argv[1]), int(sys.argv[2])
-    for count in WATCHERS:
-        for rate in RATES:
-            print(asyncio.run(measure(url.hostname or "", url.port or 0, pid, rate, count)))
+    def read(_: int) -> bytes:
+        return _request("GET", f"/rows/bench/{key}")
 
-
-if __name__ == "__main__":
-    main()
+    for port, status in ((it.bare_port, 202), (it.port, 200)):
+        asyncio.run(asked(port, put(0), status))
+    works = {
+        "POST, 202": (_posting(), 202, 202),
+        "POST with wait": (_posting(WAIT), 202, 200),
+        "a row": (read, 200, 200),
+    }
+    for name, (request, bare_status, status) in works.items():
+        bare = asyncio.run(loaded(it.bare_port, request, bare_status, POSTING, seconds))
+        ours = asyncio.run(loaded(it.port, request, status, POSTING, seconds))
+        for whose, rate in (("bare", bare), ("retold", ours)):
+            found.add(f"{name}, {whose}: requests/s", rate.rate, say)
+            found.add(f"{name}, {whose}: p50, ms", rate.p50, say)
+            found.add(f"{name}, {whose}: p99, ms", rate.p99, say)
+        found.add(f"{name}: beside bare", ours.rate / bare.rate, say)
