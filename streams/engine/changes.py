@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.engine.envelope import ParkedHeader
-from streams.engine.records import ACCEPTED, Counters, EmittedRecord, Entry, Headers, QueuePosition
+from streams.engine.records import ACCEPTED, PARKED, Counters, EmittedRecord, Entry, Headers, QueuePosition
 from streams.event import Event
 from streams.outcome import Emission
 
@@ -73,6 +73,35 @@ class SetAsideRecord(NamedTuple):
     def entity(self) -> str | None:
         """The entity key that it blocks; None for a quarantined record, which blocks nobody."""
         return self.header.key
+
+    @property
+    def status(self) -> str:
+        return self.header.status
+
+
+class ParkedReference(msgspec.Struct, frozen=True, gc=False):
+    """A parked event that is in its key's queue, and whose body is in the parked topic alone.
+
+    It is the last record of its position among the topic's offsets from `first` up to `end`. `entity` is the key that it blocks.
+    """
+
+    offset: int
+    entity: str
+    first: int
+    end: int
+    timer: int = 0
+
+    @property
+    def position(self) -> QueuePosition:
+        return QueuePosition(self.offset, self.timer)
+
+    @property
+    def status(self) -> str:
+        return PARKED
+
+
+QueuedRecord = SetAsideRecord | ParkedReference
+"""What a key's parked queue has, in order."""
 
 
 class PendingCall(NamedTuple):
@@ -150,7 +179,7 @@ class Changes:
     calls: dict[str, PendingCall] = field(default_factory=dict)
     """By the request's reference."""
     remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)
-    queues: dict[str, list[SetAsideRecord]] = field(default_factory=dict)
+    queues: dict[str, list[QueuedRecord]] = field(default_factory=dict)
     """The new parked queue of each entity key that changed; empty: the key is free."""
     parked_ids: dict[bytes, int | None] = field(default_factory=dict)
     """Hash of the body by digest; None: the event is no longer parked."""
@@ -164,6 +193,8 @@ class Changes:
     dropped: frozenset[int] | None = None
     """The generations of rows that nobody goes on with from now on; None: they stay as they are."""
     blocked: BlockingRecord | None = None
+    needs: str | None = None
+    """The key of a command that waits for parked events whose bodies are not in memory, and so does what is behind it."""
     handled: int = 0
     """Inbox records, timers and calls that were handled."""
     taken: int = 0

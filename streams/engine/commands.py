@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from streams.data import EventData
 from streams.engine.calls import answer_headers, answer_value, request_of
-from streams.engine.changes import ImportClock, SetAsideRecord
+from streams.engine.changes import ImportClock, ParkedReference, QueuedRecord, SetAsideRecord
 from streams.engine.control import ClockCommand, OperatorCommand, clock_command, drop_command, encode, read
 from streams.engine.envelope import Arrival, Envelope, event_again, event_of
 from streams.engine.event_handlers import EventHandlers
@@ -38,7 +38,8 @@ class Commands:
         """Carry out a command. One whose offset is not the first of its key's queue does nothing.
 
         Raises InvalidEvent for a record that is no operator command of its key or that cannot be carried out, and
-        UnsupportedSchema for an answer that cannot be read here yet. Then the key does not change. Raises BatchFull.
+        UnsupportedSchema for an answer that cannot be read here yet. Then the key does not change. Raises BatchFull, also if the
+        body of the first is not in memory: `Changes.needs` says so.
         """
         if (clock := clock_command(record[2])) is not None:
             self._set_clock(clock)
@@ -55,8 +56,11 @@ class Commands:
             self._apply(command, queue, record)
         self._changes.counters.control += 1
 
-    def _apply(self, command: OperatorCommand, queue: list[SetAsideRecord], record: InboxRecord) -> None:
+    def _apply(self, command: OperatorCommand, queue: list[QueuedRecord], record: InboxRecord) -> None:
         first, rest = queue[0], queue[1:]
+        if isinstance(first, ParkedReference):
+            self._changes.needs = command.key
+            raise BatchFull
         if command.command == "retry":
             self._retry_queue(command.key, queue, command.who)
             return
@@ -85,13 +89,18 @@ class Commands:
         self._changes.imports = imports
 
     def answer_parked_request(self, arrival: Arrival, request: str) -> bool:
-        """Handle a late answer to a request that is parked, in the request's position. False: no such request is parked."""
+        """Handle a late answer to a request that is parked, in the request's position. False: no such request is parked.
+
+        Requests are in memory whole, whatever else is parked.
+        """
         key = arrival.key
         queue = self._overlay.queue(key)
-        index = next((number for number, aside in enumerate(queue) if self._is_request(aside, request)), None)
-        if index is None:
+        whole = ((number, it) for number, it in enumerate(queue) if isinstance(it, SetAsideRecord))
+        found = next((it for it in whole if self._is_request(it[1], request)), None)
+        if found is None:
             return False
-        before, first, rest = queue[:index], queue[index], queue[index + 1 :]
+        index, first = found
+        before, rest = queue[:index], queue[index + 1 :]
         arrival = replace(arrival, position=first.position)
         if before:
             self._changes.queues[key] = [*before, self._parking.keep(arrival, BEHIND), *rest]
@@ -100,10 +109,10 @@ class Commands:
         return True
 
     def _is_request(self, aside: SetAsideRecord, reference: str) -> bool:
-        return aside.header.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
+        return aside.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
 
     def _continue_queue(
-        self, key: str, first: SetAsideRecord, parked: list[SetAsideRecord], rest: list[SetAsideRecord], who: str
+        self, key: str, first: SetAsideRecord, parked: list[SetAsideRecord], rest: list[QueuedRecord], who: str
     ) -> None:
         """Continue after the first of a queue. `parked` replaces it if the handler of its answer, or of a timer, raised."""
         if parked:
@@ -112,14 +121,15 @@ class Commands:
         self._unpark(first)
         self._retry_queue(key, rest, who)
 
-    def _retry_queue(self, key: str, queue: list[SetAsideRecord], who: str) -> None:
+    def _retry_queue(self, key: str, queue: list[QueuedRecord], who: str) -> None:
         """Handle a queue in order, each event after the timers that are due before it, until one fails: the rest stays parked.
 
-        A long queue is continued by a command of its own, in the next transaction or a later one; the key stays parked until then.
+        A long queue is continued by a command of its own, in the next transaction or a later one, as is one from where its bodies
+        are not in memory; the key stays parked until then.
         """
         for number, aside in enumerate(queue):
             try:
-                if number == EVENTS_PER_COMMAND or (number and self._execution.out_of_time()):
+                if isinstance(aside, ParkedReference) or number == EVENTS_PER_COMMAND or (number and self._execution.out_of_time()):
                     raise BatchFull
                 parked = self._retry(aside)
             except BatchFull:

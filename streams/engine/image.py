@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 
-from streams.engine.changes import Changes, ImportClock, SetAsideRecord
+from streams.engine.changes import Changes, ImportClock, QueuedRecord
 from streams.engine.duplicates import DEFAULT_WINDOW, DuplicateWindow
 from streams.engine.partition_rows import PartitionRows
 from streams.engine.pending import FiringLimit, PendingCalls, PendingTimers
@@ -32,7 +33,7 @@ class Image:
         self.recorded = 0
         self.inbox_next = 0
         self.window = DuplicateWindow(window)
-        self.parked: dict[str, list[SetAsideRecord]] = {}
+        self.parked: dict[str, list[QueuedRecord]] = {}
         self.parked_ids: dict[bytes, int] = {}
         self.due = PendingTimers()
         self.calls = PendingCalls()
@@ -114,10 +115,17 @@ class Image:
             else:
                 self.parked_ids[digest] = body
 
-    def set_aside(self, record: SetAsideRecord) -> None:
+    def set_aside(self, record: QueuedRecord) -> None:
         """Append a parked record to its key's queue: for a restore."""
         assert record.entity is not None, "what is quarantined blocks nobody"
         self.parked.setdefault(record.entity, []).append(record)
+
+    def exchange(self, old: QueuedRecord, new: QueuedRecord) -> None:
+        """Have `new` in the place of `old` in its key's queue, if `old` is still there: its body leaves memory, or comes back."""
+        queue = self.parked.get(old.entity or "", [])
+        place = bisect_left(queue, old.position.order, key=lambda it: it.position.order)
+        if place < len(queue) and queue[place] is old:
+            queue[place] = new
 
 
 def limit_of(imports: Mapping[str, ImportClock], now: int) -> FiringLimit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from streams.engine.changes import Changes, ImportClock, PendingCall, PendingTimer, SetAsideRecord
+from streams.engine.changes import Changes, ImportClock, PendingCall, PendingTimer, QueuedRecord
 from streams.engine.duplicates import Remembered
 from streams.engine.envelope import Arrival
 from streams.engine.image import Image, limit_of
@@ -34,7 +34,7 @@ class Overlay:
         """Whether the key has or had a row, which is not decoded for this."""
         return key in self.image.rows or key in self.changes.rows
 
-    def queue(self, key: str) -> list[SetAsideRecord]:
+    def queue(self, key: str) -> list[QueuedRecord]:
         """The key's parked queue, in order; empty: the key is free."""
         queue = self.changes.queues.get(key)
         return queue if queue is not None else self.image.parked.get(key, [])
@@ -44,7 +44,7 @@ class Overlay:
         queues = self.changes.queues
         return bool(queues[key]) if key in queues else key in self.image.parked
 
-    def own_queue(self, key: str) -> list[SetAsideRecord]:
+    def own_queue(self, key: str) -> list[QueuedRecord]:
         """The same as `queue`, as a copy that may be changed. It is made once a batch, since a queue may be long."""
         queue = self.changes.queues.get(key)
         if queue is None:

@@ -50,6 +50,7 @@ class WorldWaiting:
             yield self._timer(timer)
         for queue in space.image.parked.values():
             for aside in queue:
+                assert isinstance(aside, SetAsideRecord), "a World has all bodies in memory"
                 yield self._aside(space, aside)
 
     def _timer(self, it: PendingTimer) -> _Found:

@@ -44,6 +44,7 @@ from streams.worker.metrics_access import refusal_for
 from streams.worker.metrics_listener import MetricsListener
 from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
+from streams.worker.parked_bodies import IN_MEMORY, ParkedBodies
 from streams.worker.partition_restore import learn_schemas_of, restorer_of, standby_of
 from streams.worker.reporter import Reporter, report_end, standby_report
 from streams.worker.restore import Restorer
@@ -108,6 +109,7 @@ class WorkerParts:
     """What the cycles of one worker have in common. `gateways` returns the event loop that gateways are called on.
 
     `ends_dead`: it ends the transactions of workers that are gone, whose producers a broker in memory does not tell.
+    `parked_bytes`: so much of each partition's latest parked events may be in memory.
     """
 
     app: App
@@ -119,6 +121,7 @@ class WorkerParts:
     deadman: Deadman | None = None
     ends_dead: bool = False
     metrics: WorkerMetrics | None = None
+    parked_bytes: int = IN_MEMORY
 
     def meter(self, namespace: str) -> Meter:
         return UNMETERED if self.metrics is None else self.metrics.meter(namespace)
@@ -240,6 +243,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             ),
             _unblocker(parts, topics),
             calls,
+            ParkedBodies(topics.parked, restorer.consumer, admin, runtime.flag().wait, parts.parked_bytes),
             TopicComparison(topics, at.targets, at.described, admin, began),
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,

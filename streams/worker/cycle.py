@@ -32,6 +32,7 @@ from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.meter import UNMETERED, Meter
 from streams.worker.oversized_work import OversizedWork
 from streams.worker.pace import Pace
+from streams.worker.parked_bodies import ParkedBodies
 from streams.worker.partition_turns import PartitionTurns
 from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
@@ -74,6 +75,7 @@ class CycleParts:
     tasks: Tasks
     unblocker: Unblocker
     calls: GatewayCalls
+    parked: ParkedBodies
     topics: TopicComparison
     wall_clock: WallClock
     breaker: CircuitBreaker
@@ -161,13 +163,8 @@ class Cycle:
 
         If one step raises, the others are still done: a worker that stays in the group keeps its partitions from others.
         """
-        with ExitStack() as last_first:
-            last_first.callback(self.members.unblocker.close)
-            last_first.callback(self.members.transactions.producer.close)
-            if self._consumer is not None:
-                last_first.callback(self._consumer.close)
-                last_first.callback(self.tasks.leave)
-            last_first.callback(self.tasks.close)
+        leaving = () if self._consumer is None else (self.tasks.leave, self._consumer.close)
+        _call_in_turn(self.tasks.close, *leaving, self.members.transactions.producer.close, self.members.unblocker.close)
 
     def _ready(self) -> None:
         producer_ready(self.members.transactions.producer, self.members.namespace, self.stopping)
@@ -241,6 +238,7 @@ class Cycle:
         """Apply committed changes to the images, and make their gateway calls."""
         for task, part in done.items():
             task.image.apply(part)
+            self.members.parked.committed(task.recently_parked, task.image, part)
             self.members.calls.committed(task, part)
             for _, text in part.raised:
                 log.error("event parked", namespace=self.members.namespace, detail=text)
@@ -251,6 +249,8 @@ class Cycle:
             part = changes.get(task)
             if part is not None and part.blocked is not None:
                 self.tasks.block(task, part.blocked)
+            elif part is not None and not self.members.parked.bring(task.recently_parked, task.image, part.needs):
+                self.tasks.reopen([task])
             elif part is None or part.taken < len(records):
                 self.tasks.rewind([task])
         batch.note_ends(self.tasks.running())
@@ -296,3 +296,10 @@ def _to_commit(members: CycleParts, changes: Parts) -> Parts:
         if task.image.switches and task not in done:
             done[task] = changes.get(task) or members.engine.begin(task.image, members.clock.now()).changes
     return done
+
+
+def _call_in_turn(*steps: Callable[[], object]) -> None:
+    """Each, also if those before it raise."""
+    with ExitStack() as last_first:
+        for step in reversed(steps):
+            last_first.callback(step)

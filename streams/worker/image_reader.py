@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from typing import NamedTuple
+
 from confluent_kafka import Message
 
 from streams.engine import marker
-from streams.engine.changes import PendingTimer, SetAsideRecord
+from streams.engine.changes import ParkedReference, PendingTimer, QueuedRecord, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
 from streams.engine.fold import RowFold
@@ -18,6 +21,14 @@ from streams.kafka.messages import parked_message, table_record
 from streams.worker.log_tail import LogTail
 
 
+class _Queued(NamedTuple):
+    """What is in a parked queue, and what its event is known by: its id's digest, and a hash of its body."""
+
+    record: QueuedRecord
+    digest: bytes | None = None
+    body: int = 0
+
+
 class ImageReader:
     """Takes the records of one partition: those of a topic in its order, those of several topics in any.
 
@@ -28,7 +39,7 @@ class ImageReader:
         self._engine, self.partition = engine, partition
         self.rows, self._generation = engine.rows(), engine.generation
         self._check_row, self._row_type = engine.codec.check_row, engine.row_type
-        self._aside: dict[QueuePosition, SetAsideRecord] = {}
+        self._queued: dict[QueuePosition, _Queued] = {}
         self._quarantined: set[QueuePosition] = set()
         """They block nothing, and are many if somebody publishes rubbish: their bytes are not kept."""
         self._pending: dict[str, tuple[bytes, Headers]] = {}
@@ -62,15 +73,21 @@ class ImageReader:
         self.rows.restore(record.key, record.value, record.version)
 
     def parked(self, message: Message) -> None:
-        """Read a parked record; a tombstone removes an earlier one."""
+        """Read a parked record; a tombstone removes an earlier one. The bodies of events are not kept: a key may have millions."""
         record = parked_message(message)
         aside = None if record.value is None else set_aside_of(record.position, record.value, record.headers)
-        self._aside.pop(record.position, None)
+        self._queued.pop(record.position, None)
         self._quarantined.discard(record.position)
         if aside is not None and aside.entity is not None:
-            self._aside[record.position] = aside
+            self._queued[record.position] = self._parked(aside, aside.entity, message.offset() or 0)
         elif aside is not None:
             self._quarantined.add(record.position)
+
+    def _parked(self, aside: SetAsideRecord, entity: str, at: int) -> _Queued:
+        if aside.status != PARKED:
+            return _Queued(aside)
+        place = ParkedReference(aside.offset, sys.intern(entity), at, at + 1, aside.timer)
+        return _Queued(place, self._digest(aside.carried), hash(aside.value))
 
     def due(self, message: Message) -> None:
         """Read a timer or a call; a tombstone removes an earlier one."""
@@ -97,11 +114,10 @@ class ImageReader:
                 image.due.add(pending)
             else:
                 image.calls.add(pending)
-        for record in sorted(self._aside.values(), key=lambda it: it.position.order):  # after compaction they are not in order
-            image.set_aside(record)
-            digest = self._digest(record.carried) if record.header.status == PARKED else None
-            if digest is not None:
-                image.parked_ids[digest] = hash(record.value)
+        for it in sorted(self._queued.values(), key=lambda it: it.record.position.order):  # after compaction not in order
+            image.set_aside(it.record)
+            if it.digest is not None:
+                image.parked_ids[it.digest] = it.body
         return image
 
     def _is_own(self, namespace: str, key: bytes) -> bool:

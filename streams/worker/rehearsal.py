@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from streams.clock import Clock
 from streams.engine.changes import Changes
-from streams.engine.control import OperatorCommand, encode
+from streams.engine.control import PREFIX, OperatorCommand, encode
 from streams.engine.records import Entry, InboxRecord
 from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import never_cancelled
+from streams.worker.parked_bodies import ParkedBodies, exchange
 from streams.worker.restore import RestoredImage, Restorer
 from streams.worker.restore_progress import RestoreProgress
 
@@ -23,6 +24,11 @@ class Rehearsal(NamedTuple):
     changes: Changes
     unread: int
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is the first part of a long retry: a command of its own, for a later transaction, goes on with the rest."""
+        return any(it.value[:1] == PREFIX for it in self.changes.emitted)
+
 
 def rehearse(
     restorer: Restorer, clock: Clock, command: OperatorCommand, partition: int, tell: Callable[[int, int], None]
@@ -31,9 +37,10 @@ def rehearse(
 
     `tell` is given how many records are read, and of how many. Raises StreamsError, as a worker that does not start.
     """
-    image, inbox_end = _restored(restorer, clock, partition, tell)
+    image, inbox_end, _ = _restored(restorer, clock, partition, tell)
     now = clock.now()
     record: InboxRecord = (image.inbox_next, command.key.encode(), encode(command), [], now // 1000)
+    exchange(image, ParkedBodies(restorer.names.parked, restorer.consumer, restorer.admin, clock.sleep).read(image, command.key))
     changes = restorer.engine.handle(image, [record], now)
     unread = _count(restorer, clock, partition, image.inbox_next, inbox_end)
     return Rehearsal(image.rows.get(command.key, (None, 0)), changes, unread)

@@ -46,10 +46,11 @@ between two attempts."""
 
 
 class RestoredImage(NamedTuple):
-    """`inbox_end` is the inbox's end at that time: answers of gateways may lie before it."""
+    """`inbox_end` is the inbox's end at that time: answers of gateways may lie before it. `parked_end`: up to where it was read."""
 
     image: Image
     inbox_end: int
+    parked_end: int = 0
 
 
 def _nothing_to_end(*_: object) -> Steps[None]:
@@ -143,7 +144,8 @@ class Restorer:
                 continue
             if after.offset <= image.inbox_next:
                 inbox = (self.names.inbox, partition)
-                return RestoredImage(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
+                inbox_end = ends(self.admin, [inbox], cancelled=cancelled)[inbox]
+                return RestoredImage(image, inbox_end, copy.position[self.names.parked, partition])
             if before <= image.inbox_next:  # a transaction was committed while we read
                 continue
             now = self.admin.clock.monotonic()

@@ -24,6 +24,7 @@ from streams.engine.image import Image
 from streams.engine.timers import due_timers
 from streams.kafka.quarantine_commands import CommandSearch
 from streams.worker.caller import Assignment, CallResult
+from streams.worker.parked_bodies import RecentlyParked
 from streams.worker.restore import RestoredImage
 from streams.worker.restore_progress import RestoreProgress
 from streams.worker.runtime import Job
@@ -91,6 +92,7 @@ class PartitionTask:
         """Since when (µs since 1970), by the offset of the last record that blocked it; empty if none has."""
         self.refused_timers: set[str] = set()
         """Ids of due events that are too large for a transaction."""
+        self.recently_parked = RecentlyParked(0)
         self.clock: ClockReading | None = None
         """When a timer is due: until when timers fire once the inbox is handled to where it ended then."""
         self._read = self._gathered = 0
@@ -118,6 +120,7 @@ class PartitionTask:
         self._become(TaskState.RUNNING, now, before=[TaskState.RESTORING])
         self.restore = None
         self.rows, self._gathered = restored.image, restored.inbox_end
+        self.recently_parked = RecentlyParked(restored.parked_end)
         if restored.image.calls:
             self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
 
@@ -142,6 +145,7 @@ class PartitionTask:
         self.restore = None
         self.rows = self.command_search = self._command = self._restored_calls = None
         self.results.clear()
+        self.recently_parked = RecentlyParked(0)
 
     def give_up(self) -> None:
         """Cancel its restore. From any thread."""

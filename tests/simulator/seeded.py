@@ -16,6 +16,7 @@ from streams.errors import BrokerError
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts
+from streams.worker.parked_bodies import IN_MEMORY
 from tests.simulator import faults
 from tests.simulator.broker import MemoryBroker
 from tests.simulator.coordinators import Coordinators
@@ -58,7 +59,7 @@ class SeededWorker(SteppedWorker):
         clients = unruly_clients(run.trouble, self.name)
         app, codec = run.apps[run.versions[self.name]], run.codecs[run.versions[self.name]].copy()
         publish_schemas(clients, "", codec)
-        parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop)
+        parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop, parked_bytes=run.parked_bytes)
         super().__init__(parts, process, namespace, slot)
 
     def timers_due(self) -> Iterator[Place]:
@@ -91,6 +92,7 @@ class SeededRun:
         self.config = settings(
             state, "", partitions=str(PARTITIONS), transaction_events=limit, gateway_tries=tries, standbys=standbys
         )
+        self.parked_bytes = [IN_MEMORY, 0, 4_000][seed % 3]
         self.broker = MemoryBroker(VirtualClock())
         for space in app.namespaces:
             self.broker.create(topic_names("", space.name)[1:], PARTITIONS)

@@ -19,6 +19,7 @@ from streams.engine.image import Image
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts, cycle_of
+from streams.worker.parked_bodies import IN_MEMORY
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.restore import RestoredImage
 from streams.worker.restore_progress import RestoreProgress
@@ -95,7 +96,9 @@ class Worker(SteppedWorker):
         process = Process(site.broker.clock)
         made = clients(site.broker, site.consumer)
         app = app or site.app
-        parts = WorkerParts(app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics)
+        parts = WorkerParts(
+            app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics, parked_bytes=site.parked_bytes
+        )
         super().__init__(parts, process, site.namespace, slot)
 
 
@@ -106,6 +109,7 @@ class MemorySite:
         """`others` are settings."""
         self.app, self.namespace = app, namespace
         self.consumer: Callable[[MemoryBroker, Mapping[str, Any]], MemoryConsumer] = MemoryConsumer
+        self.parked_bytes = IN_MEMORY
         self.config = settings(state, "", partitions=str(PARTITIONS), **others)
         self.broker = MemoryBroker(VirtualClock())
         self._codec = codec_of(app)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from streams.engine.changes import Changes, SetAsideRecord
+from streams.engine.changes import Changes, ParkedReference, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Headers, QueuePosition
-from streams.engine.stored import parked_record
+from streams.engine.stored import parked_record, set_aside_of
 from streams.worker.image_reader import ImageReader
 
 
 class Kept:
     """What a consumer's message has to say."""
 
-    def __init__(self, key: bytes, value: bytes, headers: Headers) -> None:
-        self._key, self._value, self._headers = key, value, headers
+    def __init__(self, key: bytes, value: bytes, headers: Headers, offset: int = 0) -> None:
+        self._key, self._value, self._headers, self._offset = key, value, headers, offset
 
     def key(self) -> bytes:
         return self._key
@@ -24,6 +24,9 @@ class Kept:
 
     def headers(self) -> Headers:
         return self._headers
+
+    def offset(self) -> int:
+        return self._offset
 
 
 class ParkedTopic:
@@ -40,7 +43,17 @@ class ParkedTopic:
             self._kept.pop(position, None)
 
     def restored(self) -> Image:
+        """With all bodies, as if commands had needed them."""
         reading = ImageReader(self._engine, 0)
-        for aside in self._kept.values():
-            reading.parked(Kept(*parked_record(aside)))  # type: ignore[arg-type]  # reads alike
-        return reading.image()
+        for offset, aside in enumerate(self._kept.values()):
+            reading.parked(Kept(*parked_record(aside), offset))  # type: ignore[arg-type]  # reads alike
+        image = reading.image()
+        for place in [it for queue in image.parked.values() for it in queue if isinstance(it, ParkedReference)]:
+            image.exchange(place, _read_again(self._kept[place.position]))
+        return image
+
+
+def _read_again(aside: SetAsideRecord) -> SetAsideRecord:
+    """As the topic gives it."""
+    _, value, headers = parked_record(aside)
+    return set_aside_of(aside.position, value, headers)

@@ -52,6 +52,10 @@ class Record(NamedTuple):
     def headers(self) -> Headers:
         return self.stored_headers
 
+    def offset(self) -> int:
+        """It is not stored, and nothing is read again by it."""
+        return 0
+
 
 FILLER = Record("", 0, 0, b"filler", b"aborted", [])
 
@@ -144,7 +148,7 @@ def described(image: Image, known: Sequence[str]) -> dict[str, Any]:
         "inbox_next": image.inbox_next,
         "rows": {key: [version, plain(row)] for key, (row, version) in sorted(image.rows.items())},
         "parked": {
-            key: [[it.offset, it.header.status] for it in queue]
+            key: [[it.offset, it.status] for it in queue]
             for key, queue in sorted(image.parked.items())
         },
         "parked_ids": sorted(digest.hex() for digest in image.parked_ids),

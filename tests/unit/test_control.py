@@ -8,7 +8,7 @@ from streams.data import EventData
 from streams.engine import control
 from streams.engine.attempts import Unwatched
 from streams.engine.batch import CallGivenUp, PartitionWork
-from streams.engine.changes import Changes
+from streams.engine.changes import Changes, ParkedReference
 from streams.engine.commands import EVENTS_PER_COMMAND
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
@@ -220,6 +220,41 @@ def test_a_queue_of_slow_handlers_is_let_through_in_parts() -> None:
             [following] = changes.emitted
             record = (record[0] + 1, following.key, following.value, following.headers, 0)
     assert (parts, image.rows["k"][0]) == (5, ProbeRow(count=5, texts={}))
+
+
+def leave_to_the_topic(image: Image, *offsets: int) -> None:
+    """What is parked there is a reference from now on."""
+    for aside in [it for it in image.parked["k"] if it.offset in offsets]:
+        image.exchange(aside, ParkedReference(aside.offset, "k", aside.offset, aside.offset + 1))
+
+
+def test_a_command_waits_for_a_body_that_is_not_in_memory() -> None:
+    """It says for which key, and neither it nor what is behind it is handled; what is before it is."""
+    engine = Engine(APP, "probe", CODEC)
+    image, switch = parked(engine)
+    [first, _] = image.parked["k"]
+    leave_to_the_topic(image, 0)
+    switch.broken = False
+    changes = engine.handle(image, [event(2), retry(0, 3), event(4)], 1)
+    image.apply(changes)
+    assert (changes.needs, changes.log, changes.inbox_next) == ("k", [], 3)
+    assert [aside.offset for aside in image.parked["k"]] == [0, 1, 2]
+    image.exchange(image.parked["k"][0], first)
+    changes = engine.handle(image, [retry(0, 3), event(4)], 1)
+    assert (changes.needs, len(changes.log), changes.queues["k"]) == (None, 4, [])
+
+
+def test_a_queue_is_handled_up_to_where_its_bodies_end() -> None:
+    """A command of its own goes on there, and the key stays parked until then."""
+    engine = Engine(APP, "probe", CODEC)
+    image, switch = parked(engine)
+    leave_to_the_topic(image, 1)
+    switch.broken = False
+    changes = engine.handle(image, [retry(0, 2), event(3)], 1)
+    assert [aside.offset for aside in changes.queues["k"]] == [1, 3]
+    [following] = changes.emitted
+    assert control.read(following.key, following.value).offset == 1
+    assert (len(changes.log), changes.needs) == (1, None)
 
 
 def test_a_parked_event_is_kept_whole_however_large() -> None:

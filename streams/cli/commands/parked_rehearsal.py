@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streams.cli.arguments.lookup import namespace_named
@@ -14,8 +14,9 @@ from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, json_lin
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.data import Record
-from streams.engine.changes import Changes, HandledRecord
+from streams.engine.changes import Changes, HandledRecord, QueuedRecord, SetAsideRecord
 from streams.engine.control import OperatorCommand
+from streams.engine.parking import BEHIND
 from streams.engine.readable import one_line, shortened
 from streams.engine.records import ACCEPTED, REJECTED
 from streams.history.difference.row_changes import row_changes
@@ -44,8 +45,18 @@ def rehearse_retry(inbox_offset: str, who: str | None, *, as_json: bool) -> int:
         json_line(_members(found, key))
     else:
         say_styled(rehearsal_lines(found, key, f"{at.namespace}-{at.partition}"))
-        _say_more(found)
-    return exit_codes.NO if found.changes.queues.get(key) else exit_codes.OK
+        _say_more(found, key)
+    return exit_codes.NO if _parked_again(found, key) else exit_codes.OK
+
+
+def _parked_again(found: Rehearsal, key: str) -> Sequence[QueuedRecord]:
+    """What is parked after it; what a later part of the retry handles is left out."""
+    return () if found.goes_on else found.changes.queues.get(key, ())
+
+
+def _why(aside: QueuedRecord) -> str:
+    """Of one that the retry does not come to, that it is behind others."""
+    return aside.header.reason if isinstance(aside, SetAsideRecord) else BEHIND
 
 
 def _row_after(found: Rehearsal, key: str) -> Record | None:
@@ -57,9 +68,8 @@ def rehearsal_lines(found: Rehearsal, key: str, partition: str) -> Iterator[Styl
     """`partition` such as `user-3`: what stays aside is named as the commands take it, `user-3@1042`."""
     for it in found.changes.results:
         yield from _handled_lines(it)
-    for aside in found.changes.queues.get(key, ()):
-        reason = shortened(one_line(aside.header.reason), REASON)
-        yield [("parked      ", "dim"), (f"{partition}@{aside.position}: {reason}", "red")]
+    for aside in _parked_again(found, key):
+        yield [("parked      ", "dim"), (f"{partition}@{aside.position}: {shortened(one_line(_why(aside)), REASON)}", "red")]
     before, after = found.before[0], _row_after(found, key)
     if before == after:
         yield [("row         ", "dim"), ("it stays as it is", "")]
@@ -85,10 +95,13 @@ def _emitted(emission: Emission) -> tuple[Any, str]:
     return emission, ""
 
 
-def _say_more(found: Rehearsal) -> None:
+def _say_more(found: Rehearsal, key: str) -> None:
     changes = found.changes
     if changes.calls:
         talk(f"{plural(len(changes.calls), 'request')} would be called: a gateway's answer is not known.")
+    if found.goes_on:
+        left = plural(len(changes.queues[key]), "event")
+        talk(f"Of the key {left} would be handled in later transactions; they are left out here.")
     if found.unread:
         talk(f"Up to {plural(found.unread, 'record')} of the inbox would be handled before it; they are left out here.")
     talk("Nothing was written.")
@@ -110,7 +123,8 @@ def _members(found: Rehearsal, key: str) -> dict[str, Any]:
             }
             for it in changes.results
         ],
-        "parked": [{"position": str(it.position), "reason": it.header.reason} for it in changes.queues.get(key, ())],
+        "parked": [{"position": str(it.position), "reason": _why(it)} for it in _parked_again(found, key)],
+        "later": len(changes.queues.get(key, ())) if found.goes_on else 0,
         "row": {"before": found.before[0], "after": after},
         "changes": [change_members(it) for it in row_changes(found.before[0], after)],
         "calls": len(changes.calls),
