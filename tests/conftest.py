@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import uuid
@@ -21,6 +22,15 @@ sys.dont_write_bytecode = False
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("any machine")
 """A law holds, however fast it is tried."""
+
+
+def pytest_collection_finish() -> None:
+    """All that was imported and collected lives to the end: whenever Python looks for cycles, it leaves that out.
+
+    In the lane of unit tests that is 500 MB, and they take a tenth less CPU.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

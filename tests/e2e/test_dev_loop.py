@@ -22,10 +22,7 @@ class Shop:
         self.run("new", "shop", folder=below)
 
     def run(self, *words: str, folder: Path | None = None, expected: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "streams.cli", *words], cwd=folder or self.folder, env=self.env, capture_output=True,
-            text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = retold(*words, env=self.env, folder=folder or self.folder)
         assert done.returncode == expected, done.stdout + done.stderr
         return done
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.processes import retold
 from tests.support.workers import until
 
 
@@ -26,18 +27,15 @@ class Shop:
             "RETOLD_STATE": state,
         }
 
-    def run(self, *words: str, expected: int = 0, **variables: str) -> str:
+    def run(self, module: str, *words: str, expected: int = 0, **variables: str) -> str:
         """What a command tells on stdout."""
         folder = self.folder if self.folder.is_dir() else self.below
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=folder,
-            env={**self.env, **variables},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        env = {**self.env, **variables}
+        if module == "streams.cli":
+            done = retold(*words, env=env, folder=folder)
+        else:
+            command = [sys.executable, "-m", module, *words]
+            done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == expected, done.stdout + done.stderr
         return done.stdout
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-PROJECT = Path(__file__).parents[2]
+from tests.support.prepared_commands import PROJECT, PreparedCommands
 
 
 def environment(broker: str, prefix: str, state: Path, **others: str) -> dict[str, str]:
@@ -25,12 +25,15 @@ def environment(broker: str, prefix: str, state: Path, **others: str) -> dict[st
     return {**os.environ, **{f"RETOLD_{name}": value for name, value in settings.items()}}
 
 
-def retold(*words: str, env: Mapping[str, str], timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; whoever asks looks at its exit code."""
-    command = [sys.executable, "-m", "streams.cli", *words]
-    return subprocess.run(
-        command, env=dict(env), cwd=PROJECT, capture_output=True, text=True, timeout=timeout, check=False
-    )
+def retold(*words: str, env: Mapping[str, str], folder: Path = PROJECT, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; whoever asks looks at its exit code.
+
+    Its process has what it imports already. Where that is what is tested, the test starts Python itself.
+    """
+    return COMMANDS.run(words, env, folder, timeout)
+
+
+COMMANDS = PreparedCommands()
 
 
 def answer(*words: str, env: Mapping[str, str], timeout: float = 240.0) -> Any:
