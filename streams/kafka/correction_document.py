@@ -13,5 +13,6 @@ def correction_document(it: CorrectionState) -> dict[str, Any]:
         "correction": it.correction, "number": it.number, "by": it.by, "why": it.why, "state": it.state,
         "begun": from_micros(it.begun), "rows": it.steps, "calls": it.calls,
         "remove": [*it.change.remove], "replace": [*it.change.replace], "insert": [each.id for each in it.change.insert],
+        "again": [*it.change.again],
         "at_work": it.coordinator, "stopped": it.stopped,
     }  # fmt: skip

@@ -14,8 +14,11 @@ from typing import Any
 from streams import App
 from streams.client import Client
 from streams.config import Config
-from tests.applications import counted
-from tests.applications.bank.events import AccountCredit
+from streams.history.acceptance_file import encode_accepted
+from streams.history.difference.accepted_origins import AcceptedOrigin
+from streams.history.difference.difference import UNTOLD
+from tests.applications import bank, counted, strict
+from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
 from tests.support.processes import PROJECT, environment, retold
 from tests.support.workers import Running, settings, until
 
@@ -151,3 +154,37 @@ def test_a_corrected_past_is_rebuilt_and_rolled_back(broker: str, prefix: str, t
     goes_over(counted.first(), publisher, config, broker, first)
     deposits = [1 + number % 150 for number in range(publisher.count) if number % KEYS == 3]
     assert balance(first, "a3") == sum(deposits) - 4 - 44
+
+
+def test_a_correction_does_the_rest_of_what_newer_code_decides_otherwise(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Rows of the namespace are rebuilt; what its event has led to in other rows is made up for, and can be looked at before."""
+    config = settings(tmp_path, prefix, partitions="2")
+    env = env_of("first", broker, prefix, tmp_path) | {"RETOLD_APP": "tests.applications.strict:app"}
+    accepted = tmp_path / "accepted.json"
+    with Running(bank.app(), config, broker) as worker, Client(bank.app(), broker, config=config) as client:
+        for name in "ab":
+            client.publish(AccountOpen(account=name, balance=100))
+        for number, amount in enumerate((70, 20)):
+            client.publish(TransferStart(transfer=f"t{number}", source="a", target="b", amount=amount))
+        until(lambda: worker.counted("transfer", "accepted") == 6, "the transfers are not done")
+        refused = retold("rebuild", "start", "account", env=env)
+        assert (refused.returncode, "nothing is built" in refused.stderr) == (1, True), refused.stderr
+        accepted.write_bytes(encode_accepted([AcceptedOrigin("account.debit", UNTOLD, 1)]))
+        done = retold("rebuild", "start", "account", "--accept", str(accepted), env=env)
+        assert (done.returncode, "is built" in done.stderr) == (0, True), done.stdout + done.stderr
+    with Running(strict.app(), config, broker):
+        until(lambda: all(it["keep"] == 2 for it in states(env) if it["handled"]), "workers do not go over")
+        assert (balance(env, "a"), balance(env, "b")) == (80, 190)
+        plan = retold("correct", "plan", "--again", "account", "--why", "no more than fifty", "--keep", "--json", env=env)
+        assert plan.returncode == 0, plan.stderr
+        made = json.loads(plan.stdout)
+        assert {(it["type"], it["key"], *it["what"]) for it in made["changed"]} == {("account.debit", "a", "outcome")}
+        done = retold("correct", "apply", made["correction"], env=env)
+        assert done.returncode == 0, done.stderr
+        assert (balance(env, "a"), balance(env, "b")) == (80, 120)
+        told = retold("get", "transfer", "t0", "--json", env=env)
+        assert json.loads(told.stdout)["row"]["status"] == "failed", told.stdout
+        again = retold("correct", "plan", "--again", "account", "--why", "once more", env=env)
+        assert "nothing would be otherwise" in again.stdout, again.stdout + again.stderr
+        whole = retold("verify", env=env)
+        assert "no damage, 1 event or row that this code decides otherwise" in whole.stdout + whole.stderr, whole

@@ -16,14 +16,18 @@ from streams.codec import codec_of
 from streams.engine.fold import CorrectedRows
 from streams.engine.step import encode_step
 from streams.errors import HistoryError, RowsNotBuilt
+from streams.history.branch.branch import replay_difference
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.local_code import LocalCode
 from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.correction.fixed_point import next_steps
 from streams.history.correction.planning import plan_correction
+from streams.history.difference.accepted_origins import counted, not_accepted
+from streams.history.difference.difference import OUTCOME
 from streams.history.past import MemoryPast
 from streams.history.recorded_event import ROOT
 from streams.kafka.correction_coordinator import CorrectionCoordinator
@@ -33,7 +37,7 @@ from streams.kafka.topics import topic_names
 from tests.applications.probe.events import EchoHear, EchoRow
 from tests.simulator.clients import clients
 from tests.simulator.coordinators import recorded_past
-from tests.simulator.test_generations import KEYS, Handler, Site, app_of, built, images, settle, unwritten
+from tests.simulator.test_generations import KEYS, Handler, Site, app_of, built, images, refusing, settle, unwritten
 from tests.simulator.workers import PARTITIONS, Worker, go_on
 
 
@@ -63,9 +67,15 @@ class CorrectedSite(Site):
         for key in keys:
             there_still = [it.exact_name for it in there.key_events(("echo", key)) if it.kind == ROOT]
             names.add(next(name for name in there_still if name not in names))
+        self.removed.update(keys)
+        return self.take_out(app, worker, *names)
+
+    def take_out(self, app: App, worker: Worker, *names: str) -> CorrectionPlan:
+        """Events by their exact names."""
+        handlers, log = ApplicationHandlers(app, codec_of(app)), self.log(app)
+        so_far = CorrectedLog(log, self.changes)
         plan = plan_correction(so_far, handlers, Change(remove=frozenset(names)), "ann", "a test")
         self.changes.append(plan.change.read(handlers.codec))
-        self.removed.update(keys)
         self.corrections = number = len(self.changes)
         write_correction(
             clients(self.broker), "",
@@ -280,6 +290,40 @@ def test_a_correction_does_not_end_where_workers_have_gone_over_to_rows_without_
     [state] = read_corrections(clients(there.broker), "", there.app.name)
     assert (state.state, state.coordinator) == (APPLYING, "")
     assert state.stopped.startswith("workers keep rows of generation 2")
+
+
+def test_what_new_code_decides_otherwise_since_a_correction_is_found(there: CorrectedSite) -> None:
+    """The log says of such rows only what the code before makes of them: without the corrected past nobody would know."""
+    new = app_of(2, partial(refusing, 4))
+    first = handled(there, there.app, 0, 24)
+    there.correct(there.app, first, "a1")
+    there.hear(48)
+    go_on(there, first)
+    log, handlers = there.log(new), ApplicationHandlers(new, codec_of(new))
+    corrected = CorrectedGeneration(log, handlers, there.changes, 1)
+    found = replay_difference(log, LocalCode(handlers.leaving(corrected.again)), handlers)
+    assert "a1" not in {it.recorded.key for it in found.origins}
+    corrected.complete(found, "echo")
+    otherwise = [it for it in found.origins if it.recorded.key == "a1"]
+    assert [(it.kind, it.now.reason) for it in otherwise] == [(OUTCOME, "enough was heard")]
+    assert all(it.recorded is None or it.recorded.key != "a1" for it in found.untold)
+    assert counted(found) == not_accepted(found, []) != []
+
+
+def test_what_a_correction_takes_out_is_no_difference(there: CorrectedSite) -> None:
+    """The newer code refuses it, and has it nowhere."""
+    new = app_of(2, partial(refusing, 1))
+    first = handled(there, there.app, 0, 12)
+    there.hear(1)
+    go_on(there, first)
+    last = there.log(new).key_events(("echo", KEYS[0]))[-1]
+    there.take_out(there.app, first, last.exact_name)
+    log, handlers = there.log(new), ApplicationHandlers(new, codec_of(new))
+    corrected = CorrectedGeneration(log, handlers, there.changes, 1)
+    found = replay_difference(log, LocalCode(handlers.leaving(corrected.again)), handlers)
+    assert [it.recorded.key for it in found.untold if it.recorded is not None] == [KEYS[0]]
+    corrected.complete(found, "echo")
+    assert not_accepted(found, []) == []
 
 
 def test_what_new_code_has_otherwise_elsewhere_is_told(there: CorrectedSite) -> None:

@@ -16,12 +16,17 @@ Rows = dict[Place, Any]
 Said = tuple[bytes, datetime]
 
 
-def replayed(events: Iterable[RecordedEvent], handlers: ApplicationHandlers) -> Rows:
-    """The oracle: a plain model that is fed a log in its order. Each event must have been said by its cause before it came."""
+def replayed(events: Iterable[RecordedEvent], handlers: ApplicationHandlers, *, whole: bool = False) -> Rows:
+    """The oracle: a plain model that is fed a log in its order. Each event must have been said by its cause before it came.
+
+    `whole`: nothing is in flight, so each that was said at once must have come.
+    """
+    came, due = set[str](), set[str]()
     rows, said, asked, seen = Rows(), defaultdict[str, set[Said]](set), set[str](), set[OrderKey]()
     for it in events:
         assert it.order not in seen
         seen.add(it.order)
+        came.add(it.reference)
         if it.kind in (EMITTED, TIMER):
             assert (it.value, it.event.time) in said[it.reference]
         elif it.kind == ANSWER:
@@ -46,6 +51,9 @@ def replayed(events: Iterable[RecordedEvent], handlers: ApplicationHandlers) -> 
         for emission in emit:
             data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, it.event.time)
             name = data.event_type, data.key
+            if not isinstance(emission, Scheduled):
+                due.add(emitted_id(it.reference, *name, ordinals[name]))
             said[emitted_id(it.reference, *name, ordinals[name])].add((handlers.codec.encode(data), at))
             ordinals[name] += 1
+    assert not whole or due <= came
     return {place: row for place, row in rows.items() if row is not None}

@@ -12,6 +12,7 @@ import typer
 from msgspec import to_builtins
 
 from streams.cli.arguments.change_options import InsertOption, RemoveOption, ReplaceOption, change_document
+from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
 from streams.cli.commands.correct_apply import apply_plan, coordinator_of
@@ -27,6 +28,7 @@ from streams.errors import ConfigError, DefinitionError, InvalidEvent
 from streams.history.branch.change_document import ChangeDocument, change_of
 from streams.history.correction.correction_calls import ASK, OPEN, SKIP, UNDO, CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
+from streams.history.correction.decided_otherwise import decided_otherwise
 from streams.history.correction.planning import plan_correction
 from streams.history.event_lookup import in_file
 from streams.kafka.correction_calls_topic import close_call, read_calls
@@ -59,6 +61,12 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
     remove: RemoveOption = None,
     insert: InsertOption = None,
     replace: ReplaceOption = None,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--again", help="Decide again what the code here decides otherwise of its events, after a rebuild.", metavar="NAMESPACE"
+        ),
+    ] = None,
     why: Annotated[str, typer.Option("--why", help="Reason, which is kept for ever.", metavar="TEXT")] = "",
     by: Annotated[str | None, typer.Option("--by", help="Who corrects; default: your login.", metavar="NAME")] = None,
     output: Annotated[
@@ -70,15 +78,20 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
     """Show all that a correction would change. Nothing happens.
 
     Rows before and after, events that would not have happened and that would have, timers, and what gateways should not have been
-    asked, or should have been. An event is named by its id or position (user-3:7).
+    asked, or should have been. An event is named by its id or position (user-3:7). With --again, the events are those that the code
+    here decides otherwise than was recorded, which `retold rebuild start --accept` has accepted; it also sets rows of others.
 
     Example: [bold]retold correct plan --remove user-3:7 --why "a test" -o plan.json[/]
     """
-    document = change_document(remove, insert, replace)
+    if again is not None and (remove or insert or replace):
+        raise WrongUsage("--again is a correction of its own: plan what else is to be corrected with another one")
+    document = None if again is not None else change_document(remove, insert, replace)
     if not why.strip():
         raise WrongUsage('--why is missing: a correction keeps its reason for ever; such as --why "a zero was missing"')
     session = connect()
-    made = _planned(session, document, by or getpass.getuser(), why)
+    if again is not None:
+        namespace_named(session.app, again)
+    made = _planned(session, document or again or "", by or getpass.getuser(), why)
     if output is not None:
         try:
             output.write_bytes(encode_plan(made))
@@ -96,12 +109,16 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
             talk(f"The plan is kept. To apply it: retold correct apply {made.correction}")
 
 
-def _planned(session: Session, document: ChangeDocument, by: str, why: str) -> CorrectionPlan:
+def _planned(session: Session, asked: ChangeDocument | str, by: str, why: str) -> CorrectionPlan:
+    """`asked` is a change, or the namespace of which events are decided again."""
     with open_past(session=session, with_unhandled=False) as opened, wrong_usage(InvalidEvent, DefinitionError):
         so_far = opened.corrected
         past = so_far.past(opened.handlers)
-        find = in_file(opened.past, opened.waiting, opened.app)
-        change = change_of(session.app, document, lambda name: find(past, name))
+        if isinstance(asked, str):
+            change = decided_otherwise(past, opened.handlers, asked)
+        else:
+            find = in_file(opened.past, opened.waiting, opened.app)
+            change = change_of(session.app, asked, lambda name: find(past, name))
         return plan_correction(so_far, opened.handlers, change, by, why)
 
 

@@ -29,7 +29,6 @@ from streams.history.code.local_code import LocalCode
 from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin, not_accepted
 from streams.history.difference.difference import PARKED, UNTOLD
-from streams.history.past import Past
 from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.corrections_topic import APPLIED, read_corrections
@@ -84,8 +83,7 @@ def start(
     accepted = [] if accept is None else read_accepted(accept)
     with open_past(session=session) as opened:
         corrected = _corrected(session, opened)
-        past = opened.past if corrected is None else corrected.past
-        if why := _refused(opened, past, namespace, accepted) or _otherwise_elsewhere(corrected, namespace, accepted):
+        if why := _refused(opened, corrected, namespace, accepted) or _otherwise_elsewhere(corrected, namespace, accepted):
             talk(f"{why}, which is not accepted: nothing is built.")
             raise typer.Exit(exit_codes.NO)
         until = {partition: last for (name, partition), last in opened.past.last.items() if name == namespace}
@@ -160,11 +158,16 @@ def _corrected(session: Session, opened: OpenedPast) -> CorrectedGeneration | No
     return CorrectedGeneration(opened.past, opened.handlers, changes, known[-1].number) if changes else None
 
 
-def _refused(opened: OpenedPast, past: Past, namespace: str, accepted: list[AcceptedOrigin]) -> str:
+def _refused(
+    opened: OpenedPast, corrected: CorrectedGeneration | None, namespace: str, accepted: list[AcceptedOrigin]
+) -> str:
     """What this code decides otherwise of this namespace's events, and is not accepted; empty: nothing. It is shown."""
-    began = time.perf_counter()
+    began, past = time.perf_counter(), opened.past
     with bar("deciding again", len(past)) as advance:
-        found = replay_difference(WatchedPast(past, advance), LocalCode(opened.handlers), opened.handlers)
+        before = opened.handlers if corrected is None else opened.handlers.leaving(corrected.again)
+        found = replay_difference(WatchedPast(past, advance), LocalCode(before), opened.handlers)
+    if corrected is not None:
+        corrected.complete(found, namespace)
     refused = [it for it in not_accepted(found, accepted) if namespace_of(it.handler) == namespace]
     if not refused:
         return ""

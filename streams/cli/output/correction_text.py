@@ -14,7 +14,8 @@ def changes_text(change: StoredChange) -> str:
     parts = [
         (word, names)
         for word, names in (
-            ("takes out", [*change.remove]), ("replaces", [*change.replace]), ("puts in", [it.id for it in change.insert])
+            ("takes out", [*change.remove]), ("replaces", [*change.replace]), ("puts in", [it.id for it in change.insert]),
+            ("decides again", [*change.again]),
         )
         if names
     ]  # fmt: skip

@@ -59,6 +59,7 @@ def what_if(
         DefinitionError: It belongs to no namespace of the application.
 
     """
+    handlers = handlers.leaving(change.again)
     run = BranchRun(past, LocalCode(handlers), handlers, answers, limit, in_full=everything)
     run.begin(change)
     run.decide_all()

@@ -45,6 +45,11 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
     for effect in (it for name in sorted(change.gone) for it in past.effects(name) if it.kind != STEP):
         removed.add(effect.order)
         queue.push(effect.order, effect)
+    for name in sorted(change.again):
+        was = _event(past, name, "decided again")
+        if was.kind == STEP:
+            raise step_is_no_event(was, "decided again")
+        queue.push(was.order, was)
     for name, data in change.replace.items():
         was = _root(past, name, "replaced")
         if was.order in removed:

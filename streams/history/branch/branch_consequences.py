@@ -151,7 +151,7 @@ class BranchConsequences:
                     said.new.add(it.reference)
             else:
                 if waiting is None and turn.was is not None:
-                    plain = before.as_it_was and self.same_code
+                    plain = before.as_it_was and self.same_code and not self._handlers.leaves(turn.was)
                     waiting = (
                         without_record(emissions) if plain else self._base.in_flight(self._past, turn.was, before.base)
                     )

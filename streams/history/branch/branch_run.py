@@ -180,6 +180,8 @@ class BranchRun:
     ) -> Said:
         """What a handler has decided becomes true in the branch; returns what it leads to."""
         was, row.row = turn.was, decision.row
+        if was is not None and was.accepted != (decision.reason is None):  # what it had led to is not told by this decision
+            before = before._replace(as_it_was=False)
         if decision.new_version:
             row.token = self._version(order, was)
         said = self._after.follow(order, turn, row, decision.emissions, before)

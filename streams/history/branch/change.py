@@ -1,4 +1,4 @@
-"""A change to the past: root events that are put in, taken out or replaced."""
+"""A change to the past: root events that are put in, taken out or replaced, and events that newer code decides again."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class Change(msgspec.Struct, frozen=True):
         ends: Where it ended each time that it was corrected before: what was overdue then fires at the first of these.
         gone: References of events that a correction had put in, which the past never had, and another one took out: what they have
             led to meanwhile is in the past, and goes with them.
+        again: Events to decide again, though nothing before them is otherwise: newer code decides them otherwise than was
+            recorded. Where it refuses one that was accepted, its row is as it was before that event, as `retold rebuild` has it.
 
     """
 
@@ -57,3 +59,4 @@ class Change(msgspec.Struct, frozen=True):
     end: OrderKey | None = None
     ends: Sequence[OrderKey] = ()
     gone: frozenset[str] = frozenset()
+    again: frozenset[str] = frozenset()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -46,6 +47,20 @@ class ApplicationHandlers:
         self.app, self.codec = app, codec
         self.wire = WireFormat(codec, Limits())
         self.spaces = {space.name: EventHandlers(app, space.name) for space in app.namespaces}
+        self._left: Set[str] = frozenset()
+
+    def leaving(self, events: Set[str]) -> ApplicationHandlers:
+        """The same, for rows that were rebuilt: where these events are refused, though accepted, their rows stay as they were.
+
+        They are named exactly. Of all others the row cannot be told from there on.
+        """
+        found = copy(self)
+        found._left = events
+        return found
+
+    def leaves(self, it: RecordedEvent) -> bool:
+        """Whether it is one of these events."""
+        return bool(self._left) and it.exact_name in self._left
 
     def handler_of(self, namespace: str, event: Event[Any]) -> EventHandler | None:
         space = self.spaces.get(namespace)
@@ -81,6 +96,14 @@ class ApplicationHandlers:
 
     def fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
         """The same, with what the event emits; of one that its handler rejected, as far as it does so with this code, too."""
+        try:
+            return self._fold_and_emit(entry, it)
+        except CodeChanged:
+            if it.kind == STEP or it.exact_name not in self._left:
+                raise
+            return entry, ()
+
+    def _fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
         if it.kind == STEP:
             return self._step(it), ()
         if not it.accepted:

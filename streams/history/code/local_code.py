@@ -27,6 +27,10 @@ class LocalCode:
         entry, self._emissions, self._timers = fold_whole(self.handlers, entry, it)
         return entry
 
+    def emit_nothing(self) -> None:
+        """Of the event that was folded last."""
+        self._emissions, self._timers = (), {}
+
     def leave(self, it: RecordedEvent) -> None:
         pass
 
@@ -40,6 +44,8 @@ class LocalCode:
         return self._timers
 
     def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
+        if self.handlers.leaves(it):  # it is decided again: what it leads to then is no part of what was said
+            return {}
         try:
             return without_recorded(past, it, emitted(self.handlers, it, row))
         except CodeChanged:  # of an event that was rejected: its row is known, and what it emitted is not
@@ -74,13 +80,18 @@ def _scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequ
 
 
 def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
-    """All that an event emits on this row, by reference: value and time. Raises CodeChanged if its handler raises now."""
+    """All that an event emits on this row, by reference: value and time; nothing if it is decided otherwise now.
+
+    Raises CodeChanged if its handler raises now.
+    """
     handler = handlers.handler_of(it.namespace, it.event)
     if handler is None or handler.function is None or not (it.accepted or it.by == HANDLER):
         return {}
     try:
-        emit = handlers.decide(it.namespace, handler, row, it.event).emissions
-        found = emissions_of(handlers, handler, it.event, emit, ())
+        decided = handlers.decide(it.namespace, handler, row, it.event)
+        if (decided.reason is None) != it.accepted:
+            return {}
+        found = emissions_of(handlers, handler, it.event, decided.emissions, ())
     except Exception as error:
         raise now_raises(it, error) from error
     return {each.reference: (each.value, each.event.time) for each in found}

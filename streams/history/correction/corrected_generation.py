@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from streams.engine.fold import CorrectedRows
 from streams.engine.readable import named
@@ -13,8 +13,9 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.merged_change import merged
 from streams.history.correction.rows_as_kept import version_in
+from streams.history.difference.difference import OUTCOME, Difference, Origin
 from streams.history.past import Past
-from streams.history.recorded_event import Place
+from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
 
 
 class CorrectedGeneration:
@@ -27,6 +28,7 @@ class CorrectedGeneration:
         """Raises as `what_if`."""
         self._log, self._handlers, self.last = log, handlers, last
         change = merged(log, changes)
+        self._changes, self._again = changes, change.again
         self._corrected = CorrectedPast(log, handlers, change, applied=change)
 
     @property
@@ -46,6 +48,40 @@ class CorrectedGeneration:
             if events := self._log.key_events(place):
                 found[events[0].order.partition][place[1]] = row.row, version_in(self._log, self._handlers, place)
         return {partition: CorrectedRows(rows, until[partition]) for partition, rows in found.items()}
+
+    @property
+    def again(self) -> Set[str]:
+        """The events of the log that corrections have decided again, by their exact names."""
+        return self._again
+
+    def complete(self, found: Difference, namespace: str) -> None:
+        """Of what a replay of the log has `found` of a namespace, leave what is not made up for, and add what the log hides.
+
+        What corrections take out or decide again is theirs. From their steps on a replay cannot tell a row that code of another
+        generation has set; this code's is that of the corrected past.
+        """
+        gone = {it.order for it in self._corrected.difference.missing}
+        found.untold = [it for it in found.untold if it.recorded is None or not self._is_theirs(it.recorded, gone)]
+        found.origins = [it for it in found.origins if not self._is_theirs(it.recorded, gone)]
+        known = {it.recorded.order for it in found.origins}
+        found.origins += [it for it in self._origins_since(namespace) if it.recorded.order not in known]
+
+    def _is_theirs(self, it: RecordedEvent, gone: Set[OrderKey]) -> bool:
+        return it.kind == STEP or it.order in gone or it.exact_name in self._again
+
+    def _origins_since(self, namespace: str) -> list[Origin]:
+        """What this code decides otherwise of all that came when the corrections were applied.
+
+        By then rows were what the code that decided it makes of the corrected past.
+        """
+        ends = [it.end for it in self._changes if it.end is not None]
+        end = max([*ends, *(it.order for it in self._log.steps())], default=None)
+        return [
+            Origin(OUTCOME, it.recorded, it.now, None, None, None)
+            for it in self._corrected.difference.changed
+            if OUTCOME in it.what and it.recorded.namespace == namespace and (end is None or it.recorded.order > end)
+            and it.recorded.exact_name not in self._again
+        ]
 
     def rows_elsewhere(self, namespace: str) -> list[Place]:
         """Rows of other namespaces that this code would have otherwise in the corrected past: they are not built with these."""

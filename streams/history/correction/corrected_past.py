@@ -57,6 +57,7 @@ class CorrectedPast:
         applied: Change | None = None, limit: int | None = None,
     ) -> None:  # fmt: skip
         """Raises as `what_if`."""
+        handlers = handlers.leaving(change.again)
         self._log, self._handlers, self._applied = log, handlers, applied
         run = BranchRun(log, LocalCode(handlers), handlers, answers, limit, in_full=False, steps_stand=False)
         run.begin(change)

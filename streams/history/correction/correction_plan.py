@@ -22,7 +22,7 @@ from streams.history.branch.change import Change, InsertedEvent
 from streams.history.past import Past, cause_of
 from streams.history.recorded_event import OrderKey, RecordedEvent
 
-FORMAT = 2
+FORMAT = 3
 DIGITS = 18
 """Of a sequence, at most."""
 
@@ -39,12 +39,16 @@ class StoredInsertion(msgspec.Struct, frozen=True):
 
 
 class StoredChange(msgspec.Struct, frozen=True):
-    """A change as it is kept: with bytes in place of data. `end` is where the past ended that it was planned on."""
+    """A change as it is kept: with bytes in place of data. `end` is where the past ended that it was planned on.
+
+    `again` has events that are decided again, since newer code decides them otherwise than was recorded.
+    """
 
     insert: tuple[StoredInsertion, ...] = ()
     remove: tuple[str, ...] = ()
     replace: dict[str, bytes] = {}
     end: OrderKey | None = None
+    again: tuple[str, ...] = ()
 
     def read(self, codec: Codec) -> Change:
         """Raises HistoryError for events that do not read here."""
@@ -57,7 +61,7 @@ class StoredChange(msgspec.Struct, frozen=True):
         inserted = [InsertedEvent(codec.decode(it.value), from_micros(it.time), it.id, None, it.source) for it in self.insert]
         replaced = {name: codec.decode(value) for name, value in self.replace.items()}
         places = {it.reference: it.place for it in self.insert}
-        return Change(inserted, frozenset(self.remove), replaced, places, self.end)
+        return Change(inserted, frozenset(self.remove), replaced, places, self.end, again=frozenset(self.again))
 
 
 class PlannedEvent(msgspec.Struct, frozen=True):
@@ -164,7 +168,7 @@ def stored_change(codec: Codec, change: Change) -> StoredChange:
         for it, (reference, place) in zip(change.insert, change.places.items(), strict=True)
     )
     replaced = {name: codec.encode(data) for name, data in sorted(change.replace.items())}
-    return StoredChange(inserted, tuple(sorted(change.remove)), replaced, change.end)
+    return StoredChange(inserted, tuple(sorted(change.remove)), replaced, change.end, tuple(sorted(change.again)))
 
 
 def planned_event(past: Past, it: RecordedEvent, what: Sequence[str] = (), was: RecordedEvent | None = None) -> PlannedEvent:

@@ -31,6 +31,7 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
     replaced: dict[str, EventData] = {}
     places: dict[str, OrderKey] = {}
     gone: set[str] = set()
+    decided_again = frozenset(name for change in changes for name in change.again)
     for change in changes:
         for name in change.remove:
             it = put_in.pop(name, None)
@@ -57,7 +58,8 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
     ends = [change.end for change in changes if change.end is not None]
     put_in = {name: it for name, it in put_in.items() if not _is_published(log, name, it)}
     return Change(
-        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends, frozenset(gone)
+        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends, frozenset(gone),
+        decided_again,
     )
 
 

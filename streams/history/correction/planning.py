@@ -133,7 +133,7 @@ def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: 
         replace(it, id=turn.event.id, after=None, source=turn.event.source)
         for it, (turn, _) in zip(change.insert, placed, strict=True)
     ]
-    return Change(inserted, change.remove, change.replace, places, end)
+    return Change(inserted, change.remove, change.replace, places, end, again=change.again)
 
 
 def refuse_unsigned(by: str, why: str) -> None:

@@ -1,4 +1,4 @@
-"""What corrections have done to an event: that it was taken out, replaced or put in, by whom and why."""
+"""What corrections have done to an event: that it was taken out, replaced, put in or decided again, by whom and why."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from streams.errors import StreamsError
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.recorded_event import RecordedEvent
 
-TAKEN_OUT, REPLACED, PUT_IN = "taken out", "replaced", "put in"
+TAKEN_OUT, REPLACED, PUT_IN, AGAIN = "taken out", "replaced", "put in", "decided again"
 
 
 class EventCorrection(msgspec.Struct, frozen=True):
     """What one correction has done to an event.
 
     Attributes:
-        what: `taken out`, `replaced` (it has other data) or `put in`.
+        what: `taken out`, `replaced` (it has other data), `put in` or `decided again` (by newer code).
         correction: The correction's id.
         by: Who has corrected it.
         why: Why.
@@ -52,6 +52,8 @@ class EventCorrections:
                 self._add(name, REPLACED, it, value)
             for put in it.change.insert:
                 self._add(put.reference, PUT_IN, it)
+            for name in it.change.again:
+                self._add(name, AGAIN, it)
 
     def _add(self, name: str, what: str, it: KnownCorrection, value: bytes | None = None) -> None:
         data = None if value is None else self._data(value)

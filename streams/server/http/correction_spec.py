@@ -36,7 +36,7 @@ CALLS: Spec = {"type": "array", "items": CALL}
 LISTED = {
     **dict.fromkeys(("correction", "by", "why", "state", "calls", "at_work", "stopped"), shapes.TEXT),
     "number": shapes.NUMBER, "begun": shapes.TIME, "rows": shapes.NUMBER,
-    **dict.fromkeys(("remove", "replace", "insert"), shapes.TEXTS),
+    **dict.fromkeys(("remove", "replace", "insert", "again"), shapes.TEXTS),
 }  # fmt: skip
 CORRECTION = shapes.shape(
     **LISTED, digest=shapes.TEXT, touches=shapes.TEXTS, changes=CHANGES, untold=shapes.or_null(shapes.TEXT), wrong_calls=CALLS

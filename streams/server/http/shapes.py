@@ -134,7 +134,8 @@ TOLD = {
     "corrections": {
         "type": "array",
         "items": shape(
-            what={"type": "string", "enum": ["taken out", "replaced", "put in"]}, correction=TEXT, by=TEXT, why=TEXT, at=TIME,
+            what={"type": "string", "enum": ["taken out", "replaced", "put in", "decided again"]},
+            correction=TEXT, by=TEXT, why=TEXT, at=TIME,
             data={"type": ["object", "null"]},
         ),
     },

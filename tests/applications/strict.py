@@ -1,0 +1,31 @@
+"""The bank, whose accounts are of generation 2: no more than fifty is taken from one at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streams import App, Event, Namespace, Outcome, Rejected
+from tests.applications import bank
+from tests.applications.bank.events import AccountDebit, AccountRow
+
+LIMIT = 50
+
+
+def debit(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:
+    if event.data.amount > LIMIT:
+        raise Rejected("too much at once", emit=[bank.refusal(event.data, "too much at once")])
+    return bank.debit(row, event)
+
+
+def bank_with(debit: Callable[[AccountRow | None, Event[AccountDebit]], Outcome[AccountRow]]) -> App:
+    """With another handler of what is taken from accounts."""
+    account = Namespace("account", row=AccountRow, generation=2)
+    handlers: dict[Any, Any] = {**bank.account.handlers, AccountDebit: debit}
+    for event, handler in handlers.items():
+        account.handles(event, emits=bank.account.emits[event])(handler)
+    return App(name=bank.app().name, namespaces=[account, bank.transfer])
+
+
+def app() -> App:
+    return bank_with(debit)
