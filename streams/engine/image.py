@@ -21,7 +21,8 @@ class Image:
     imports that are not over, by the import's name. `generation` is that of the rows that its last owner kept, and `complete` says
     of others up to which sequence theirs have everything. One that `switches` knows the number of the last correction that there
     was, `last_correction`; `corrections` says which is the last one that rows of other generations have. `unwritten` are rows that
-    are not in the table yet: Avro and version.
+    are not in the table yet: Avro and version. `code` is a digest of the code that has kept its rows since sequence `code_since`,
+    as the last marker says, and `rows_code` that of the code which goes on with them; empty: it is not known.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Image:
         self.complete: dict[int, int] = {}
         self.last_correction = 0
         self.corrections: dict[int, int] = {}
+        self.code = self.rows_code = ""
+        self.code_since = 0
         self.dropped: frozenset[int] = frozenset()
         """The generations of rows that nobody goes on with any more."""
         self.unwritten: dict[str, tuple[bytes, int]] = {}
@@ -57,6 +60,7 @@ class Image:
         """Apply committed changes. Nothing here may fail half way: plain assignments only."""
         self.rows.apply(changes.rows)
         self.complete, self.corrections = self.complete_after(), self.corrections_after()
+        self.code, self.code_since = self.code_after()
         self.generation, self.unwritten = self.rows_generation, {}
         self.window.add(changes.remembered)
         self._apply_parked(changes)
@@ -91,6 +95,12 @@ class Image:
         if not self.switches or not self.last_correction:
             return self.corrections
         return {**self.corrections, self.generation: self.last_correction}
+
+    def code_after(self) -> tuple[str, int]:
+        """`code` and `code_since` once its next transaction is committed."""
+        if self.rows_code in ("", self.code):
+            return self.code, self.code_since
+        return self.rows_code, self.sequence + 1
 
     def limit(self, now: int) -> FiringLimit:
         """Until when timers fire that no event's time fires, if it is `now`."""

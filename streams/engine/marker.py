@@ -22,7 +22,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
     `generation` is that of the rows that its writer keeps; `complete` says of others up to which sequence theirs have everything,
-    and `corrections` the number of the last correction that they have. Nobody goes on with those that were `dropped`.
+    and `corrections` the number of the last correction that they have. Nobody goes on with those that were `dropped`. `code` is a
+    digest of its writer's code, which has kept these rows since sequence `code_since`; empty: an earlier version wrote it.
 
     `inbox_next` is the inbox offset where handling continues; `recorded` in µs; `duplicates` are this transaction's. `calls`
     and `timers` are how many are pending afterwards; `imports` has the clocks of imports that are not over. `producers_replaced`
@@ -47,6 +48,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     complete: dict[int, int] = {}
     dropped: list[int] = []
     corrections: dict[int, int] = {}
+    code: str = ""
+    code_since: int = 0
 
 
 def producers_replaced(markers: Iterable[Marker]) -> dict[str, int]:

@@ -101,6 +101,7 @@ class TransactionWriter:
 
     def _marker(self, changes: Changes, image: Image) -> bytes:
         calls, timers = image.pending_after(changes)
+        code, code_since = image.code_after()
         return marker.encode(
             marker.Marker(
                 first=image.sequence + 1,
@@ -120,6 +121,8 @@ class TransactionWriter:
                 generation=image.rows_generation,
                 complete=image.complete_after(),
                 corrections=image.corrections_after(),
+                code=code,
+                code_since=code_since,
                 dropped=sorted(image.dropped if changes.dropped is None else changes.dropped),
             )
         )

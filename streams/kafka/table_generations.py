@@ -17,7 +17,7 @@ class GenerationState(NamedTuple):
     """Of one partition. Workers `keep` a generation; None: nothing was handled yet.
 
     They have handled events up to sequence `handled`. Rows of the generation that was asked for have everything up to `complete`,
-    unless they were `dropped`.
+    unless they were `dropped`. `code` is a digest of the code that keeps rows, since sequence `code_since`; empty: it is not known.
     """
 
     partition: int
@@ -25,6 +25,12 @@ class GenerationState(NamedTuple):
     handled: int
     complete: int
     dropped: bool = False
+    code: str = ""
+    code_since: int = 0
+
+    def is_mixed(self, code: str) -> bool:
+        """Whether other code than this has made some of the rows that are kept, as far as it is known."""
+        return self.code != "" and (self.code != code or self.code_since > 1)
 
 
 def read_generations(clients: Clients, prefix: str, namespace: str, generation: int) -> list[GenerationState]:
@@ -45,4 +51,5 @@ def read_generations(clients: Clients, prefix: str, namespace: str, generation: 
 def _state(number: int, last: Marker | None, built: BuiltTo | None, generation: int) -> GenerationState:
     if last is None:
         return GenerationState(number, None, 0, 0)
-    return GenerationState(number, last.generation, last.last, rows_to(last, built, generation), generation in last.dropped)
+    complete, dropped = rows_to(last, built, generation), generation in last.dropped
+    return GenerationState(number, last.generation, last.last, complete, dropped, last.code, last.code_since)

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from streams.engine.engine import Engine
 from streams.engine.envelope import sequence_of
 from streams.engine.fold import RowFold, refuse
-from streams.engine.generations import complete_to, corrected_to
+from streams.engine.generations import BuiltTo, complete_to, corrected_to
 from streams.engine.image import Image
 from streams.engine.readable import named
 from streams.errors import RowsNotBuilt
@@ -41,14 +41,22 @@ def rest_of(engine: Engine, image: Image, reading: ImageReader, code: str, last:
     if reading.fold is None:
         complete = complete_to(image.complete, reading.built, engine.generation)
         _check(engine, image, complete, known=reading.built is not None or engine.generation in image.complete)
-        if reading.built is not None and reading.built.sequence > image.complete.get(engine.generation, 0):
-            _refuse_other_code(engine, reading.built.code, code)
+        if (built := _counted(engine, image, reading)) is not None:
+            _refuse_other_code(engine, built.code, code)
         reading.fold = RowFold(engine, image.partition, image.rows, complete)
     else:
         _check(engine, image, reading.fold.sequence, known=True)
+    built = _counted(engine, image, reading)
+    image.code, image.code_since = ("", 0) if built is None else (built.code, 1)
     if corrected_to(image.corrections, reading.built, engine.generation) < last.number:
         _refuse_uncorrected(engine, image, last)
     return reading.fold
+
+
+def _counted(engine: Engine, image: Image, reading: ImageReader) -> BuiltTo | None:
+    """What was built, if it goes further than what workers of this generation have left."""
+    built = reading.built
+    return built if built is not None and built.sequence > image.complete.get(engine.generation, 0) else None
 
 
 def is_all(rest: RowFold, messages: list[Message]) -> bool:

@@ -106,6 +106,7 @@ class ImageReader:
             image.counters, image.imports = last.counters, dict(last.imports)
             image.generation, image.complete = last.generation, dict(last.complete)
             image.dropped, image.corrections = frozenset(last.dropped), dict(last.corrections)
+            image.code, image.code_since = last.code, last.code_since
         image.window.restore(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             header = due_header(headers)

@@ -20,6 +20,7 @@ from streams.kafka.committed import CommittedOffsets
 from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.schemas_topic import add_schemas, all_schemas
 from streams.kafka.topics import TopicInfo, describe, group_of, topic_names
+from streams.worker.code_here import CodeHere
 from streams.worker.generation_restore import LastCorrection
 from streams.worker.restore import Restorer
 from streams.worker.restore_checks import RestoreChecks
@@ -59,7 +60,8 @@ def restorer_of(
     learn = partial(learn_schemas_of, clients, config.prefix, codec)
     checks = RestoreChecks(topics, app.name, topic_ids, count)
     last = partial(last_correction_of, clients, config.prefix, app.name)
-    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn, last, code=code_of(app, codec))
+    code = CodeHere(code_of(app, codec), namespace, engine.generation)
+    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn, last, code)
 
 
 def standby_of(clients: Clients, restorer: Restorer) -> Standby:

@@ -28,6 +28,7 @@ from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, describe
+from streams.worker.code_here import CodeHere
 from streams.worker.generation_restore import LastCorrection, fold_into, is_all, rest_of
 from streams.worker.image_reader import ImageReader
 from streams.worker.log_tail import LogTail
@@ -65,8 +66,8 @@ class Restorer:
     unless it is cancelled.
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
-    the engine's codec, unless it is cancelled. `last_correction` reads which one was begun last. `code` is a digest of the code
-    here: it does not go over to rows that other code has built.
+    the engine's codec, unless it is cancelled. `last_correction` reads which one was begun last. `code` does not go over to
+    rows that other code has built.
     """
 
     consumer: Callable[[], Consumer]
@@ -78,9 +79,9 @@ class Restorer:
     checks: RestoreChecks
     learn: Callable[[Cancelled], None]
     last_correction: Callable[[], LastCorrection]
+    code: CodeHere
     copies: Copies = NO_COPIES
     end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = _nothing_to_end
-    code: str = ""
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -185,6 +186,7 @@ class Restorer:
         else:
             yield from self._check_siblings(partition, cancelled)
         image = reading.image()
+        self.code.goes_on_with(image)
         self.checks.positions(image, reading.log, start[names.inbox, partition])
         if image.switches:
             yield from self._fold_rest(image, reading, (start[log_at], end[log_at]), cancelled, progress)
@@ -194,7 +196,7 @@ class Restorer:
         self, image: Image, reading: ImageReader, log: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[None]:
         """Its rows are of another generation than was kept last: fold what they do not have."""
-        rest = rest_of(self.engine, image, reading, self.code, self.last_correction())
+        rest = rest_of(self.engine, image, reading, self.code.digest, self.last_correction())
         begin, end = log
         first, messages = end, list[Message]()
         while image.sequence > rest.sequence and first > begin and not is_all(rest, messages):

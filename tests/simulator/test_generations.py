@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+import structlog
 from confluent_kafka import murmur2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,9 +26,10 @@ from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
 from streams.kafka.cancellable_steps import Steps, never_cancelled
 from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.producer import TransactionalProducer
+from streams.kafka.table_generations import read_generations
 from streams.kafka.tables_and_logs import read_table
 from streams.kafka.topics import topic_names
-from streams.worker import generation_restore
+from streams.worker import generation_restore, partition_restore
 from streams.worker.partition_copy import PartitionCopy
 from streams.worker.restore_progress import RestoreProgress
 from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
@@ -212,6 +214,56 @@ def test_a_worker_of_other_code_than_built_the_rows_handles_nothing(tmp_path: Pa
     assert there.generations() == {1}
     there.hear(12)
     go_on(there, Worker(there, 2))
+
+
+def test_code_that_has_changed_without_another_generation_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker goes on with the rows that are there: it says so, and from which event on they are its own is kept."""
+    there = Site(tmp_path)
+    codes = partial(read_generations, clients(there.broker), "", "echo", 1)
+    monkeypatch.setattr(partition_restore, "code_of", lambda *_: "first")
+    there.hear(60)
+    first = Worker(there, 0)
+    go_on(there, first)
+    first.stop()
+    assert {(it.code, it.code_since, it.is_mixed("first"), it.is_mixed("other")) for it in codes()} == {("first", 1, False, True)}
+    monkeypatch.setattr(partition_restore, "code_of", lambda *_: "second")
+    handled = {it.partition: it.handled for it in codes()}
+    there.hear(60)
+    with structlog.testing.capture_logs() as said:
+        second = Worker(there, 1)
+        go_on(there, second)
+        second.stop()
+        go_on(there, Worker(there, 2))
+    [told] = [it["event"] for it in said if it["log_level"] == "warning"]
+    assert told.startswith("the code of echo has changed, and its rows are of generation 1 as before")
+    assert "give echo the generation 2" in told
+    assert {it.partition: it.code_since for it in codes()} == {at: last + 1 for at, last in handled.items()}
+    assert all(it.is_mixed("second") for it in codes())
+
+
+def test_rows_that_were_built_are_of_the_code_that_goes_over_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them: nothing is said of the code before. Rows that are gone back to may be of any."""
+    there, new = Site(tmp_path), app_of(2)
+    monkeypatch.setattr(partition_restore, "code_of", lambda *_: "first")
+    there.hear(60)
+    first = Worker(there, 0)
+    go_on(there, first)
+    built(there, new)
+    there.hear(12)
+    go_on(there, first)
+    first.stop()
+    monkeypatch.setattr(partition_restore, "code_of", code_of)
+    second = Worker(there, 1, new)
+    settle(second)
+    second.stop()
+    kept = read_generations(clients(there.broker), "", "echo", 2)
+    code = code_of(new, codec_of(new))
+    assert {(it.keep, it.code, it.code_since) for it in kept} == {(2, code, 1)}
+    back = Worker(there, 2)
+    settle(back)
+    assert {(it.keep, it.is_mixed(code)) for it in read_generations(clients(there.broker), "", "echo", 1)} == {(1, True)}
 
 
 def test_a_worker_of_a_generation_that_nobody_built_handles_nothing(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ KINDS = (
     Kind(
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
-            generation=2, complete={1: 4}, dropped=[3], corrections={1: 6}, transactional_id="t", counters=Counters(*range(1, 12)),
+            generation=2, complete={1: 4}, dropped=[3], corrections={1: 6}, code="c0de", code_since=4,
+            transactional_id="t", counters=Counters(*range(1, 12)),
             duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
             producers_replaced=3, imports={"signups.tsv-1a2b3c": ImportClock(5, "ada", 6)},
         ),
@@ -146,7 +147,7 @@ KINDS = (
             "shop", "c1", "ada", "typo",
             StoredChange(
                 (StoredInsertion(b"\0\1", 5, "e1", "test", "r1", OrderKey(1, "order", 0, 2, 0, 3)),), ("r2",), {"r3": b"\0\2"},
-                OrderKey(9, "order", 0, 7),
+                OrderKey(9, "order", 0, 7), ("r4",),
             ),
             "r0", (PlannedRow("order", "o1", 2, {}, {"a": 1}, 1, 2),), (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted"),),
             (
@@ -155,7 +156,7 @@ KINDS = (
                 ),
             ),
             (PlannedEvent("a.b", "k", "e", "n", "o"),),
-            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, ("p",), "f00", 3,
+            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, ("p",), "f00", 4,
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionPlan),
         ("application", "correction", "by", "why", "change"),

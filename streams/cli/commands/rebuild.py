@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -111,6 +112,8 @@ def status(namespace: NamespaceArgument, as_json: Json = False) -> None:
     heads = ("partition", "workers keep", "handled", f"generation {generation} has", "left")
     rows = [(f"{namespace}-{it.partition}", _kept(it), it.handled, it.complete, it.handled - it.complete) for it in found]
     table(heads, rows, right=heads[2:])
+    for told in _made_by_others(namespace, generation, found, code_of(session.app, session.codec)):
+        talk(told)
 
 
 @rebuild.command(cls=Command)
@@ -139,6 +142,19 @@ def drop(
         except StopIteration as end:
             talk(f"Generation {generation} of {namespace} is dropped: {plural(end.value, 'row')} deleted.")
             return
+
+
+def _made_by_others(namespace: str, generation: int, found: Sequence[GenerationState], code: str) -> Iterator[str]:
+    """A sentence if workers have made rows of this generation with other code than is here."""
+    mixed = [it for it in found if it.keep == generation and it.is_mixed(code)]
+    if mixed:
+        ends = ", ".join(f"{namespace}-{it.partition}:{it.handled if it.code != code else it.code_since - 1}" for it in mixed[:5])
+        more = f" and {len(mixed) - 5} more" if len(mixed) > 5 else ""
+        yield (
+            f"Up to {ends}{more} events were handled with other code than is here, and rows are as that code made them. `retold "
+            "replay` says whether this code would make others. If so, give the namespace the generation "
+            f"{generation + 1}, and run `retold rebuild start {namespace}`."
+        )
 
 
 def _kept(it: GenerationState) -> str:
