@@ -1,9 +1,9 @@
 """Workers' reports on their partitions' states: the last report of each, in a topic of its own, for monitoring.
 
 Key: `user-3`; `user` for the end of a whole namespace by an error; `user` and a worker's id, with a blank between, for the copies
-that it keeps. Value: JSON, a `Report`. Reports are for monitoring only: no
-decision depends on one, and no event waits for one. A reader must compare the report's worker with the partition's owner, since
-a killed worker leaves its last reports behind (`state_of`).
+that it keeps. Value: JSON, a `Report`; a record without one deletes the report. Reports are for monitoring only: no decision
+depends on one, and no event waits for one. A reader must compare the report's worker with the partition's owner, since a killed
+worker leaves its last reports behind (`state_of`).
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ STANDBY, WARMING = "standby", "warming up"
 """The state of a worker's copies, once it is in its group, and before."""
 ALIVE = 30_000_000
 """µs for which a report of copies counts: its worker writes it again every 10 s."""
+FORGOTTEN = 24 * 3600 * 1_000_000
+"""µs after which a report of copies is deleted, whoever wrote it: its worker is gone."""
 COPIES_SHOWN = 1_000
 STATES = (RESTORING, RUNNING, BLOCKED, STARTING, NO_WORKER)
 
@@ -121,6 +123,12 @@ def copies_of(reports: Mapping[str, Report] | None, namespace: str, now: int) ->
     return sorted((it for it in found if abs(now - it.since) <= ALIVE), key=lambda it: it.worker)
 
 
+def forgotten(reports: Mapping[str, Report] | None, namespace: str, now: int) -> dict[str, None]:
+    """The keys of reports of copies that nobody writes any more. `now` in µs since 1970."""
+    theirs = {key: it for key, it in (reports or {}).items() if key == copies_key(namespace, it.worker)}
+    return {key: None for key, it in theirs.items() if now - it.since > FORGOTTEN}
+
+
 def end_of(namespace: str, worker: str, since: int, text: str) -> dict[str, Report]:
     """The report that `worker` ended a namespace. The first line of `text` is the reason, the others are a traceback."""
     sentence, _, lines = text.strip().partition("\n")
@@ -163,10 +171,11 @@ class ReportWriter:
         self._producer: Producer | None = None
         self._failures: list[KafkaError] = []
 
-    def write(self, reports: Mapping[str, Report], cancelled: Cancelled = never_cancelled) -> None:
-        """Returns when the broker has all of them. Raises BrokerError, or TopicMismatch if the topic is missing.
+    def write(self, reports: Mapping[str, Report | None], cancelled: Cancelled = never_cancelled) -> None:
+        """Returns when the broker has all of them. None deletes a report. Raises TopicMismatch if the topic is missing.
 
-        Raises PartitionLost when cancelled. None of them is delivered after it raised.
+        Raises BrokerError if some are not delivered: what is not on its way by then never is. Raises PartitionLost when cancelled:
+        the others are still sent until `close`, so that what a worker says last may arrive.
         """
         producer = self._producer = self._producer or self._new(cancelled)
         try:
@@ -190,9 +199,9 @@ class ReportWriter:
 
         return self._clients.producer("retold-tasks", delivery=DELIVERY, on_delivery=delivered)
 
-    def _send(self, producer: Producer, reports: Mapping[str, Report], cancelled: Cancelled) -> None:
+    def _send(self, producer: Producer, reports: Mapping[str, Report | None], cancelled: Cancelled) -> None:
         for key, report in reports.items():
-            producer.produce(self._topic, msgspec.json.encode(report), key.encode())
+            producer.produce(self._topic, None if report is None else msgspec.json.encode(report), key.encode())
         clock = self._clients.clock
         deadline = clock.monotonic() + DELIVERY + 1.0
         while (left := producer.flush(SLICE)) and clock.monotonic() < deadline:
@@ -241,8 +250,11 @@ class ReportReader:
         end = ends(self._admin, [at], timeout=timeout, cancelled=cancelled)[at]
         span = {at: (self._next, end)}
         for message in read_spans(self._clients, "retold-tasks", span, timeout=timeout, cancelled=cancelled):
-            if (report := _read(message)) is not None:
-                self._last[(message.key() or b"").decode("utf-8", "replace")] = report
+            key = (message.key() or b"").decode("utf-8", "replace")
+            if message.value() is None:
+                self._last.pop(key, None)
+            elif (report := _read(message)) is not None:
+                self._last[key] = report
         self._next = max(end, self._next)
 
 

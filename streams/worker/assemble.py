@@ -26,7 +26,7 @@ from streams.kafka.producer import Complete
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
-from streams.kafka.task_reports import ReportWriter
+from streams.kafka.task_reports import ReportReader, ReportWriter, forgotten
 from streams.kafka.topics import TopicInfo, TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
 from streams.kafka.written_partitions import partitions_held_up
 from streams.listening import ListenAddress, listen_at
@@ -149,6 +149,8 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
         cycle.members.calls.trouble,
     )  # fmt: skip
     reporter.standby = partial(standby_report, cycle, worker_id)
+    reports = ReportReader(clients, clients.admin(), config.prefix)
+    reporter.forgotten = lambda cancelled: forgotten(reports.read(cancelled=cancelled), namespace, parts.runtime.clock.now())
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
     if (standby := cycle.members.standby) is not None:
         beside.append(partial(standby.follow, cycle.tasks.partitions))

@@ -28,6 +28,8 @@ is reported again.
 
 The last repairs the topic after a late report of the partition's former owner, or a lost record.
 """
+TIDY = 600.0
+"""s between two looks for reports of workers that are gone."""
 COPIES_AGAIN = 10_000_000
 """µs after which a report of copies is written again, since it holds only for some time."""
 FOR_AN_END = 3.0
@@ -38,7 +40,7 @@ HELD = "it waits for an open transaction that has sent the group's offset"
 Tasks = Callable[[], Iterable[PartitionTask]]
 Slow = Callable[[int], tuple[int, str] | None]
 """Of a partition: since when (µs since 1970) the call of a handler has not returned, and which."""
-Write = Callable[[Mapping[str, Report], Cancelled], None]
+Write = Callable[[Mapping[str, Report | None], Cancelled], None]
 
 
 class Reporter:
@@ -62,11 +64,14 @@ class Reporter:
         self._slow, self._trouble = slow, trouble
         self.standby: Callable[[], Report | None] = lambda: None
         """The report of the copies that this worker keeps."""
+        self.forgotten: Callable[[Cancelled], Mapping[str, None]] = lambda _: {}
+        """The keys of reports of workers that are gone, which are deleted."""
         self._delivered: dict[str, Report] = {}
         """The last reports that were delivered, as far as we know."""
         self._statuses: dict[int, TaskStatus] = {}
         self._looked = self._began = NEVER
         """When states were last looked at, and when everything was last reported: by the monotonic clock."""
+        self._tidied = clock.monotonic()
         self._warned = False
         self._cancelled: Cancelled = never_cancelled
 
@@ -102,6 +107,10 @@ class Reporter:
         if new := {key: report for key, report in reports.items() if self._delivered.get(key) != report}:
             self._write(new, self._cancelled)
         self._delivered, self._warned = reports, False
+        if now - self._tidied >= TIDY:
+            self._tidied = now
+            if gone := self.forgotten(self._cancelled):
+                self._write(gone, self._cancelled)
 
     def _status(self, task: PartitionTask) -> TaskStatus:
         """A partition whose handler does not return is blocked by it; one whose gateway fails runs."""

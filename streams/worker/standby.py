@@ -97,6 +97,18 @@ class Followed:
         return CopyState(self.copy.partition, self.ready, done, total, len(self.copy.reading.rows))
 
 
+class _Failure(NamedTuple):
+    """Why a copy could not take a record: in words, for an exception would keep alive what was read with the record.
+
+    `passes`: the request failed, not the record. `schema_id` is that of an unknown schema; `unknown`: it is of such a schema.
+    """
+
+    why: str
+    passes: bool
+    unknown: bool = False
+    schema_id: int | None = None
+
+
 class Standby:
     """Of one namespace with so many `partitions`. `consumer` makes a read_committed one that reports ends of partitions.
 
@@ -166,8 +178,8 @@ class Standby:
                 self._assign(consumer, wanted, cancelled)
             began = self._clock.monotonic()
             messages = consumer.consume(RECORDS, 0.0)
-            for followed, error in self._take(messages):
-                self._after(followed, error, cancelled)
+            for followed, failure in self._take(messages):
+                self._after(followed, failure, cancelled)
             if not messages:
                 yield IDLE
             elif ours:
@@ -208,9 +220,9 @@ class Standby:
         consumer.assign(positions)
         self._reassign = False
 
-    def _take(self, messages: Iterable[Message]) -> list[tuple[Followed, StreamsError | KafkaException]]:
+    def _take(self, messages: Iterable[Message]) -> list[tuple[Followed, _Failure]]:
         """Apply what was read. Returns the copies that could not take a record, and why."""
-        failed: dict[Followed, StreamsError | KafkaException] = {}
+        failed: dict[Followed, _Failure] = {}
         with self._lock:
             for followed, message in self._ours(messages):
                 if followed not in failed:
@@ -218,7 +230,7 @@ class Standby:
                         _raise_for_error(message)
                         followed.take(message)
                     except (StreamsError, KafkaException) as error:
-                        failed[followed] = error
+                        failed[followed] = _failure(error)
         return list(failed.items())
 
     def _ours(self, messages: Iterable[Message]) -> Iterator[tuple[Followed, Message]]:
@@ -233,7 +245,7 @@ class Standby:
             elif (followed := self._assigned.get(at)) is not None and self._followed.get(at) is followed:
                 yield followed, message
 
-    def _after(self, followed: Followed, error: StreamsError | KafkaException, cancelled: Cancelled) -> None:
+    def _after(self, followed: Followed, failure: _Failure, cancelled: Cancelled) -> None:
         """A copy that cannot be read on is kept, and read on later from where it is: it may have a million rows.
 
         A schema may have been published since. A copy that does not take a record, whatever it is, may be wrong itself: only that
@@ -241,19 +253,19 @@ class Standby:
         """
         self._reassign = True  # what was not taken is read again
         now, partition = self._clock.monotonic(), followed.copy.partition
-        if isinstance(error, UnsupportedSchema) and followed.learned != error.schema_id:
+        if failure.unknown and followed.learned != failure.schema_id:
             self._learn(cancelled)
-            followed.learned = error.schema_id
+            followed.learned = failure.schema_id
             return
         followed.learned = None
-        if isinstance(error, KafkaException):
+        if failure.passes:
             followed.wait(now + LATER)
         else:
             self._refused[partition] = now + REFUSED
             followed.wait(now + REFUSED)
-            if not isinstance(error, UnsupportedSchema):
+            if not failure.unknown:
                 self._drop(followed)
-        self._say(f"partition {partition}: {error}")
+        self._say(f"partition {partition}: {failure.why}")
 
     def _drop(self, followed: Followed) -> None:
         with self._lock:
@@ -268,6 +280,12 @@ class Standby:
         if text != self._said:
             self._said = text
             log.warning("a partition is not copied now", detail=harmless(text))
+
+
+def _failure(error: StreamsError | KafkaException) -> _Failure:
+    if isinstance(error, UnsupportedSchema):
+        return _Failure(str(error), passes=False, unknown=True, schema_id=error.schema_id)
+    return _Failure(str(error), passes=isinstance(error, KafkaException))
 
 
 def _raise_for_error(message: Message) -> None:

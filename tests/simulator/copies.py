@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,8 @@ class CopiedSite(MemorySite):
         """What happens once, after records of copies were read and before they are taken."""
         self.told: list[MemoryMessage] = []
         """Errors that the consumer of copies is told of, instead of records."""
+        self.read_messages: list[weakref.ref[MemoryMessage]] = []
+        """Records that it was given."""
         read, meanwhile, there = self.read, self.meanwhile, self
 
         class CountedConsumer(MemoryConsumer):
@@ -52,6 +55,7 @@ class CopiedSite(MemorySite):
                 read[self._name] += sum(it.error() is None and it.topic() in TOPICS for it in found)
                 for it in found:
                     if self._name == "retold-standby" and it.error() is None:
+                        there.read_messages.append(weakref.ref(it))
                         at = it.topic(), it.partition()
                         there.copied_from[at] = min(it.offset(), there.copied_from.get(at, it.offset()))
                 if meanwhile and self._name == "retold-standby" and any(it.error() is None for it in found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import msgspec
@@ -94,6 +95,24 @@ def test_a_copy_waits_for_a_schema_that_nobody_has_published_yet(tmp_path: Path)
     publish_newer(there)
     read_on(there, second, partition, before + 1)
     assert there.copied_from == {(TABLE, partition): new}
+
+
+def test_what_was_read_with_a_record_that_a_copy_cannot_take_is_let_go(tmp_path: Path) -> None:
+    """At once, and not when Python looks for circles: a poll may have many megabytes, and the next one comes in a moment."""
+    there, first, second = with_copies(tmp_path, 24)
+    partition = min(first.partitions())
+    for _ in range(3):
+        write_newer_row(there, partition)
+    gc.collect()
+    gc.disable()
+    try:
+        there.read_messages.clear()
+        for _ in range(ENOUGH):
+            second.step()
+        assert there.read_messages
+        assert [it for it in there.read_messages if it() is not None] == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("partition", [None, "of the other worker"])

@@ -12,7 +12,7 @@ from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import PARKED, QUARANTINED
 from streams.kafka.backlog import BacklogReader, SetAside
 from streams.kafka.schemas_topic import LearningCodec, PublishedSchema, SchemaReader
-from streams.kafka.task_reports import Report, ReportReader
+from streams.kafka.task_reports import Report, ReportReader, ReportWriter
 from streams.kafka.topics import describe
 from streams.schemas.schema_ids import canonical, id_of
 from tests.applications import probe
@@ -100,6 +100,18 @@ def test_reports_of_a_topic_that_was_made_again_replace_those_before(kafka: Memo
     kafka.create(["retold-tasks"], 1)
     kafka.append(topic, b"item-1", msgspec.json.encode(Report("running", 2, "w")), [], None)
     assert reader.read() == {"item-1": Report("running", 2, "w")}
+
+
+def test_a_report_that_was_deleted_is_not_told_any_more(kafka: MemoryBroker) -> None:
+    """Also to whoever has read it before."""
+    at, topic = clients(kafka), ("retold-tasks", 0)
+    kafka.create(["retold-tasks"], 1)
+    writer, reader = ReportWriter(at, at.admin(), ""), ReportReader(at, at.admin(), "")
+    writer.write({"item w": Report("standby", 1, "w"), "item-0": Report("running", 1, "w")})
+    assert set(reader.read() or ()) == {"item w", "item-0"}
+    writer.write({"item w": None})
+    assert [entry.value for _, entry in kafka.partition(topic).committed()][-1] is None
+    assert reader.read() == ReportReader(at, at.admin(), "").read() == {"item-0": Report("running", 1, "w")}
 
 
 def test_a_published_schema_that_is_not_supported_hides_no_other(kafka: MemoryBroker, caplog: pytest.LogCaptureFixture) -> None:

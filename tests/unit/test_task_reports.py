@@ -18,6 +18,7 @@ from streams.kafka.cancellable_steps import Cancelled
 from streams.kafka.task_reports import (
     ALIVE,
     COPIES_SHOWN,
+    FORGOTTEN,
     REASON_SHOWN,
     TRACE_SHOWN,
     CopyReport,
@@ -28,14 +29,16 @@ from streams.kafka.task_reports import (
     copies_of,
     end_of,
     ended,
+    forgotten,
     report_reason,
     state_of,
 )
 from streams.server.readmodel.state_counts import StateCounts, counted
 from streams.worker.caller import Assignment
-from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, Reporter, report_of
+from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, TIDY, Reporter, report_of
 from streams.worker.restore import RestoredImage
 from streams.worker.task import PartitionTask
+from tests.simulator.time import VirtualClock
 
 ME, OTHER = "p.retold.shop.user.host.0", "p.retold.shop.user.host.1"
 
@@ -158,9 +161,9 @@ class Topic:
 
     def __init__(self) -> None:
         self.away = False
-        self.written: list[dict[str, Report]] = []
+        self.written: list[dict[str, Report | None]] = []
 
-    def write(self, reports: Mapping[str, Report], cancelled: Cancelled) -> None:
+    def write(self, reports: Mapping[str, Report | None], cancelled: Cancelled) -> None:
         assert not cancelled()
         if self.away:
             raise BrokerError("retold-tasks \x1b is missing")
@@ -223,6 +226,26 @@ def test_whatever_a_look_meets_the_thread_goes_on() -> None:
 
     reports = Reporter("user", ME, broken, Topic().write, SYSTEM)
     assert reports.look(100.0) == LATER
+
+
+def test_reports_of_workers_that_are_gone_are_deleted() -> None:
+    """A worker may have another id each time that it starts. Who is there, and who was a moment ago, is left alone."""
+    there = {
+        copies_key("user", OTHER): Report("standby", 5, OTHER),
+        copies_key("user", ME): Report("standby", 6, ME),
+        copies_key("bank", OTHER): Report("standby", 5, OTHER),
+        "user-3": Report("running", 5, OTHER),
+        "user": Report("ended", 5, OTHER),
+    }
+    assert forgotten(there, "user", 6 + FORGOTTEN) == {copies_key("user", OTHER): None}
+    assert forgotten(None, "user", 6 + FORGOTTEN) == {}
+    clock, topic = VirtualClock(), Topic()
+    reports = Reporter("user", ME, list, topic.write, clock)
+    reports.forgotten = lambda _: forgotten(there, "user", 6 + FORGOTTEN)
+    now = clock.monotonic()
+    for later in (0.0, TIDY - 1, TIDY, TIDY + EVERY):
+        reports.look(now + later)
+    assert topic.written == [{copies_key("user", OTHER): None}]
 
 
 def test_states_are_counted_with_those_that_nobody_is_in() -> None:
