@@ -8,7 +8,7 @@ CHECKED := $(wildcard streams processors)
 # Where it is set, each process compiles all that it imports, and tests and the demo start many.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup browser lint test unit demo bench simulate chaos fuzz docs constraints clean
+.PHONY: help setup browser lint test unit demo bench simulate chaos fuzz docs proto constraints clean
 
 help: ## Show what there is
 	@echo "make TARGET [ARGS=\"...\"]"
@@ -69,6 +69,9 @@ fuzz: setup ## Random requests to a server, made from its OpenAPI; ARGS="--secon
 docs: setup ## The documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "site/index.html is the first page; to search, open it by: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
+proto: setup ## Make the messages of gRPC from streams/server/retold.proto
+	@$(BIN)/python -m grpc_tools.protoc -I streams/server --python_out=streams/server/rpc --pyi_out=streams/server/rpc streams/server/retold.proto
 
 constraints: setup ## Write the versions now in .venv to constraints.txt
 	@{ head -1 constraints.txt; $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v -E '^(pip|setuptools)=='; } > .venv/new.txt

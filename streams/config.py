@@ -262,6 +262,10 @@ SETTINGS = (
         "With 1, the server speaks HTTP/2, too; that needs `retold[http2]`.",
     ),
     Setting(
+        "grpc_port", None, whole(1, 65_535), "a whole number from 1 to 65535",
+        "The port at which the server answers gRPC, at the address `http_host`; that needs `retold[grpc]`.", "none",
+    ),
+    Setting(
         "http_connections", 2_000, whole(1, 100_000), "a whole number from 1 to 100000",
         "The most connections to the server at one time; fewer if the process may open fewer files.",
     ),
@@ -326,6 +330,7 @@ class Config:
     http_tls_cert: Path | None
     http_tls_key: Path | None
     http2: int
+    grpc_port: int | None
     http_connections: int
     http_connections_per_peer: int
     worker_metrics_port: int | None

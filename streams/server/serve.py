@@ -7,9 +7,10 @@ import errno
 import logging
 import socket
 import threading
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from streams.kafka.clients import Clients
@@ -21,6 +22,9 @@ from streams.server.http.web_sockets import WebSockets
 from streams.server.readmodel.observed_status import StatusObserver
 from streams.server.readmodel.state_counts import StateObserver
 from streams.server.speech import protocol_of, speech_of
+
+if TYPE_CHECKING:  # it is imported late
+    from streams.server.rpc.rpc_server import RpcServer
 
 ASKED_BESIDE = 1_024
 """Bytes of a message beside the event in it."""
@@ -60,9 +64,10 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
     """The HTTP part alone."""
     logging.getLogger("uvicorn").parent = logging.getLogger("retold")
     logging.getLogger("uvicorn.error").addFilter(_is_no_clients_fault)
+    api = http_app(parts)
     server = _Server(
         uvicorn.Config(
-            WebSockets(http_app(parts), parts),
+            WebSockets(api, parts),
             http=protocol_of(parts.connections, speech_of(parts.config)),
             ws=WebSocketsSansIOProtocol,
             ws_max_size=parts.config.max_event_bytes + ASKED_BESIDE,
@@ -78,6 +83,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
             timeout_graceful_shutdown=GRACE,
         ),
         parts.connections,
+        _rpc_server(api, parts),
     )
 
     def end() -> None:
@@ -90,21 +96,38 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
     server.run(sockets=[listening])
 
 
+def _rpc_server(api: ASGIApp, parts: ServerParts) -> RpcServer | None:
+    """None: without gRPC, of which nothing is imported then."""
+    if parts.config.grpc_port is None:
+        return None
+    from streams.server.rpc.rpc_server import RpcServer
+
+    return RpcServer(api, parts, parts.config.grpc_port)
+
+
 OF_SOCKETS = ('%s - "WebSocket', "Invalid UTF-8 sequence")
 """How lines begin that uvicorn writes for each WebSocket, and for each that sends no text."""
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections, rpc: RpcServer | None) -> None:
         super().__init__(config)
-        self._connections = connections
+        self._connections, self._rpc = connections, rpc
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_fault)
         self._connections.begin()
+        if self._rpc is not None:
+            await self._rpc.start()
         await super().startup(sockets)
         for each in sockets or []:
             each.listen(BACKLOG)  # asyncio has made it as short as what it accepts at once
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._rpc is None:
+            await super().shutdown(sockets)
+        else:
+            await asyncio.gather(super().shutdown(sockets), self._rpc.end(GRACE))
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Without free descriptors asyncio would log a traceback for each connection that waits, again and again."""

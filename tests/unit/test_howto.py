@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.applications import shop
 from tests.applications.shop.events import StockReceive
 from tests.support.memory_server import MemoryServer
 from tests.support.pages import run
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "howto"
@@ -21,14 +24,23 @@ RUN = {"schemas.md": 285, "change-a-rule.md": 130, "roll-back.md": 80}
 """Pages that tests/e2e/test_tutorial.py runs as a whole, with the most lines: they show files and outputs."""
 FENCES = r"python|python excerpt \S+|console"
 RUN_FENCES = r"(?:python|json) \S+(?: (?:append|line|function|excerpt))?|console(?: (?:background|restart))?"
-ADDRESS = "http://127.0.0.1:8080"
+ADDRESS, RPC_ADDRESS = "http://127.0.0.1:8080", "127.0.0.1:9090"
 """The server's, in the pages; here it is at a free port."""
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
+PROTO = ROOT / "streams/server/retold.proto"
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Any:
-    with MemoryServer(shop.app(), tmp_path) as server:
+def server(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """With gRPC, and its file in the folder, for the page about it alone: it takes a while to load."""
+    given = {}
+    if request.node.callspec.params["page"].name == "grpc.md":
+        given["grpc_port"] = str(free_port())
+        shutil.copy(PROTO, tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
+    with MemoryServer(shop.app(), tmp_path / "state", **given) as server:
         server.kafka.publish(StockReceive(sku="A1", quantity=5, price=300))
         yield server
 
@@ -40,8 +52,9 @@ def of_sockets(address: str) -> str:
 @every_page
 def test_the_python_of_a_page_runs(page: Path, server: MemoryServer) -> None:
     """From the first block to the last, as a reader would paste it; what it asserts is so."""
-    address = str(server.http.base_url).rstrip("/")
-    run(page, lambda block: block.replace(ADDRESS, address).replace(of_sockets(ADDRESS), of_sockets(address)))
+    address, rpc = str(server.http.base_url).rstrip("/"), f"127.0.0.1:{server.config.grpc_port}"
+    there = {ADDRESS: address, of_sockets(ADDRESS): of_sockets(address), RPC_ADDRESS: rpc}
+    run(page, lambda block: functools.reduce(lambda text, it: text.replace(*it), there.items(), block))
 
 
 @every_page
@@ -64,7 +77,7 @@ def test_what_a_page_asks_a_server_is_answered(page: Path, server: MemoryServer)
         given |= {"headers": {"Accept": accept}} if accept else {}
         with server.http.stream("POST" if body else "GET", url, **given) as answer:
             assert (url, answer.status_code) == (url, httpx.codes.OK)
-    assert text.count("curl ") == len(re.findall(rf"curl -s[N]? '?{ADDRESS}", text))
+    assert len(re.findall(r"\bcurl ", text)) == len(re.findall(rf"curl -s[N]? '?{ADDRESS}", text))
 
 
 @every_page

@@ -29,6 +29,7 @@ from streams.listening import url_of
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
 from streams.server.listen import listen, scheme_of
+from streams.server.rpc_port import check_rpc_port
 from streams.server.site_folder import check_site
 from streams.server.speech import speech_of
 
@@ -57,6 +58,7 @@ def run(
     app = _lawful_at_last(config) if reload else lawful(config)
     check_site(config)
     speech_of(config)  # before anything is started
+    check_rpc_port(config)
     with ExitStack() as stack:
         listening = None if no_server else stack.enter_context(_address(config))
         broker = stack.enter_context(own(config, on_progress=talk))
@@ -72,6 +74,8 @@ def run(
         if listening is not None:
             url = url_of(listening, scheme_of(config))
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
+            if config.grpc_port is not None:
+                talk(f"It answers gRPC at port {config.grpc_port}.")
             if config.site is not None:
                 talk(f"The front end is at {url}/app/.")
             processes.append(stack.enter_context(server_beside(listening, shutdown, waits=reload)))

@@ -29,6 +29,7 @@ from streams.listening import url_of
 from streams.load import application
 from streams.server.access.token_file import check_tokens
 from streams.server.listen import inherited, listen, scheme_of
+from streams.server.rpc_port import check_rpc_port
 from streams.server.site_folder import check_site
 from streams.server.speech import speech_of
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:  # it is imported late: see `import_server`
     from streams.server.readmodel.model import ReadModel
 
 
-def server(
+def server(  # noqa: PLR0913 - each is an option
     wait: BrokerWait = 0.0,
     ends_with_stdin: EndsWithStdin = False,
     fd: Annotated[
@@ -51,6 +52,9 @@ def server(
         Path | None, typer.Option("--tls-cert", help="Certificate of the server, in PEM: speak TLS.", metavar="FILE")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key, in PEM.", metavar="FILE")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", parser=whole(1), help="Answer gRPC at this port (retold\\[grpc]).", metavar="PORT")
+    ] = None,
 ) -> None:
     """Serve HTTP: publish events, query rows, projections and views, follow event logs.
 
@@ -61,9 +65,11 @@ def server(
     config = replace(
         config, site=_or(site, config.site), http_tls_cert=_or(tls_cert, config.http_tls_cert),
         http_tls_key=_or(tls_key, config.http_tls_key), http2=config.http2 or int(http2),
+        grpc_port=config.grpc_port if grpc_port is None else grpc_port,
     )  # fmt: skip
     check_site(config)
     speech_of(config)
+    check_rpc_port(config)
     logging_setup.set_up(config)
     app = application(config)
     check_tokens(config, app)  # before anything is started

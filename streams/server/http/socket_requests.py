@@ -1,10 +1,10 @@
-"""Requests that come over a WebSocket, asked of the API inside this process: each has the rights, limits and answers of HTTP."""
+"""Requests over a WebSocket or by gRPC, asked of the API inside this process: each has the rights, limits and answers of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -21,6 +21,7 @@ Begun = Callable[[], Awaitable[None]]
 Tell = Callable[[dict[str, bytes]], Awaitable[None]]
 KNOWN = "/-/problems"
 """An address that every known principal may ask for, and that costs nothing."""
+NONE: Final = Headers()
 WAITS_FOR_THREADS = {"spec_version": "2.3"}
 """As uvicorn says for HTTP. Of a later one Starlette sends a stream in the very task that is cancelled when a client stops it:
 then what a thread reads would be closed while it reads."""
@@ -32,6 +33,7 @@ class InnerResponse(NamedTuple):
     status: int
     body: bytes
     state: Mapping[str, Any]
+    headers: Headers = NONE
 
 
 class SocketRequests:
@@ -49,6 +51,10 @@ class SocketRequests:
         headers += [(b"idempotency-key", key.encode("utf-8", "surrogatepass"))] if key is not None else []
         headers += [(b"prefer", b"wait=%.3f" % wait)] if wait is not None else []
         return await self._ask("POST", f"/events/{quote(event_type, safe='')}", headers, Answering(data))
+
+    async def ask(self, method: str, url: str, headers: Pairs = (), body: bytes = b"") -> InnerResponse:
+        """Of any route that answers with JSON."""
+        return await self._ask(method, url, headers, Answering(body))
 
     async def watch(self, url: str, after: str | None, begun: Begun, tell: Tell) -> InnerResponse:
         """Until the stream ends, or the task is cancelled. `begun` is called first, if there is one; else it is a problem."""
@@ -70,14 +76,14 @@ class SocketRequests:
             "query_string": query.encode("ascii"), "headers": [*self._shown, *headers], "state": {},
         }  # fmt: skip
         await self._app(scope, answering.receive, answering.send)
-        return InnerResponse(answering.status, b"".join(answering.parts) or b"null", scope["state"])
+        return InnerResponse(answering.status, b"".join(answering.parts) or b"null", scope["state"], answering.headers)
 
 
 class Answering:
     """Gives a request its body, and takes the answer."""
 
     def __init__(self, body: bytes) -> None:
-        self.status, self.parts = 0, list[bytes]()
+        self.status, self.headers, self.parts = 0, NONE, list[bytes]()
         self._body: bytes | None = body
 
     async def receive(self) -> Message:
@@ -88,7 +94,7 @@ class Answering:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.headers = message["status"], Headers(raw=message["headers"])
         else:
             self.parts.append(message.get("body", b""))
 
@@ -108,8 +114,8 @@ class Streaming(Answering):
 
     async def _take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status, kind = message["status"], Headers(raw=message["headers"]).get("content-type", "")
-            self.is_stream = self.status == 200 and kind.startswith(STREAM)
+            await super().send(message)
+            self.is_stream = self.status == 200 and self.headers.get("content-type", "").startswith(STREAM)
             if self.is_stream:
                 await self._begun()
         elif self.is_stream:

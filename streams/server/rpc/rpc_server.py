@@ -1,0 +1,137 @@
+"""The server of gRPC: its port, its bounds, and the services that every client of gRPC looks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+from starlette.types import ASGIApp
+
+from streams.config import Config
+from streams.errors import ConfigError
+from streams.server.http.parts import ServerParts
+from streams.server.rpc import retold_pb2
+from streams.server.rpc.rpc_errors import Context
+from streams.server.rpc.rpc_service import RetoldService
+
+SERVICE: Final = retold_pb2.DESCRIPTOR.services_by_name["Retold"].full_name
+BESIDE: Final = 4_096
+"""Bytes of a message beside the event in it."""
+METADATA: Final = 16 * 1024
+STREAMS: Final = 100
+"""Calls at once on one connection."""
+IDLE: Final = 60.0
+"""s for which a connection may be without a call: clients connect again by themselves."""
+REFLECTED_IN: Final = 30.0
+"""s for which a client may ask what there is: nobody needs a token for it."""
+
+
+def options_of(config: Config, parts: ServerParts) -> list[tuple[str, int]]:
+    """What C-core bounds itself. It shares no port with another server, and finds out whether a client is still there."""
+    limits = parts.connections.limits
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", config.max_event_bytes + BESIDE),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", METADATA),
+        ("grpc.absolute_max_metadata_size", METADATA),
+        ("grpc.max_concurrent_streams", STREAMS),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", round(limits.head_seconds * 1000)),
+        ("grpc.max_connection_idle_ms", round(IDLE * 1000)),
+        ("grpc.keepalive_time_ms", round(limits.ping_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", round(limits.ping_seconds * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+class RpcServer:
+    """To be started and ended by one event loop, that of the API."""
+
+    def __init__(self, app: ASGIApp, parts: ServerParts, port: int) -> None:
+        self._app, self._parts, self._port = app, parts, port
+
+    async def start(self) -> None:
+        """Raises ConfigError for an address that it cannot have."""
+        config = self._parts.config
+        server = grpc.aio.server(options=options_of(config, self._parts), maximum_concurrent_rpcs=config.http_connections)
+        server.add_generic_rpc_handlers((_handlers(RetoldService(self._app, self._parts)), self._health(), _reflection()))
+        host = config.http_host
+        address = f"{f'[{host}]' if ':' in host else host}:{self._port}"
+        try:
+            if config.http_tls_cert is None or config.http_tls_key is None:
+                server.add_insecure_port(address)
+            else:
+                pair = config.http_tls_key.read_bytes(), config.http_tls_cert.read_bytes()
+                server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        except (RuntimeError, OSError) as error:
+            raise ConfigError(
+                f"gRPC cannot listen at {address} (RETOLD_GRPC_PORT, --grpc-port): the port may be in use by another program"
+            ) from error
+        await server.start()
+        self._server = server
+
+    async def end(self, seconds: float) -> None:
+        """No call is taken any more; those that are open have so long to end."""
+        await self._server.stop(seconds)
+
+    def _health(self) -> grpc.GenericRpcHandler:
+        model = self._parts.model
+
+        async def check(asked: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
+            if asked.service not in ("", SERVICE):
+                await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {asked.service[:100]!r}; {SERVICE} is one")
+            serves = (model.waits or model.behind) is None and "broker" not in model.faults
+            state = health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
+            return health_pb2.HealthCheckResponse(status=state)
+
+        request, response = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        return grpc.method_handlers_generic_handler(HEALTH, {"Check": _unary(check, request, response)})
+
+
+def _handlers(service: RetoldService) -> grpc.GenericRpcHandler:
+    it = retold_pb2
+    return grpc.method_handlers_generic_handler(SERVICE, {
+        "Publish": _unary(service.publish, it.PublishRequest, it.PublishReply),
+        "PublishMany": _both(service.publish_many, it.PublishRequest, it.PublishReply),
+        "Get": _unary(service.get, it.GetRequest, it.Row),
+        "List": _unary(service.list, it.ListRequest, it.ListReply),
+        "Watch": _stream(service.watch, it.WatchRequest, it.LoggedEvent),
+        "WatchRows": _stream(service.watch_rows, it.WatchRowsRequest, it.RowChange),
+    })  # fmt: skip
+
+
+def _reflection() -> grpc.GenericRpcHandler:
+    """What there is to be called, for tools such as grpcurl: it tells `retold.proto`, and nothing of the application."""
+    from grpc_reflection.v1alpha import reflection_pb2 as it
+
+    servicer = ReflectionServicer([SERVICE, HEALTH, REFLECTION])
+
+    async def told(asked: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REFLECTED_IN):
+                async for reply in servicer.ServerReflectionInfo(asked, context):
+                    yield reply
+
+    method = _both(told, it.ServerReflectionRequest, it.ServerReflectionResponse)
+    return grpc.method_handlers_generic_handler(REFLECTION, {"ServerReflectionInfo": method})
+
+
+def _unary(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:
+    return grpc.unary_unary_rpc_method_handler(call, request.FromString, response.SerializeToString)
+
+
+def _stream(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:
+    return grpc.unary_stream_rpc_method_handler(call, request.FromString, response.SerializeToString)
+
+
+def _both(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:
+    return grpc.stream_stream_rpc_method_handler(call, request.FromString, response.SerializeToString)

@@ -1,0 +1,179 @@
+"""The service `retold.v1.Retold`: each call is a request to the API inside this process, as those of a WebSocket are."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from google.protobuf.message import Message
+from starlette.types import ASGIApp
+
+from streams.server.connections import ConnectionLimits
+from streams.server.http.parts import ServerParts
+from streams.server.http.problems import Problem
+from streams.server.http.socket_requests import InnerResponse, SocketRequests
+from streams.server.rpc.retold_pb2 import (
+    GetRequest,
+    ListReply,
+    ListRequest,
+    PublishReply,
+    PublishRequest,
+    Row,
+    WatchRequest,
+    WatchRowsRequest,
+)
+from streams.server.rpc.rpc_errors import Context, abort, failure_of, refusal
+from streams.server.rpc.rpc_messages import change_of, list_of, logged_of, reply_of, row_of
+
+TABLE: Final = re.compile(r"(?:rows|projections)/[a-z][a-z0-9_]{0,62}")
+NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MOST_PARAMETERS: Final = 100
+MORE: Final = frozenset({"_count", "_facet"})
+"""Parameters for which the answer of a list has more than rows."""
+ENDED: Final = Problem(503, "the stream has ended: go on from its last place", headers={"Retry-After": "1"})
+NO_TOKEN: Final = Problem(401, "the token does not count any more")
+SLOW: Final = Problem(429, "what is sent is taken too slowly: go on from the last place", kind="too-many-requests")
+SSE = Mapping[str, bytes]
+
+
+class TooSlow(OSError):
+    """A client that does not take what it is sent."""
+
+
+class RetoldService:
+    """Its methods are those of the service."""
+
+    def __init__(self, app: ASGIApp, parts: ServerParts) -> None:
+        self._app, self._limits = app, parts.connections.limits
+        self._refused = parts.connections.refused
+
+    async def publish(self, asked: PublishRequest, context: Context) -> PublishReply:
+        answer = await _published(self._requests(context), asked)
+        reply = reply_of(answer)
+        if answer.status >= 300:
+            await abort(context, answer, reply)
+        return reply
+
+    async def publish_many(self, asked: AsyncIterator[PublishRequest], context: Context) -> AsyncIterator[PublishReply]:
+        """One after the other, so that they are handled in their order."""
+        requests = self._requests(context)
+        async for each in asked:
+            answer = await _published(requests, each)
+            if answer.status == 401:  # nothing that follows would count
+                await abort(context, answer)
+            reply = reply_of(answer)
+            if answer.status >= 300:
+                reply.failure.CopyFrom(failure_of(answer))
+            yield reply
+
+    async def get(self, asked: GetRequest, context: Context) -> Row:
+        if not asked.key:
+            await abort(context, refusal(Problem(422, "no key is empty; a key was expected", field="key")))
+        return row_of(await self._asked(context, await _url(context, asked.table, asked.key, asked.query)))
+
+    async def list(self, asked: ListRequest, context: Context) -> ListReply:
+        answer = await self._asked(context, await _url(context, asked.table, "", asked.query))
+        return list_of(answer, whole=not MORE.isdisjoint(asked.query))
+
+    async def watch(self, asked: WatchRequest, context: Context) -> None:
+        if asked.namespace and not NAMESPACE.fullmatch(asked.namespace):
+            detail = f"namespace is {asked.namespace[:100]!r}; the name of one was expected"
+            await abort(context, refusal(Problem(422, detail, field="namespace")))
+        path = "/events" + (f"/{asked.namespace}" if asked.namespace else "")
+        await self._follow(context, f"{path}?{urlencode(asked.query)}", asked.after, logged_of)
+
+    async def watch_rows(self, asked: WatchRowsRequest, context: Context) -> None:
+        await self._follow(context, await _url(context, asked.table, asked.key, asked.query), asked.after, change_of)
+
+    def _requests(self, context: Context) -> SocketRequests:
+        """With the token that the client shows. It is asked by a name of this machine: a browser does not speak gRPC."""
+        shown = [(b"host", b"localhost")]
+        for name, value in context.invocation_metadata() or ():
+            if name == "authorization":
+                shown.append((b"authorization", value.encode("latin-1", "replace") if isinstance(value, str) else value))
+        scope = {"asgi": {"version": "3.0"}, "scheme": "http", "server": None, "client": None}
+        return SocketRequests(self._app, scope, shown)
+
+    async def _asked(self, context: Context, url: str) -> InnerResponse:
+        """What the API answers, in JSON. A problem ends the call."""
+        answer = await self._requests(context).ask("GET", url, [(b"accept", b"application/json")])
+        if answer.status >= 300:
+            await abort(context, answer)
+        if not answer.headers.get("content-type", "").startswith("application/json"):
+            await abort(context, refusal(Problem(422, "the answer is JSON here; leave the form out", field="_form")))
+        return answer
+
+    async def _follow(self, context: Context, url: str, after: str, told: Callable[[SSE], Message]) -> None:
+        """Until the stream ends; why it did is told as an error, since a stream has no end of its own."""
+        writer = StreamWriter(context, self._limits, told)
+        answer = await self._requests(context).watch(url, after or None, writer.begin, writer.tell)
+        if writer.problem is not None:
+            await abort(context, writer.problem)
+        if writer.is_slow:
+            self._refused["reader"] += 1
+            await abort(context, refusal(SLOW))
+        if answer.status != 200:
+            await abort(context, answer)
+        await abort(context, refusal(ENDED if answer.state["lasts"]() else NO_TOKEN))
+
+
+class StreamWriter:
+    """Sends the events of a stream to its client. `problem` is that of a stream that had begun."""
+
+    def __init__(self, context: Context, limits: ConnectionLimits, told: Callable[[SSE], Message]) -> None:
+        self._context, self._limits, self._told = context, limits, told
+        self.problem: InnerResponse | None = None
+        self.is_slow = False
+
+    async def begin(self) -> None:
+        await self._context.send_initial_metadata(())
+
+    async def tell(self, event: SSE) -> None:
+        if "comment" in event:
+            self.is_slow = self.is_slow or event["comment"].startswith(b"cut")
+        elif event.get("event") == b"problem":
+            self.problem = _problem(event["data"])
+        elif event.keys() & {"data", "id"}:
+            await self._write(self._told(event))
+
+    async def _write(self, message: Message) -> None:
+        """As long as a client of HTTP has for so many bytes."""
+        seconds = self._limits.taken_seconds * (1 + message.ByteSize() // self._limits.taken_bytes)
+        try:
+            await asyncio.wait_for(self._context.write(message), seconds)
+        except TimeoutError:
+            self.is_slow = True
+            raise TooSlow from None
+
+
+def _problem(data: bytes) -> InnerResponse:
+    found = msgspec.json.decode(data)
+    return InnerResponse(found["status"], data, {})
+
+
+async def _published(requests: SocketRequests, asked: PublishRequest) -> InnerResponse:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(asked.data))]
+    if asked.idempotency_key:
+        headers.append((b"idempotency-key", asked.idempotency_key.encode()))
+    if asked.wait_seconds > 0:
+        headers.append((b"prefer", b"wait=%.3f" % min(asked.wait_seconds, 60.0)))
+    if asked.HasField("expected_version"):
+        version = asked.expected_version
+        headers.append((b"if-match", b'"%d"' % version) if version else (b"if-none-match", b"*"))
+    return await requests.ask("POST", f"/events/{quote(asked.type, safe='')}", headers, asked.data)
+
+
+async def _url(context: Context, table: str, key: str, query: Mapping[str, str]) -> str:
+    """Of a table or a projection, or of a row of it."""
+    if not TABLE.fullmatch(table):
+        detail = f"table is {table[:100]!r}; one such as rows/order or projections/orders_per_day was expected"
+        await abort(context, refusal(Problem(422, detail, field="table")))
+    if len(query) > MOST_PARAMETERS:
+        detail = f"query has {len(query)} parameters; at most {MOST_PARAMETERS} are taken"
+        await abort(context, refusal(Problem(422, detail, field="query")))
+    path = f"/{table}" + (f"/{quote(key, safe='')}" if key else "")
+    return f"{path}?{urlencode(query)}" if query else path

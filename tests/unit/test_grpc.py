@@ -1,0 +1,355 @@
+"""gRPC: what it answers is what HTTP answers, with the same rights; its errors, its bounds, and that it frees what it holds."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from streams.errors import ConfigError
+from streams.server.connections import ConnectionLimits
+from streams.server.rpc import retold_pb2 as it
+from streams.server.rpc_port import check_rpc_port
+from tests.applications import shop
+from tests.support.certificates import certificate
+from tests.support.memory_server import MemoryServer
+from tests.support.ports import free_port
+from tests.support.tokens import bearer, write_tokens
+from tests.support.workers import settings, until
+from tests.unit.test_server_errors import ORDER
+
+ROOT = Path(__file__).parents[2]
+SERVICE = "retold.v1.Retold"
+CSV = {"_form": "csv"}
+SNAPSHOT = {"_from": "snapshot"}
+A1 = {"sku": "A1", "quantity": 5, "price": 300}
+
+
+class Stub:
+    """Calls of the service, named as it names them."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        method: Any = it.DESCRIPTOR.services_by_name["Retold"].methods_by_name[name]
+        kinds = {(False, False): "unary_unary", (False, True): "unary_stream", (True, True): "stream_stream"}
+        make = getattr(self._channel, kinds[method.client_streaming, method.server_streaming])
+        return make(f"/{SERVICE}/{name}", lambda asked: asked.SerializeToString(), getattr(it, method.output_type.name).FromString)
+
+
+class Served(NamedTuple):
+    server: MemoryServer
+    channel: grpc.Channel
+    call: Stub
+
+
+@contextmanager
+def serving(folder: Path, **given: Any) -> Iterator[Served]:
+    port = free_port()
+    with MemoryServer(shop.app(), folder, grpc_port=str(port), **given) as server, dialled(port) as channel:
+        yield Served(server, channel, Stub(channel))
+
+
+def dialled(port: int | None) -> grpc.Channel:
+    return grpc.insecure_channel(f"127.0.0.1:{port}")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as served:
+        yield served
+
+
+def place(call: Stub, type: str, data: dict[str, Any], **more: Any) -> Any:
+    return call.Publish(it.PublishRequest(type=type, data=json.dumps(data).encode(), **more), timeout=20)
+
+
+class Failed(NamedTuple):
+    code: grpc.StatusCode
+    sentence: str
+    reason: str
+    about: dict[str, str]
+    details: list[Any]
+
+
+def failed(call: Callable[[], Any]) -> Failed:
+    """The error of a call, as a client of any language reads it."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    found = dict(error.trailing_metadata() or ())
+    status = Status.FromString(found["grpc-status-details-bin"])
+    assert (status.code, status.message) == (error.code().value[0], error.details())
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.domain == "retold"
+    return Failed(error.code(), error.details(), info.reason, dict(info.metadata), list(status.details[1:]))
+
+
+def test_events_go_in_and_rows_come_out(served: Served) -> None:
+    """The row is that of HTTP; the position of the one answer is that for which the other waits."""
+    reply = place(served.call, "stock.receive", A1, wait_seconds=5, idempotency_key="k")
+    assert (reply.type, reply.key, reply.namespace, reply.outcome) == ("stock.receive", "A1", "stock", "accepted")
+    again = place(served.call, "stock.receive", A1, idempotency_key="k")
+    assert (again.id, again.offset, again.outcome) == (reply.id, reply.offset, "")
+    row = served.call.Get(it.GetRequest(table="rows/stock", key="A1", query={"_min_position": reply.position}))
+    told = served.server.http.get("/rows/stock/A1").json()
+    assert (row.key, row.version, json.loads(row.row), row.position) == ("A1", 1, told["row"], reply.position)
+
+
+def test_a_list_takes_what_an_address_takes(served: Served) -> None:
+    """Conditions, an order, pages, fields, counts."""
+    for n in range(5):
+        place(served.call, "stock.receive", {**A1, "sku": f"A{n}", "quantity": n + 1}, wait_seconds=5)
+    query = {"free__gt": "1", "_sort": "-free", "_limit": "3", "_select": "free"}
+    first = served.call.List(it.ListRequest(table="rows/stock", query={**query, "_count": "exact"}))
+    assert [(row.key, json.loads(row.row)) for row in first.rows] == [("A4", {"free": 5}), ("A3", {"free": 4}), ("A2", {"free": 3})]
+    assert (first.count, first.position) == (4, "stock-0:5")
+    assert json.loads(first.answer)["more"] is False
+    second = served.call.List(it.ListRequest(table="rows/stock", query={**query, "_next": first.next}))
+    assert ([row.key for row in second.rows], second.next, second.HasField("count"), second.answer) == (["A1"], "", False, b"")
+    assert not served.call.List(it.ListRequest(table="projections/orders_per_day")).rows
+
+
+def test_many_events_are_answered_one_by_one(served: Served) -> None:
+    """In their order, each when it is sent; one that is refused has its failure, and ends nothing."""
+    told: list[Any] = []
+    wanted = [A1, {"sku": "A1"}, {**A1, "quantity": 6}]
+
+    def asked() -> Iterator[Any]:
+        for n, data in enumerate(wanted):
+            until(lambda n=n: len(told) == n, "the one before is not answered")  # type: ignore[misc]  # mypy cannot infer it
+            yield it.PublishRequest(type="stock.receive", data=json.dumps(data).encode(), wait_seconds=5)
+
+    told.extend(served.call.PublishMany(asked(), timeout=60))
+    assert [reply.outcome for reply in told] == ["accepted", "", "accepted"]
+    assert [(reply.failure.code, reply.failure.field) for reply in told] == [(0, ""), (3, "quantity"), (0, "")]
+    assert served.server.http.get("/rows/stock/A1").json()["row"]["free"] == 11
+
+
+def test_what_is_wrong_is_an_error_with_its_kind(served: Served) -> None:
+    """The code, the sentence of HTTP, the type of the problem, the field."""
+    place(served.call, "stock.receive", A1, wait_seconds=5)
+    moved = failed(lambda: place(served.call, "stock.receive", A1, wait_seconds=5, expected_version=0))
+    assert moved.code == grpc.StatusCode.ABORTED
+    place(served.call, "order.place", ORDER, wait_seconds=5)
+    rejected = failed(lambda: place(served.call, "order.place", ORDER, wait_seconds=5))
+    receipt = it.PublishReply()
+    assert rejected.details[-1].Unpack(receipt)
+    assert (rejected.code, receipt.outcome, receipt.key) == (grpc.StatusCode.FAILED_PRECONDITION, "rejected", ORDER["order"])
+    wrong = failed(lambda: served.call.List(it.ListRequest(table="rows/stock", query={"fre": "1"})))
+    assert (wrong.code, wrong.reason, wrong.about["type"]) == (
+        grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD", "/-/problems/unknown-field"
+    )  # fmt: skip
+    assert wrong.sentence == served.server.http.get("/rows/stock?fre=1").json()["detail"]
+    for call, code, field in (
+        (lambda: served.call.Get(it.GetRequest(table="rows/stock", key="none")), grpc.StatusCode.NOT_FOUND, None),
+        (lambda: served.call.Get(it.GetRequest(table="rows/stock")), grpc.StatusCode.INVALID_ARGUMENT, "key"),
+        (lambda: served.call.Get(it.GetRequest(table="-/status", key="a")), grpc.StatusCode.INVALID_ARGUMENT, "table"),
+        (lambda: served.call.List(it.ListRequest(table="rows/stock", query=CSV)), grpc.StatusCode.INVALID_ARGUMENT, "_form"),
+        (lambda: place(served.call, "order.place", {"order": "o2"}), grpc.StatusCode.INVALID_ARGUMENT, "customer"),
+        (lambda: place(served.call, "no.event", {}), grpc.StatusCode.NOT_FOUND, None),
+        (lambda: next(served.call.Watch(it.WatchRequest(namespace="../x"))), grpc.StatusCode.INVALID_ARGUMENT, "namespace"),
+        (lambda: next(served.call.Watch(it.WatchRequest(query={"_from": "x"}))), grpc.StatusCode.INVALID_ARGUMENT, "_from"),
+    ):
+        found = failed(call)
+        assert (found.code, found.about.get("field")) == (code, field), found
+
+
+def test_a_fault_that_passes_says_when_to_come_again(served: Served) -> None:
+    """UNAVAILABLE, with RetryInfo."""
+    served.server.kafka.broken = True
+    found = failed(lambda: place(served.call, "stock.receive", A1))
+    retry = RetryInfo()
+    assert found.code == grpc.StatusCode.UNAVAILABLE
+    assert found.details[0].Unpack(retry)
+    assert retry.retry_delay.seconds == 1
+
+
+def test_rows_and_the_log_are_followed(served: Served) -> None:
+    """First what was there, then each change; after a break from the last place on."""
+    place(served.call, "stock.receive", A1, wait_seconds=5)
+    query = {"free__lt": "10", "_from": "snapshot"}
+    with closing_call(served.call.WatchRows(it.WatchRowsRequest(table="rows/stock", query=query), timeout=60)) as rows:
+        first, ready = next(rows), next(rows)
+        assert (first.kind, first.key, first.version, json.loads(first.row)["free"]) == (it.RowChange.PUT, "A1", 1, 5)
+        assert (ready.kind, bool(ready.place)) == (it.RowChange.READY, True)
+        place(served.call, "stock.receive", {**A1, "quantity": 20}, wait_seconds=5)
+        gone = next(rows)
+        assert (gone.kind, gone.key) == (it.RowChange.GONE, "A1")
+    with closing_call(served.call.Watch(it.WatchRequest(namespace="stock", query={"_from": "beginning"}), timeout=60)) as log:
+        events = [event for event in (next(log), next(log), next(log)) if event.type]
+        assert [(event.position, event.outcome, json.loads(event.data)["quantity"]) for event in events] == [
+            ("stock-0:1", "accepted", 5), ("stock-0:2", "accepted", 20)
+        ]  # fmt: skip
+    place(served.call, "stock.receive", {**A1, "sku": "B"}, wait_seconds=5)
+    with closing_call(served.call.Watch(it.WatchRequest(after=f"order-0:0,payment-0:0,{events[0].place}"), timeout=60)) as log:
+        assert [event.position for event in (next(log), next(log), next(log)) if event.type] == ["stock-0:2", "stock-0:3"]
+
+
+class closing_call:  # noqa: N801 - as `closing`
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __enter__(self) -> Any:
+        return self._call
+
+    def __exit__(self, *_: object) -> None:
+        self._call.cancel()
+
+
+def test_a_token_has_the_rights_that_it_has_over_http(tmp_path: Path) -> None:
+    """Each call is checked; a stream ends with its token. Health and reflection need none."""
+    file = tmp_path / "tokens.toml"
+    write_tokens(file, {"stocks": {"read": ["rows/stock"], "publish": ["stock.*"]}})
+    with serving(tmp_path / "s", http_tokens=str(file)) as served:
+        shown = (("authorization", bearer("stocks")["Authorization"]),)
+        asked = it.ListRequest(table="rows/stock")
+        assert failed(lambda: served.call.List(asked)).code == grpc.StatusCode.UNAUTHENTICATED
+        assert failed(lambda: next(served.call.PublishMany(iter([it.PublishRequest()])))).code == grpc.StatusCode.UNAUTHENTICATED
+        assert served.call.List(asked, metadata=shown).position == "stock-0:0"
+        missing = failed(lambda: served.call.List(it.ListRequest(table="rows/order"), metadata=shown))
+        assert (missing.code, missing.reason) == (grpc.StatusCode.PERMISSION_DENIED, "MISSING_RIGHT")
+        rows = served.call.WatchRows(it.WatchRowsRequest(table="rows/stock", query=SNAPSHOT), metadata=shown, timeout=60)
+        assert next(rows).kind == it.RowChange.READY
+        assert {each.holder for each in served.server.parts.watching} == {"stocks"}
+        write_tokens(file, {"other": {}})
+        assert failed(lambda: next(rows)).code == grpc.StatusCode.UNAUTHENTICATED
+        assert healthy(served.channel, "") == health_pb2.HealthCheckResponse.SERVING
+
+
+def healthy(channel: grpc.Channel, service: str) -> int:
+    return int(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service)).status)
+
+
+def test_tools_find_out_what_there_is(served: Served) -> None:
+    """By reflection: the services and their messages. Health says whether the server can answer."""
+    pool = ProtoReflectionDescriptorDatabase(served.channel)
+    assert {SERVICE, "grpc.health.v1.Health"} <= set(pool.get_services())
+    found = DescriptorPool(pool).FindServiceByName(SERVICE)
+    assert [method.name for method in found.methods] == ["Publish", "PublishMany", "Get", "List", "Watch", "WatchRows"]
+    assert healthy(served.channel, SERVICE) == health_pb2.HealthCheckResponse.SERVING
+    served.server.kafka.tell(behind="it reads")
+    assert healthy(served.channel, SERVICE) == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_who_goes_away_frees_what_the_call_held(served: Served) -> None:
+    """Whether the client cancels, its time is over, or its connection ends."""
+    asked = it.WatchRowsRequest(table="rows/stock", query=SNAPSHOT)
+    first = served.call.WatchRows(asked)
+    next(first)
+    second = served.call.Watch(it.WatchRequest(), timeout=1.0)
+    next(second)
+    until(lambda: len(served.server.parts.watching) == 2, "they do not watch")
+    first.cancel()
+    until(lambda: len(served.server.parts.watching) == 1, "it is not freed")
+    with pytest.raises(grpc.RpcError) as caught:
+        next(second)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]  # it is a call, too
+    until(lambda: not served.server.parts.watching, "it is not freed")
+    served.server.kafka.held = True
+    began = time.monotonic()
+    with pytest.raises(grpc.RpcError):
+        served.call.Publish(it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode(), wait_seconds=60), timeout=0.5)
+    assert time.monotonic() - began < 10
+    channel = dialled(served.server.config.grpc_port)
+    next(Stub(channel).WatchRows(asked))
+    until(lambda: len(served.server.parts.watching) == 1, "it does not watch")
+    channel.close()
+    until(lambda: not served.server.parts.watching, "it is not freed")
+
+
+def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """Before it is read whole; an event of the largest size is not."""
+    with serving(tmp_path, max_event_bytes="2000") as served:
+        large = {**ORDER, "customer": "c" * 1_500}
+        assert place(served.call, "order.place", large).key == ORDER["order"]
+        with pytest.raises(grpc.RpcError) as caught:
+            place(served.call, "order.place", {**ORDER, "customer": "c" * 100_000})
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]  # as above
+
+
+def test_a_client_that_does_not_take_a_stream_is_cut(tmp_path: Path) -> None:
+    """After as long as one of HTTP has; others are answered meanwhile."""
+    limits = ConnectionLimits(taken_seconds=0.5)
+    with serving(tmp_path, limits=limits) as served:
+        for n in range(40):
+            place(served.call, "order.place", {**ORDER, "order": f"o{n}", "customer": "c" * 200_000})
+        options = [("grpc.http2.lookahead_bytes", 65_536), ("grpc.http2.bdp_probe", 0)]
+        with grpc.insecure_channel(f"127.0.0.1:{served.server.config.grpc_port}", options=options) as slow:
+            log = Stub(slow).Watch(it.WatchRequest(namespace="order", query={"_from": "beginning"}))
+            until(lambda: served.server.parts.connections.refused["reader"] == 1, "it is not cut")
+            until(lambda: not served.server.parts.watching, "it is not freed")
+            found = failed(lambda: [*log])
+        assert (found.code, "too slowly" in found.sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+
+
+def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
+    """With what says that it is worth coming again."""
+    with serving(tmp_path) as served:
+        port = served.server.config.grpc_port
+        channel = dialled(port)
+        log = Stub(channel).Watch(it.WatchRequest())
+        next(log)
+        began = time.monotonic()
+    with channel:
+        assert time.monotonic() - began < 4
+        assert failed(lambda: next(log)).code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_it_speaks_tls_with_the_files_of_the_server(tmp_path: Path) -> None:
+    """And nothing else then."""
+    cert, key = certificate(tmp_path)
+    tls = {"http_tls_cert": str(cert), "http_tls_key": str(key)}
+    with serving(tmp_path / "s", **tls) as served:
+        with pytest.raises(grpc.RpcError):
+            served.call.List(it.ListRequest(table="rows/stock"), timeout=2)
+        known = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(f"localhost:{served.server.config.grpc_port}", known) as channel:
+            assert Stub(channel).List(it.ListRequest(table="rows/stock"), timeout=20).position == "stock-0:0"
+
+
+def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
+    """Two servers would share it otherwise, without a word."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        config = settings(tmp_path, "", grpc_port=str(taken.getsockname()[1]))
+        with pytest.raises(ConfigError, match="RETOLD_GRPC_PORT"):
+            check_rpc_port(config)
+    check_rpc_port(replace(config, grpc_port=free_port()))
+
+
+def test_without_the_packages_it_says_what_to_install() -> None:
+    """Before anything is started; a server without gRPC loads none of them."""
+    program = "import sys; sys.modules['grpc'] = None; from streams.cli import main; main()"
+    asked = [sys.executable, "-c", program, "server", "--grpc-port", "5005"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode, "pip install 'retold[grpc]'" in done.stderr) == (3, True), done.stderr
+    program = "import sys, streams.server.serve; print({'grpc', 'google', 'h2'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_the_messages_are_those_of_the_file(tmp_path: Path) -> None:
+    """They are made by `make proto` and checked in, so that nobody who installs retold needs a compiler."""
+    rpc, source = ROOT / "streams/server/rpc", ROOT / "streams/server"
+    words = [f"-I{source}", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", str(source / "retold.proto")]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *words], check=True)
+    for name in ("retold_pb2.py", "retold_pb2.pyi"):
+        assert (rpc / name).read_text() == (tmp_path / name).read_text(), "run `make proto`"
