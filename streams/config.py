@@ -205,6 +205,10 @@ SETTINGS = (
         "How long a server looks for the rows of one query, in seconds; a declared index makes it faster.",
     ),
     Setting(
+        "view_seconds", 10.0, seconds(60.0), "a number of seconds from 0.001 to 60",
+        "How long a server waits for the answer of a view, in seconds.",
+    ),
+    Setting(
         "java", None, path, "the path of a java program, version 17 or later",
         "The java program that runs the embedded Kafka.", "the one installed with retold",
     ),
@@ -316,6 +320,7 @@ class Config:
     gateway_calls: int
     history: float | None
     query_seconds: float
+    view_seconds: float
     java: Path | None
     log_level: str
     schemas: Path

@@ -14,11 +14,14 @@ import pytest
 from streams import Tables, View
 from streams.errors import BrokerError
 from streams.server.http.pools import THREADS
+from streams.server.http.view_calls import AT_ONCE
 from streams.server.readmodel.timed_cache import TimedCache
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
+from tests.support.live import following
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import until
+from tests.unit.test_server_errors import assert_problem
 
 MANY = THREADS + 10
 
@@ -26,16 +29,20 @@ MANY = THREADS + 10
 class Busy:
     """A server whose broker is slow and whose view hangs, until the block ends."""
 
-    def __init__(self, path: Path) -> None:
-        self.go, self.called = threading.Event(), 0
+    def __init__(self, path: Path, **settings: str) -> None:
+        self.go, self.called, self.once = threading.Event(), 0, 0
 
         def hang(tables: Tables) -> int:
             self.called += 1
             assert self.go.wait(60)
             return 1
 
-        app = replace(bank.app(), views=[View("hang", hang)])
-        self.server = MemoryServer(app, path)
+        def once(tables: Tables) -> int:
+            self.once += 1
+            return 1 if self.once == 1 else hang(tables)
+
+        views = [View("hang", hang), View("once", once), View("quick", lambda _: 7)]
+        self.server = MemoryServer(replace(bank.app(), views=views), path, **settings)
 
     def __enter__(self) -> Busy:
         self.server.__enter__()
@@ -84,6 +91,30 @@ def test_reading_kafka_starves_no_list(busy: Busy) -> None:
     kafka = busy.server.parts.pools.kafka
     until(lambda: kafka.borrowed_tokens == THREADS, "they are not under way")
     busy.assert_answers("/rows/account", "/-/metrics")
+
+
+def test_a_view_that_never_returns_is_said(tmp_path: Path) -> None:
+    """Who asks hears it in time, also on a stream; other views answer while there is room; the health names it until it ends."""
+    with Busy(tmp_path, view_seconds="0.3") as busy:
+        http = busy.server.http
+        problem = assert_problem(http.get("/views/hang"), 503, "the view hang has not answered within 0.3 s")
+        assert problem["type"] == "/-/problems/view-too-slow"
+        with following(http, "/views/once") as stream:
+            assert stream.next()[1]["answer"] == 1
+            busy.server.kafka.publish(AccountOpen(account="b", balance=1))
+            name, problem = stream.next()
+            assert (name, problem["type"], problem["status"]) == ("problem", "/-/problems/view-too-slow", 503)
+        assert http.get("/views/quick").json()["answer"] == 7
+        [check] = [it for it in http.get("/-/health").json()["checks"] if it["name"] == "views"]
+        assert (check["state"], "2 calls of views have not returned" in check["detail"]) == ("warn", True)
+        busy.ask("GET", "/views/hang", AT_ONCE)
+        until(lambda: busy.called == AT_ONCE, "they are not under way")
+        assert_problem(http.get("/views/quick"), 503, f"{AT_ONCE} calls of views go on (hang, once)")
+        assert http.get("/rows/account").status_code == 200
+        assert http.get("/-/health").json()["state"] == "bad"
+        busy.go.set()
+        until(lambda: http.get("/views/quick").status_code == 200, "no place was given back")
+        until(lambda: "views" not in [it["name"] for it in http.get("/-/health").json()["checks"]], "they still count as overdue")
 
 
 def test_a_view_that_hangs_starves_no_list(busy: Busy) -> None:

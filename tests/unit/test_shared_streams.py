@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from streams.codec import codec_of
 from streams.query_parameters import read_query
 from streams.server.http import shared_stream, watched_rows
+from streams.server.http.pools import in_thread
 from streams.server.http.shared_stream import Batch, Begin, First, Host, SharedStreams, StreamReader
 from streams.server.http.stream_text import StreamEvent, events_in
 from streams.server.http.watched_rows import AskedRows, WatchedRows, continues_from, tick_of
@@ -301,7 +303,7 @@ class Counted:
         self.limiter = CapacityLimiter(4)
 
     async def join(self, begin: Begin) -> StreamReader:
-        return await self.shared.of("numbers", lambda: self.source, self.limiter).join(begin, lambda: True)
+        return await self.shared.of("numbers", lambda: self.source, partial(in_thread, self.limiter)).join(begin, lambda: True)
 
     async def give(self, count: int) -> None:
         self.source.given += count
@@ -410,7 +412,7 @@ def test_who_takes_too_long_for_what_was_there_first_is_cut(monkeypatch: pytest.
         said = [text async for text in slow.beginning(counted.limiter)]
         assert (numbers_in(said[0]), said[-1][:6], slow.is_over) == ([1, 2, 3], b": cut:", True)
         assert counted.refused == {"behind": 1}
-        stream = counted.shared.of("numbers", lambda: counted.source, counted.limiter)
+        stream = counted.shared.of("numbers", lambda: counted.source, partial(in_thread, counted.limiter))
         slow.leave()
         alone = StreamReader(stream, First(iter([[], []]), Begin("now")), ExitStack(), lambda: True, counted.refused)
         assert [text async for text in alone.beginning(counted.limiter)] == [b"", b""]

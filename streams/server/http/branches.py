@@ -53,7 +53,7 @@ async def asked(request: Request) -> Response:
         compare_views(counts, branch, handlers, document.views, DECISIONS)
         return list(difference_members(branch.difference))
 
-    found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)
+    found, at = await ask_past(request, parts, parts.pools.past, ask, untold=422)
     return Response(b"".join(_lines(found)), headers=at.headers, media_type=NDJSON)
 
 

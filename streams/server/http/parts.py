@@ -31,6 +31,7 @@ from streams.server.connections import Connections
 from streams.server.corrector import Corrector
 from streams.server.http.pools import Pools
 from streams.server.http.shared_stream import Host, SharedStreams
+from streams.server.http.view_calls import ViewCalls
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
@@ -121,6 +122,10 @@ class ServerParts:
     @cached_property
     def shared_streams(self) -> SharedStreams:
         return SharedStreams(Host(self.model.notifier, self.stopping, self.connections.refused))
+
+    @cached_property
+    def view_calls(self) -> ViewCalls:
+        return ViewCalls(self.config.view_seconds, self.connections.refused)
 
     @cached_property
     def principals(self) -> Principals:

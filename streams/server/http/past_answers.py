@@ -87,7 +87,7 @@ async def ask_as_of(
         with PastStore(parts.app, parts.codec, rows, MOST if limited else None) as store:
             return ask(store), cut
 
-    (found, cut), at = await ask_past(request, parts, parts.pools.views, asking, untold=409)
+    (found, cut), at = await ask_past(request, parts, parts.pools.past, asking, untold=409)
     return found, cut, at
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
@@ -32,8 +32,12 @@ class Pools:
         """Each holds a moment of the file, and what is sorted for it in memory, until its client has all."""
         self.corrections = CapacityLimiter(AT_ONCE)
         """Each holds a branch of the past in memory."""
-        self.views = CapacityLimiter(FEW)
-        """For the application's own functions, which may be slow."""
+        self.past = CapacityLimiter(FEW)
+        """For what was, and what would have been: handlers and views of the application may be slow."""
+
+
+InThread = Callable[..., Awaitable[Any]]
+"""Calls a function in a thread, with arguments: `in_thread` with a limiter, or something that waits no longer than it may."""
 
 
 async def in_thread(limiter: CapacityLimiter, function: Callable[..., T], *args: object) -> T:

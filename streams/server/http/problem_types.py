@@ -63,6 +63,11 @@ PROBLEM_TYPES: Final = (
         "Declare the index that the answer names, or ask for less. The same query would take as long again.",
     ),
     ProblemType(
+        "view-too-slow", 503, "A view that took too long",
+        "A view has not answered within the setting `view_seconds`, or as many calls of views go on as there may be.",
+        "Have the view compute less, or fold a projection. A call that never returns ends with the server alone: start it again.",
+    ),
+    ProblemType(
         "invalid-lines", 422, "Lines of a batch that may not be published",
         "Lines of a batch are no events that the application handles; `errors` has the line, the field and a sentence for each.",
         "Correct them and send the batch again: nothing of it was published. Or add `_bad=skip`, which publishes the rest.",

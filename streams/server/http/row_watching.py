@@ -19,6 +19,7 @@ from streams.server.http.answers import at_least, ready, refuse_lacking, standin
 from streams.server.http.open_stream import open_stream
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES
+from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check, refuse_new
 from streams.server.http.stream_begin import OURS, begin_in
@@ -44,7 +45,7 @@ async def watch_rows(request: Request, parts: ServerParts, name: str, key: str |
     partitions = model.partitions(model.folded_by[name] if is_projection else [name])
     headers = {} if asked.restricted else standing(model, kinds, partitions).of_tables(model.remade, [name]).headers
     same = ("rows", name, key, asked.restricted, tuple(asked.query.filters), tuple(asked.query.select or ()))
-    shared = partial(parts.shared_streams.of, same, partial(WatchedRows, model, asked), parts.pools.memory)
+    shared = partial(parts.shared_streams.of, same, partial(WatchedRows, model, asked), partial(in_thread, parts.pools.memory))
     return await open_stream(request, parts, shared, begin, headers)
 
 

@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from anyio import CapacityLimiter
 
 from streams.errors import UnsupportedSchema
-from streams.server.http.pools import in_thread
+from streams.server.http.pools import InThread, in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.stream_text import StreamEvent, comment, text_of
 from streams.server.readmodel.notifier import Notifier
@@ -109,11 +109,11 @@ class SharedStreams:
         self._host = host
         self._streams: dict[Hashable, SharedStream] = {}
 
-    def of(self, key: Hashable, make: Callable[[], Source], limiter: CapacityLimiter, pace: float = 0.0) -> SharedStream:
-        """The stream of this key, made if nobody watches it yet. `pace`: s between two looks at least."""
+    def of(self, key: Hashable, make: Callable[[], Source], in_thread: InThread, pace: float = 0.0) -> SharedStream:
+        """The stream of this key, made if nobody watches it. `in_thread` calls its source; `pace`: s between two looks."""
         found = self._streams.get(key)
         if found is None:
-            found = self._streams[key] = SharedStream(make(), self._host, limiter, pace, lambda it: self._forget(key, it))
+            found = self._streams[key] = SharedStream(make(), self._host, in_thread, pace, lambda it: self._forget(key, it))
         return found
 
     def __len__(self) -> int:
@@ -129,9 +129,9 @@ class SharedStream:
     """`forget` is called when nobody watches any more."""
 
     def __init__(
-        self, source: Source, host: Host, limiter: CapacityLimiter, pace: float, forget: Callable[[SharedStream], None]
+        self, source: Source, host: Host, in_thread: InThread, pace: float, forget: Callable[[SharedStream], None]
     ) -> None:
-        self._source, self._host, self._limiter, self._pace, self._forget = source, host, limiter, pace, forget
+        self._source, self._host, self._in_thread, self._pace, self._forget = source, host, in_thread, pace, forget
         self._turn = asyncio.Lock()
         self._readers: set[StreamReader] = set()
         self._joining = 0
@@ -153,7 +153,7 @@ class SharedStream:
         held = ExitStack()
         try:
             async with self._turn:
-                batch, first = await in_thread(self._limiter, self._source.join, begin, held)
+                batch, first = await self._in_thread(self._source.join, begin, held)
                 self._publish(batch)
                 reader = StreamReader(self, first, held, lasts, self._host.refused)
                 if first.then is None:
@@ -198,7 +198,7 @@ class SharedStream:
         self._host.notifier.unsubscribe(subscription)
         try:
             async with self._turn:
-                self._publish(await in_thread(self._limiter, self._source.advance))
+                self._publish(await self._in_thread(self._source.advance))
         except Problem as problem:
             self._add(text_of([StreamEvent("problem", to_json(problem.body("")))]), "")
             return False

@@ -18,7 +18,6 @@ from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import view_as_it_was
 from streams.server.http.paths import escaped_path
 from streams.server.http.permitted_rows import refuse_past
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.stream_text import asks_for_stream
 from streams.server.http.view_answers import kinds_of, view_answer
@@ -37,7 +36,7 @@ async def view(request: Request) -> Response:
         refuse_past(principal_of(request), *principal_of(request).only)
         return await view_as_it_was(request, parts, found, names, asked)
     await at_least(request, ready(parts), kinds_of(parts.app))
-    return await in_thread(parts.pools.views, _answer, request, parts, found, names)
+    return await parts.view_calls.call(found.path, _answer, request, parts, found, names)
 
 
 def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str, str]) -> Response:
