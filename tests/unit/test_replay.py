@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +39,7 @@ from streams.history.difference.accepted_origins import AcceptedOrigin, counted,
 from streams.history.difference.difference import Difference
 from streams.history.difference.difference_members import difference_members
 from streams.history.difference.unhandled_types import UnhandledTypes
-from streams.history.past import MemoryPast
+from streams.history.past import ErasedEvent, MemoryPast
 from streams.history.stored.kept_headers import packed
 from streams.history.stored.stored_events import RowReader, StoredRow
 from streams.outcome import Scheduled
@@ -219,6 +220,29 @@ def test_the_quick_way_finds_what_the_careful_one_does(
     assert taken
     assert quick.difference == alone == over == careful.difference
     assert (quick.rows, list(quick.past.events())) == (careful.rows, list(careful.past.events()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", APPS)
+def test_code_is_not_blamed_for_what_an_operator_has_erased(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of which an event is gone are not compared behind it, and named; of others nothing is otherwise. It fails no check."""
+    there, chosen = MADE[kind], random.Random(seed)
+    events = list(past_of(there).events())
+    gone = {it.place: it for it in reversed(chosen.sample(events, 9))}
+    erased = {place: ErasedEvent(it.order.sequence, None, None) for place, it in gone.items()}
+    past = MemoryPast([it for it in events if it.order not in {each.order for each in gone.values()}], erased)
+    handlers = ApplicationHandlers(there.app, there.codec)
+    quick, alone = replay(past, LocalCode(handlers), handlers), replay_difference(past, LocalCode(handlers), handlers)
+    monkeypatch.setattr(UnchangedEvents, "take", lambda *_: False)
+    careful = replay(past, LocalCode(handlers), handlers)
+    assert quick.difference == alone == careful.difference
+    left = [it for place, each in gone.items() for it in past.key_events(place) if it.order > each.order]
+    found = quick.difference
+    assert (found.shows_nothing, found.not_compared, sum(it.events for it in found.untold)) == (True, len(left), len(left))
+    assert {it.place for it in found.untold} == {it.place for it in left}
+    assert all(f"its event with the sequence {gone[it.place].order.sequence} was erased" in it.why for it in found.untold)
+    assert counted(found) == not_accepted(found, []) == []
+    assert not left or "cannot be told** since an event was erased" in "".join(replay_markdown(found, "base", 1, []))
 
 
 def told(found: Difference) -> tuple[Any, ...]:

@@ -86,7 +86,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     All that was handled is decided again by the handlers as they are in this folder, and compared with what was recorded and
     with the rows that the code before made. Where a handler decides otherwise, its events are shown as origins; what follows
     from them is counted. Nothing real is touched. If the code before refuses an event that had been accepted, its row is not
-    compared from there on.
+    compared from there on, nor is one of which an event was erased.
 
     The exit code is 0 if nothing is otherwise, or all of it is accepted or saved to be, and 1 if something is. Any other code: it
     could not be compared.
@@ -113,7 +113,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
         write_named(save, encode_accepted(counted(found)))
         refused = []  # all that may be accepted is, by this file
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
-    elif accept is None and found.untold:
+    elif accept is None and any(it.recorded is not None for it in found.untold):
         talk("Rows that cannot be told are exit code 1 until they are accepted: --save FILE, and from then on --accept FILE.")
     if refused or (not found.shows_nothing and not found.origins):
         raise typer.Exit(NO)

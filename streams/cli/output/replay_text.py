@@ -8,7 +8,7 @@ from itertools import groupby
 from streams.cli.output.branch_text import DOES, decision_texts, difference_lines, same_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.engine.readable import one_line
-from streams.history.difference.accepted_origins import AcceptedOrigin
+from streams.history.difference.accepted_origins import AcceptedOrigin, counted
 from streams.history.difference.difference import Difference, Origin
 
 SHOWN = 20
@@ -18,7 +18,7 @@ SHOWN = 20
 def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> list[StyledLine]:
     """`refused` are origins that are not accepted; None: nobody has accepted any."""
     lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
-    if refused is not None and not refused and (found.origins or found.untold):
+    if refused is not None and not refused and counted(found):
         follows = "all that is otherwise follows from origins that are accepted"
         what = follows if found.origins else "the rows that cannot be told, and nothing else is otherwise"
         lines.append([("accepted    ", "dim"), (what, "green")])
@@ -63,7 +63,7 @@ def replay_markdown(found: Difference, base: str, took: float, refused: Sequence
 
 
 def _accepted(found: Difference, refused: Sequence[AcceptedOrigin] | None) -> Iterator[str]:
-    if refused is not None and not refused and (found.origins or found.untold):
+    if refused is not None and not refused and counted(found):
         yield ""
         yield f"All {'origins' if found.origins else 'of these rows'} are accepted."
 
@@ -75,14 +75,16 @@ def _parked_markdown(found: Difference) -> Iterator[str]:
 
 
 def _untold(found: Difference) -> Iterator[str]:
-    if not found.untold:
-        return
-    events = sum(it.events for it in found.untold)
-    yield (
-        f"**{plural(len(found.untold), 'row')} cannot be told** by the code before, which refuses what had been accepted; "
-        f"{plural(events, 'event')} not compared. The first: {_cell(found.untold[0].why)}."
-    )
-    yield ""
+    refused = [it for it in found.untold if it.recorded is not None]
+    erased = [it for it in found.untold if it.recorded is None]
+    for rows, why in ((refused, "by the code before, which refuses what had been accepted"), (erased, "since an event was erased")):
+        if rows:
+            events = sum(it.events for it in rows)
+            yield (
+                f"**{plural(len(rows), 'row')} cannot be told** {why}; {plural(events, 'event')} not compared. The first: "
+                f"{_cell(rows[0].why)}."
+            )
+            yield ""
 
 
 def _grouped(origins: Sequence[Origin]) -> Iterator[tuple[Origin, int]]:

@@ -29,7 +29,7 @@ from streams.history.branch.branch_rows import BranchRow, ReachedRows
 from streams.history.branch.branch_skipped import SkippedEvents
 from streams.history.branch.branch_timers import BranchSteps, BranchTimers
 from streams.history.branch.branch_unchanged import UnchangedEvents
-from streams.history.branch.branch_untold import RowsOfBase
+from streams.history.branch.branch_untold import RowsOfBase, first_erased_events
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.recorded_code import RecordedCode
@@ -61,7 +61,8 @@ class BranchRun:
         self._findings = BranchFindings(max(0, len(past) + len(past.aside.parked) - skip), limit)
         self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self._lineage)
         steps = BranchSteps(self._decide, self._miss)
-        self._were = RowsOfBase(past, base, self._lineage, self._findings)
+        erased = first_erased_events(past, handlers.spaces) if in_full else {}  # else a row of one is refused
+        self._were = RowsOfBase(past, base, self._lineage, self._findings, erased)
         self._corrections = StepsInBranch(
             past, handlers, self._reached, self._were, self._lineage, self._findings, stand=steps_stand
         )
@@ -74,7 +75,8 @@ class BranchRun:
         self._findings.keep = keep
         if self._past.aside.is_empty:
             self._unchanged = UnchangedEvents(
-                self._past, self._base, self._handlers, self._findings, self._reached.rows, self._lineage
+                self._past, self._base, self._handlers, self._findings, self._reached.rows, self._lineage,
+                self._were.erased.keys(),
             )
 
     def begin(self, change: Change) -> None:

@@ -5,7 +5,7 @@ It only ever says that nothing is otherwise. Whatever is not plain goes the care
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence, Set
 
 from streams.data import EventData
 from streams.engine.event_handlers import EventHandler
@@ -26,7 +26,7 @@ NO_ROW: Entry = (None, 0)
 
 
 class UnchangedEvents:
-    """Shares with a branch its `rows` and its `lineage`."""
+    """Shares with a branch its `rows` and its `lineage`. Rows at the places `erased` are not all there."""
 
     def __init__(
         self,
@@ -36,9 +36,10 @@ class UnchangedEvents:
         findings: BranchFindings,
         rows: MutableMapping[Place, BranchRow],
         lineage: BranchLineage,
+        erased: Set[Place],
     ) -> None:
         self._past, self._base, self._handlers, self._findings = past, base, handlers, findings
-        self._rows, self._lineage = rows, lineage
+        self._rows, self._lineage, self._erased = rows, lineage, erased
 
     def take(self, order: OrderKey, it: RecordedEvent) -> bool:
         """Decide an event whose turn it is. False: it is not plainly as it was recorded, and nothing was done."""
@@ -53,7 +54,7 @@ class UnchangedEvents:
         handler = None if space is None else space.by_event.get(type(data))
         if row.timers or row.stopped or row.base[0] is not row.row or handler is None or handler.function is None:
             return False
-        if row.untold is not None or row.told_anew is not None:
+        if row.untold is not None or row.told_anew is not None or place in self._erased:
             return False
         try:
             decided = self._handlers.decide(namespace, handler, row.row, event)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.errors import CodeChanged
 from streams.history.branch.branch_decision import as_recorded, changes
@@ -11,8 +14,21 @@ from streams.history.branch.branch_queue import BranchTurn
 from streams.history.branch.branch_rows import BranchRow
 from streams.history.code.recorded_code import EmissionsByReference, RecordedCode, without_recorded
 from streams.history.difference.difference import UntoldRow
-from streams.history.past import Past
-from streams.history.recorded_event import OrderKey, RecordedEvent
+from streams.history.past import ErasedEvent, Past
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent
+
+
+def first_erased_events(past: Past, namespaces: Iterable[str]) -> Mapping[Place, ErasedEvent]:
+    """By row."""
+    places = ((namespace, key) for namespace in namespaces for key in past.erased_keys(namespace))
+    return {place: gone for place in places if (gone := past.first_erased(place)) is not None}
+
+
+def _behind(gone: ErasedEvent, was: RecordedEvent) -> UntoldRow | None:
+    """What is not told of a row from this event on, if it stands behind the one that was erased."""
+    if not was.has_position or was.order.sequence < gone.sequence:
+        return None
+    return UntoldRow(was.place, None, f"the row {named(was.key)!r} of {was.namespace} cannot be told: {gone.sentence}")
 
 
 class RowsOfBase:
@@ -21,10 +37,15 @@ class RowsOfBase:
     From an event on that `base` refuses though it was accepted, a row is not known, and the recorded outcome stands: what
     happened to the row from there on stays in the branch as it was, with all that it led to, and is not compared. Where the branch
     does not have that event, or has it with other data, only the row as it was is not known, and the branch decides on.
+
+    So it is with the events behind one that an operator has erased: they are left as they were. `erased` has the first one of each
+    such row, where all rows are decided.
     """
 
-    def __init__(self, past: Past, base: RecordedCode, lineage: BranchLineage, findings: BranchFindings) -> None:
-        self._past, self._base, self._lineage, self._findings = past, base, lineage, findings
+    def __init__(
+        self, past: Past, base: RecordedCode, lineage: BranchLineage, findings: BranchFindings, erased: Mapping[Place, ErasedEvent]
+    ) -> None:
+        self._past, self._base, self._lineage, self._findings, self.erased = past, base, lineage, findings, erased
         self.dropped: set[str] = set()
         """Timers that corrections have taken away: they do not wait to be fired by a worker, whoever had scheduled them."""
 
@@ -34,6 +55,8 @@ class RowsOfBase:
         `in_branch`: the branch has this event, as it was.
         """
         row.was_stopped = row.was_stopped or was.is_parked
+        if self.erased and row.untold is None and (gone := self.erased.get(was.place)) is not None:
+            row.untold = _behind(gone, was)
         if row.untold is not None or row.told_anew is not None:
             self._base.leave(was)
             return {}

@@ -121,13 +121,14 @@ class RaisedEvent(msgspec.Struct, frozen=True):
 
 
 class UntoldRow(msgspec.Struct):
-    """A row that the code which made the past cannot tell any more: it now refuses an event that it had accepted.
+    """A row that the code which made the past cannot tell any more: it now refuses an event that it had accepted, or one is gone.
 
     From that event on nothing of the row is compared: what happened to it stands as it was recorded, unless `is_told`.
 
     Attributes:
         place: Its namespace and key.
-        recorded: The event that is refused; None: of two pasts that were compared, one does not have all events of the row.
+        recorded: The event that is refused; None: one of the row's events was erased, or one of two pasts that were compared does
+            not have all of them.
         why: How, in a sentence.
         events: How many events of the row are not decided again, from that one on, or from where the row was reached.
         is_told: Whether the branch tells it all the same, since it does not have that event, or has it with other data.
