@@ -27,8 +27,10 @@ from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction import rows_as_kept
 from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.fixed_point import reach_fixed_point
 from streams.history.correction.planning import plan_correction
+from streams.history.correction.rows_as_kept import live_timers
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT, STEP, Place, RecordedEvent
 from streams.history.stored.stored_past import StoredPast
@@ -199,6 +201,18 @@ def test_what_is_taken_out_and_put_in_again_leaves_the_history_as_it_was(kind: s
 
 
 timers = (st.sampled_from(["shop", "permits", "timed", "waiting"]), st.integers(0, 10**6))
+
+
+@many
+@given(st.sampled_from([*KINDS, "timed"]), st.integers(0, 10**6))
+def test_the_timers_that_a_branch_has_met_are_those_that_the_log_tells(kind: str, seed: int) -> None:
+    """They are not folded from the log once more, row by row, for each look at what differs."""
+    chosen, here = begun(kind, seed)
+    log = here.log
+    gone = [it for it in roots(log) if chosen.random() < 0.3] or roots(log)[:1]
+    corrected = CorrectedPast(log, here.handlers, Change(remove=frozenset(it.exact_name for it in gone)))
+    for place, row in corrected.rows.items():
+        assert corrected._as_kept.timers(place, row) == live_timers(log, here.handlers, place)
 
 
 def wait(there: Partitions, hours: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,13 +22,22 @@ from streams.history.recorded_event import HANDLER, STEP, OrderKey, Place, Recor
 from streams.outcome import Scheduled
 
 
+class WaitedTimer(NamedTuple):
+    """When it is due (µs), its bytes, and id and source of the event that had scheduled it; empty: a step had."""
+
+    due: int
+    value: bytes
+    cause: str
+    source: str
+
+
 class BranchRow(msgspec.Struct):
     """A row in a branch, which reached it at `since`. `base` is the row as it was at the same place.
 
     `token` is its version: a sequence of the log, or a number below 0 for what only the branch has. A `stopped` one has an event
     whose handler raised; `was_stopped`: it was so in the past, which is itself a branch. An `open` one waits for an answer that
     the branch has not got. An `untold` one is known neither as it was nor in the branch, and a `told_anew` one in the branch alone
-    (branch_untold.py). `waited`: when the timers were due (µs) that waited at it as it was, and have not fired in the past.
+    (branch_untold.py). `waited`: the timers that waited at it as it was, and have not fired in the past.
     """
 
     since: OrderKey
@@ -40,7 +50,7 @@ class BranchRow(msgspec.Struct):
     open: bool = False
     untold: UntoldRow | None = None
     told_anew: UntoldRow | None = None
-    waited: dict[str, int] = {}
+    waited: dict[str, WaitedTimer] = {}
 
 
 class ReachedRows:
@@ -84,19 +94,23 @@ def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: O
     """
     refuse_erased(past, place)
     entry: Entry = (None, 0)
-    timers, is_open = list[BranchTimer](), False
+    timers, is_open, said = list[BranchTimer](), False, dict[str, WaitedTimer]()
     for it in before(past.key_events(place), order):
         is_open = is_open or it.reference in past.aside.unanswered
         if it.kind == STEP:
             timers = timers_behind(handlers, timers, it.event.data, place)
         try:
-            timers += _unfired(past, handlers, entry[0], it)
+            unfired = _unfired(past, handlers, entry[0], it)
+            timers += unfired
+            said |= {each.turn.reference: waited_of(it, each.due, each.turn.value) for each in unfired}
             entry = handlers.fold(entry, it)
         except CodeChanged as error:
             if it.accepted:
                 return BranchRow(order, entry, *entry, [], untold=UntoldRow(place, it, error.why))
     stopped = any(it.order < order for it in past.aside.parked_of(place))
-    waited = {it.turn.reference: it.due for it in timers}
+    waited = {
+        it.turn.reference: said.get(it.turn.reference) or WaitedTimer(it.due, it.turn.value, "", "") for it in timers
+    }
     return BranchRow(order, entry, *entry, timers, stopped, stopped, is_open, waited=waited)
 
 
@@ -116,6 +130,10 @@ def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: 
         for each in found
         if each.at is not None and each.recorded is None
     ]
+
+
+def waited_of(cause: RecordedEvent, due: int, value: bytes) -> WaitedTimer:
+    return WaitedTimer(due, value, cause.event.id, cause.event.source)
 
 
 def timer_of(emission: BranchEmission, owner: Place, cause: str, *, known: bool) -> BranchTimer:

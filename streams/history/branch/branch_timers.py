@@ -97,7 +97,7 @@ class BranchTimers:
         That is asked of the row as it was: what had scheduled such a timer may be gone, too.
         """
         time = to_micros(was.event.time)
-        if unfired := {reference for reference, due in row.waited.items() if due < time}:
+        if unfired := {reference for reference, it in row.waited.items() if it.due < time}:
             self.unfired[was.order] = frozenset(unfired)
         self._wait_again(row, was)
 

@@ -11,7 +11,7 @@ from streams.history.branch.branch_decision import as_recorded, changes
 from streams.history.branch.branch_findings import BranchFindings
 from streams.history.branch.branch_lineage import BranchLineage
 from streams.history.branch.branch_queue import BranchTurn
-from streams.history.branch.branch_rows import BranchRow
+from streams.history.branch.branch_rows import BranchRow, waited_of
 from streams.history.code.recorded_code import EmissionsByReference, RecordedCode, without_recorded
 from streams.history.difference.difference import UntoldRow
 from streams.history.past import ErasedEvent, Past
@@ -74,7 +74,8 @@ class RowsOfBase:
         if self.dropped and pending:
             pending = {reference: it for reference, it in pending.items() if reference not in self.dropped}
         if pending:
-            row.waited.update((reference, to_micros(time)) for reference, (_, time) in pending.items())
+            found = ((reference, waited_of(was, to_micros(time), value)) for reference, (value, time) in pending.items())
+            row.waited.update(found)
         return pending
 
     def step(self, row: BranchRow, was: RecordedEvent) -> None:

@@ -102,7 +102,7 @@ class CorrectedPast:
         for place, row in sorted(self._reached.items(), key=lambda it: it[1].since):
             if row.untold is not None:
                 raise HistoryError(f"the past cannot be corrected: {row.untold.why}")
-            base, live = self._as_kept.base(place, row), self._as_kept.timers(place)
+            base, live = self._as_kept.base(place, row), self._as_kept.timers(place, row)
             wanted = {it.turn.event.id: it for it in row.timers}
             stays = {name for name, it in wanted.items() if name in live and live[name][:2] == (it.turn.value, it.due)}
             dropped = tuple(it.gone for name, it in live.items() if name not in stays)

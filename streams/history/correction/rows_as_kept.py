@@ -6,6 +6,7 @@ were built from what the corrections made of the past by then: so what these mak
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import cached_property
 from typing import NamedTuple
 
@@ -48,8 +49,14 @@ class RowsAsKept:
             return row.base
         return self._of_applied(place).row, version_in(self._log, self._handlers, place)
 
-    def timers(self, place: Place) -> WaitingTimers:
-        """Those that wait at a row."""
+    def timers(self, place: Place, row: BranchRow) -> WaitingTimers:
+        """Those that wait at a row that a branch has reached."""
+        if row.told_anew is None and place not in self._with_steps:  # the branch has folded all of its events
+            return {
+                name: WaitingTimer(it.value, it.due, DroppedTimer(name, it.cause, it.source))
+                for name, it in row.waited.items()
+                if not has_come(self._log, name)
+            }
         if (by := self._set_by_others.get(place)) is None:
             return live_timers(self._log, self._handlers, place)
         found = {it.turn.event.id: self._waiting(it) for it in self._of_applied(place).timers}
@@ -57,6 +64,10 @@ class RowsAsKept:
             if it.kind == STEP and it.order > by.order:
                 _set(found, it)
         return {name: it for name, it in found.items() if not has_come(self._log, name)}
+
+    @cached_property
+    def _with_steps(self) -> Set[Place]:
+        return {it.place for it in self._log.steps()}
 
     @cached_property
     def _set_by_others(self) -> dict[Place, RecordedEvent]:
