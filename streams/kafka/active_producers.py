@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import IncompatibleBrokerVersion, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, TopicAuthorizationFailedError, for_code
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.clients import Clients
@@ -72,6 +72,12 @@ class ActiveProducer:
 
 class NeverKnown(str):
     """Why producers are not known, however often one asks."""
+
+    __slots__ = ()
+
+
+class Forbidden(NeverKnown):
+    """The user lacks the right to ask."""
 
     __slots__ = ()
 
@@ -140,6 +146,8 @@ def _why(error: BaseException) -> str:
     """The reason in words, never the error's own text, which may contain an option's value."""
     if isinstance(error, UnmappedOption):
         return NeverKnown(f"with the Kafka option {error} it cannot be asked from here")
+    if isinstance(error, TopicAuthorizationFailedError):
+        return Forbidden("this user may not ask: it lacks the right Read on the topic")
     if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
         return NeverKnown("this version of Kafka cannot say")
     if isinstance(error, TimeoutError):

@@ -68,7 +68,7 @@ def polls(
                 if (message.offset() or 0) >= left.get(topic_partition, 0):
                     left.pop(topic_partition, None)
             elif not error.retriable():
-                raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
+                raise _refused(message, error)
         yield records
         if records:  # measured after the caller took them: a slow reader is no slow broker
             last_progress = clock.monotonic()
@@ -95,7 +95,7 @@ def first_records(
             topic_partition, error = (message.topic() or "", message.partition() or 0), message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 if not error.retriable():
-                    raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
+                    raise _refused(message, error)
                 continue
             if error is None and topic_partition in left:
                 yield message
@@ -103,3 +103,12 @@ def first_records(
         if left and clock.monotonic() > deadline:
             where = ", ".join(f"{topic}-{partition} at {begin[topic, partition]}" for topic, partition in sorted(left))
             raise BrokerError(f"{where}: not readable for {timeout:.0f} s. The broker does not answer")
+
+
+def _refused(message: Message, error: KafkaError) -> BrokerError:
+    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return BrokerError(
+            f"this user may not read ({error.str()}). Give it the right Describe on the group retold-reader, with RETOLD_PREFIX "
+            "before it: Kafka's client asks for that group, which has no members and no offsets"
+        )
+    return BrokerError(f"reading {message.topic()} failed: {error.str()}")

@@ -65,7 +65,7 @@ class Clients:
     """Makes clients of the broker at `address` (`host:port`, or several with commas).
 
     `options` are passed to librdkafka; they may hold secrets, so they are never shown. `largest` is the size of the largest
-    record of any topic. A simulator passes its own `make` and `clock`.
+    record of any topic. A simulator passes its own `make` and `clock`. The names of groups begin with `prefix`.
     """
 
     address: str
@@ -73,6 +73,7 @@ class Clients:
     largest: int = largest_bytes(MIB)
     clock: Clock = SYSTEM
     make: ClientMaker = librdkafka
+    prefix: str = ""
 
     @classmethod
     def of(cls, config: Config, address: str, clock: Clock = SYSTEM) -> Self:
@@ -85,7 +86,7 @@ class Clients:
                 f"the Kafka option {refused[0]} is set to {config.kafka[refused[0]]!r}, and retold decides it itself: "
                 "events would be lost or handled twice. Remove the setting"
             )
-        return cls(address, options_of(config), largest_bytes(config.max_event_bytes), clock)
+        return cls(address, options_of(config), largest_bytes(config.max_event_bytes), clock, prefix=config.prefix)
 
     def admin(self, client_id: str = "retold") -> Admin:
         return Admin(lambda: self._make(AdminClient, self._common(client_id)), self.clock)
@@ -101,7 +102,8 @@ class Clients:
         few, it reads all partitions at about the same pace.
         """
         return self._make(Consumer, self._common(client_id) | self._reading() | {
-            "group.id": "retold-reader",  # required by the client; a consumer that only assigns never joins it
+            # Required by the client, which asks for its coordinator; a consumer that only assigns never joins it.
+            "group.id": f"{self.prefix}retold-reader",
             "isolation.level": "read_uncommitted" if read_uncommitted else "read_committed",
             "enable.partition.eof": partition_eof,
             "fetch.wait.max.ms": _ms(fetch_wait) or (10 if partition_eof else 500),

@@ -23,12 +23,13 @@ from streams.kafka.active_producers import (
     ActiveProducer,
     Answers,
     CoordinatorState,
+    Forbidden,
     NeverKnown,
     active_producers,
     with_client,
 )
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import NoSuchTopic, TopicAndPartition, group_offsets_partition, held_up
+from streams.kafka.offsets import GROUPS, NoSuchTopic, TopicAndPartition, group_offsets_partition, held_up
 from streams.kafka.renewed_client import Admin
 from streams.kafka.transaction_protocol import WriteCommits, plain
 
@@ -55,7 +56,7 @@ class CommitCompletion:
         """To be called before a producer of this id begins.
 
         Raises KafkaException if the broker does not say what is open, to be tried again, and BrokerError if this user may not
-        write what is missing.
+        ask, or not write what is missing.
         """
         if missing := self._missing(transactional_id):
             log.warning(
@@ -99,9 +100,18 @@ class CommitCompletion:
 
 
 def of_id(transactional_id: str, answers: Answers) -> dict[TopicAndPartition, tuple[ActiveProducer, CoordinatorState]]:
-    """Where a transaction of this id is open, and what its coordinator says. Raises KafkaException if that may be known later."""
+    """Where a transaction of this id is open, and what its coordinator says. Raises KafkaException if that may be known later.
+
+    Raises BrokerError if this user may not ask: asking again would never end. Of Kafka's own topic of groups' offsets, which a
+    restore does not depend on, that is only said.
+    """
     found: dict[TopicAndPartition, tuple[ActiveProducer, CoordinatorState]] = {}
     for at, answer in answers.items():
+        if isinstance(answer, Forbidden) and at[0] != GROUPS:
+            raise BrokerError(
+                f"a transaction is open in {at[0]}-{at[1]}, and whether it is the last one of {transactional_id} cannot be asked. "
+                f"Give the worker's user the right Read on the topic {at[0]}, and start it again; nothing was changed"
+            )
         if isinstance(answer, NeverKnown):
             log.warning("whether Kafka has committed what is open in %s-%d is not known: %s", *at, answer)
             continue

@@ -12,9 +12,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
 from confluent_kafka import KafkaException
 
-from streams.kafka.active_producers import CoordinatorState, NeverKnown, active_producers, run, still_active
+from streams.errors import BrokerError
+from streams.kafka.active_producers import (
+    CoordinatorState,
+    Forbidden,
+    NeverKnown,
+    _why,
+    active_producers,
+    run,
+    still_active,
+)
 from streams.kafka.clients import Clients
 from streams.kafka.commit_completion import of_id
 from streams.kafka.offsets import GROUPS, _java_hash
@@ -142,6 +152,15 @@ def test_who_does_not_know_whether_it_is_committed_asks_again() -> None:
     [found] = of_id("billing-1", {at: still_active(both, both, {7: known}, all_asked=True)}).values()
     assert found[0].is_committed
     assert of_id("another", {at: still_active(both, both, {7: known}, all_asked=True)}) == {}
+
+
+def test_who_may_not_ask_what_is_open_is_told_which_right_is_missing() -> None:
+    """To ask again and again would never end. Of groups' offsets nothing is needed: a restore does not depend on them."""
+    forbidden = _why(TopicAuthorizationFailedError("mail"))
+    assert isinstance(forbidden, Forbidden)
+    with pytest.raises(BrokerError, match="Give the worker's user the right Read on the topic mail"):
+        of_id("billing-1", {("mail", 3): forbidden})
+    assert of_id("billing-1", {("__consumer_offsets", 3): forbidden}) == {}
 
 
 def test_among_the_groups_offsets_only_our_workers_concern_us() -> None:
