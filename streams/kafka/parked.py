@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from streams.engine import control
@@ -43,7 +43,7 @@ class InboxOffset(NamedTuple):
 
 
 class ParkedEntry(NamedTuple):
-    """An event that is set aside. `value` is empty if it is kept by reference: the inbox holds it."""
+    """An event that is set aside. `value` is empty if it is kept by reference: the inbox holds it; or if nobody asked for it."""
 
     inbox_offset: InboxOffset
     header: ParkedHeader
@@ -59,8 +59,13 @@ def parse_inbox_offset(text: str) -> InboxOffset:
     return InboxOffset(match["namespace"], int(match["partition"]), int(match["offset"]), int(match["timer"] or 0))
 
 
-def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[ParkedEntry]:
-    """Everything that is parked, unanswered or quarantined, in the order of inbox offsets. Raises BrokerError."""
+def read_parked(
+    clients: Clients, prefix: str, namespaces: Sequence[str], bodies: Collection[InboxOffset] | None = None
+) -> list[ParkedEntry]:
+    """Everything that is parked, unanswered or quarantined, in the order of inbox offsets. Raises BrokerError.
+
+    Values and headers of `bodies` alone, if they are given: behind one event there may be a million.
+    """
     topics = {topic_names(prefix, namespace).parked: namespace for namespace in namespaces}
     partitions = all_partitions(describe(clients.admin(), list(topics)))
     kept: dict[InboxOffset, ParkedEntry] = {}
@@ -69,8 +74,9 @@ def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> lis
         inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, *record.position)
         kept.pop(inbox_offset, None)
         if record.value is not None:
-            header, headers = parked_header(record.headers), without_packed(record.headers)
-            kept[inbox_offset] = ParkedEntry(inbox_offset, header, record.value, headers)
+            kept[inbox_offset] = entry = ParkedEntry(inbox_offset, parked_header(record.headers), b"", [])
+            if bodies is None or inbox_offset in bodies:
+                kept[inbox_offset] = entry._replace(value=record.value, headers=without_packed(record.headers))
     return [kept[inbox_offset] for inbox_offset in sorted(kept, key=lambda it: it.order)]
 
 

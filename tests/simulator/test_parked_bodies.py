@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, murmur2
 from streams.engine.changes import ParkedReference, SetAsideRecord
 from streams.engine.control import OperatorCommand, encode
 from streams.engine.image import Image
+from streams.kafka.parked import InboxOffset, ParkedEntry, read_parked
 from streams.kafka.topics import topic_names
 from streams.worker.parked_bodies import ParkedBodies, exchange
 from tests.applications import probe
@@ -197,3 +198,19 @@ def test_of_several_records_of_a_position_the_last_one_counts(site: MemorySite) 
     [it] = image.parked["k"]
     assert isinstance(it, SetAsideRecord)
     assert it.value == b"new"
+
+
+def test_who_asks_for_one_event_is_given_no_other_body(site: MemorySite) -> None:
+    """`retold parked retry` of the first of a million reads why the others wait, and not what they are."""
+    worker = Worker(site, 0)
+    go_on(site, worker)
+    worker.stop()
+    first = InboxOffset("probe", AT, 0)
+    found = read_parked(clients(site.broker), "", ["probe"], bodies=[first])
+    assert [it.inbox_offset.offset for it in found] == [*range(1 + BEHIND)]
+    assert [it.inbox_offset for it in found if it.value or it.headers] == [first]
+    assert found == [it if it.inbox_offset == first else it._replace(value=b"", headers=[]) for it in everything(site)]
+
+
+def everything(site: MemorySite) -> list[ParkedEntry]:
+    return read_parked(clients(site.broker), "", ["probe"])

@@ -54,7 +54,7 @@ def command(
     send(session.clients, session.config.prefix, at.namespace, [control])
 
     def what_is_left() -> list[ParkedEntry] | None:
-        now = {it.inbox_offset: it for it in read_parked(session.clients, session.config.prefix, [at.namespace])}
+        now = {it.inbox_offset: it for it in read_parked(session.clients, session.config.prefix, [at.namespace], bodies=())}
         if at not in now:
             return list(now.values())
         if now[at].header.recorded != event.header.recorded:
@@ -110,7 +110,7 @@ def retry_all(namespace: str, who: str | None) -> int:
 def _queues(session: Session, space: str) -> dict[str, list[ParkedEntry]]:
     """What is parked, by key, in order."""
     queues: dict[str, list[ParkedEntry]] = {}
-    for event in read_parked(session.clients, session.config.prefix, [space]):
+    for event in read_parked(session.clients, session.config.prefix, [space], bodies=()):
         if event.header.key is not None:
             queues.setdefault(event.header.key, []).append(event)
     return queues
@@ -159,7 +159,7 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
     def is_quarantined() -> bool | None:
         # Asked first: what blocks no more is settled by the second look.
         blocks = at in blocking_events(session, [space])
-        if any(it.inbox_offset == at for it in read_parked(session.clients, session.config.prefix, [space])):
+        if any(it.inbox_offset == at for it in read_parked(session.clients, session.config.prefix, [space], bodies=())):
             return True
         if not blocks:
             raise InvalidEvent(f"{at} was not quarantined: its schema and handler are known now, so it blocks no more")
@@ -195,9 +195,9 @@ def _blocked(found: Sequence[NamespaceStatus], at: InboxOffset) -> Blocked | Non
 
 
 def found_at(session: Session, inbox_offset: InboxOffset) -> list[ParkedEntry]:
-    """All that is set aside in the namespace of the inbox offset, in order."""
+    """All that is set aside in the namespace of the inbox offset, in order; the body of that one alone."""
     space = namespace_named(session.app, inbox_offset.namespace).name
-    return read_parked(session.clients, session.config.prefix, [space])
+    return read_parked(session.clients, session.config.prefix, [space], bodies=[inbox_offset])
 
 
 def _until(look: Callable[[], T | None], seconds: float, late: str) -> T:
