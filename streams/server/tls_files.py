@@ -32,7 +32,10 @@ def tls_of(config: Config, protocols: Sequence[str] = HTTP_1) -> TlsFiles | None
 
 
 class TlsFiles:
-    """Read again when they change, for connections from then on. Raises ConfigError if they cannot be used at first."""
+    """Read again when they change, for connections from then on. Raises ConfigError if they cannot be used at first.
+
+    `protocols` are what may be agreed on.
+    """
 
     def __init__(self, certificate: Path, key: Path, protocols: Sequence[str]) -> None:
         self._files, self._protocols = (certificate, key), protocols
@@ -64,7 +67,8 @@ class TlsFiles:
         certificate, key = self._files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # TLS 1.2 at least
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols([*self._protocols])
+        if self._protocols:
+            context.set_alpn_protocols([*self._protocols])
         try:
             context.load_cert_chain(certificate, key, _no_password)
         except (OSError, ValueError) as error:  # OSError: also what OpenSSL says

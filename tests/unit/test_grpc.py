@@ -6,9 +6,10 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from streams.errors import ConfigError
@@ -27,6 +29,7 @@ from streams.server.rpc import retold_pb2 as it
 from streams.server.rpc_port import check_rpc_port
 from tests.applications import shop
 from tests.support.certificates import certificate
+from tests.support.http2_client import Http2Client
 from tests.support.memory_server import MemoryServer
 from tests.support.ports import free_port
 from tests.support.tokens import bearer, write_tokens
@@ -249,6 +252,22 @@ def test_tools_find_out_what_there_is(served: Served) -> None:
     assert healthy(served.channel, SERVICE) == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+def test_reflection_is_held_by_nobody(tmp_path: Path) -> None:
+    """It needs no token, and ends by itself."""
+    with serving(tmp_path, limits=ConnectionLimits(body_seconds=0.5)) as served:
+        asked, may_end = reflection_pb2.ServerReflectionRequest(list_services=""), threading.Event()
+
+        def asking() -> Iterator[Any]:
+            yield asked
+            may_end.wait(30)
+
+        began = time.monotonic()
+        answers = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo(asking(), timeout=60)
+        assert len([*answers]) == 1
+        assert time.monotonic() - began < 20
+        may_end.set()
+
+
 def test_who_goes_away_frees_what_the_call_held(served: Served) -> None:
     """Whether the client cancels, its time is over, or its connection ends."""
     asked = it.WatchRowsRequest(table="rows/stock", query=SNAPSHOT)
@@ -314,13 +333,21 @@ def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
 
 
 def test_it_speaks_tls_with_the_files_of_the_server(tmp_path: Path) -> None:
-    """And nothing else then."""
+    """And nothing else then. Once both files are new, they count for new connections."""
     cert, key = certificate(tmp_path)
     tls = {"http_tls_cert": str(cert), "http_tls_key": str(key)}
     with serving(tmp_path / "s", **tls) as served:
         with pytest.raises(grpc.RpcError):
             served.call.List(it.ListRequest(table="rows/stock"), timeout=2)
         known = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(f"localhost:{served.server.config.grpc_port}", known) as channel:
+            assert Stub(channel).List(it.ListRequest(table="rows/stock"), timeout=20).position == "stock-0:0"
+        other = certificate(tmp_path, "other")
+        cert.write_bytes(other[0].read_bytes())
+        with grpc.secure_channel(f"localhost:{served.server.config.grpc_port}", known) as channel:
+            assert Stub(channel).List(it.ListRequest(table="rows/stock"), timeout=20).position == "stock-0:0"
+        key.write_bytes(other[1].read_bytes())
+        known = grpc.ssl_channel_credentials(other[0].read_bytes())
         with grpc.secure_channel(f"localhost:{served.server.config.grpc_port}", known) as channel:
             assert Stub(channel).List(it.ListRequest(table="rows/stock"), timeout=20).position == "stock-0:0"
 
@@ -353,3 +380,50 @@ def test_the_messages_are_those_of_the_file(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *words], check=True)
     for name in ("retold_pb2.py", "retold_pb2.pyi"):
         assert (rpc / name).read_text() == (tmp_path / name).read_text(), "run `make proto`"
+
+
+@pytest.mark.parametrize("how", ["nothing", "preface", "settings", "half", "http/1"])
+def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path, how: str) -> None:
+    """Whether its client is silent, or stops before or within a head; one that speaks HTTP/1 at once."""
+    preface, sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\4\0\0\0\0\0"
+    begins = {"preface": preface, "settings": preface + sent, "half": preface + sent + b"\0\x3e\0\1\4\0\0\0\1xx"}
+    limits = ConnectionLimits(head_seconds=1.0, idle_seconds=1.0)
+    with serving(tmp_path, limits=limits) as served:
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", served.server.config.grpc_port or 0)) as raw, suppress(ConnectionError):
+            raw.sendall(begins.get(how, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" if how == "http/1" else b""))
+            raw.settimeout(20)
+            while raw.recv(65_536):
+                pass
+        assert time.monotonic() - began < 15
+        assert served.call.List(it.ListRequest(table="rows/stock"), timeout=20).position == "stock-0:0"
+
+
+def test_a_client_that_is_gone_without_a_word_is_found_out(tmp_path: Path) -> None:
+    """It answers no ping, so what its stream held is freed."""
+    with serving(tmp_path, limits=ConnectionLimits(ping_seconds=1.0)) as served:
+        client = Http2Client(("127.0.0.1", served.server.config.grpc_port or 0))
+        list(client.events(0.3))
+        headers = (("content-type", "application/grpc"), ("te", "trailers"))
+        client.ask(f"/{SERVICE}/Watch", *headers, method="POST", body=b"\0\0\0\0\0")
+        until(lambda: len(served.server.parts.watching) == 1, "it does not watch")
+        until(lambda: not served.server.parts.watching, "it is not freed", seconds=20)
+        client.socket.close()
+
+
+def test_connections_are_bounded_in_all(tmp_path: Path) -> None:
+    """Beyond as many as over HTTP, a new one is closed."""
+    with serving(tmp_path, limits=ConnectionLimits(connections=5)) as served, ExitStack() as stack:
+        address = ("127.0.0.1", served.server.config.grpc_port or 0)
+        many = [stack.enter_context(socket.create_connection(address)) for _ in range(15)]
+
+        def closed(client: socket.socket) -> bool:
+            client.settimeout(0.01)
+            try:
+                return client.recv(65_536) == b""
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        until(lambda: sum(map(closed, many)) >= 10, "more are open")

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from starlette.types import ASGIApp
@@ -19,6 +20,7 @@ from streams.config import Config
 from streams.errors import ConfigError
 from streams.server.http.parts import ServerParts
 from streams.server.rpc import retold_pb2
+from streams.server.rpc.rpc_certificate import RpcCertificate
 from streams.server.rpc.rpc_errors import Context
 from streams.server.rpc.rpc_service import RetoldService
 
@@ -28,14 +30,13 @@ BESIDE: Final = 4_096
 METADATA: Final = 16 * 1024
 STREAMS: Final = 100
 """Calls at once on one connection."""
-IDLE: Final = 60.0
-"""s for which a connection may be without a call: clients connect again by themselves."""
-REFLECTED_IN: Final = 30.0
-"""s for which a client may ask what there is: nobody needs a token for it."""
 
 
 def options_of(config: Config, parts: ServerParts) -> list[tuple[str, int]]:
-    """What C-core bounds itself. It shares no port with another server, and finds out whether a client is still there."""
+    """What C-core bounds itself. It shares no port with another server, and finds out whether a client is still there.
+
+    A connection is closed that has no call for a while: clients connect again by themselves.
+    """
     limits = parts.connections.limits
     return [
         ("grpc.so_reuseport", 0),
@@ -46,10 +47,12 @@ def options_of(config: Config, parts: ServerParts) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", STREAMS),
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.server_handshake_timeout_ms", round(limits.head_seconds * 1000)),
-        ("grpc.max_connection_idle_ms", round(IDLE * 1000)),
+        ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000)),
         ("grpc.keepalive_time_ms", round(limits.ping_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", round(limits.ping_seconds * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.ping_timeout_ms", round(limits.ping_seconds * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
 
 
@@ -63,15 +66,14 @@ class RpcServer:
         """Raises ConfigError for an address that it cannot have."""
         config = self._parts.config
         server = grpc.aio.server(options=options_of(config, self._parts), maximum_concurrent_rpcs=config.http_connections)
-        server.add_generic_rpc_handlers((_handlers(RetoldService(self._app, self._parts)), self._health(), _reflection()))
+        server.add_generic_rpc_handlers((_handlers(RetoldService(self._app, self._parts)), self._health(), self._reflection()))
         host = config.http_host
         address = f"{f'[{host}]' if ':' in host else host}:{self._port}"
         try:
             if config.http_tls_cert is None or config.http_tls_key is None:
                 server.add_insecure_port(address)
             else:
-                pair = config.http_tls_key.read_bytes(), config.http_tls_cert.read_bytes()
-                server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+                server.add_secure_port(address, RpcCertificate(config.http_tls_cert, config.http_tls_key).credentials())
         except (RuntimeError, OSError) as error:
             raise ConfigError(
                 f"gRPC cannot listen at {address} (RETOLD_GRPC_PORT, --grpc-port): the port may be in use by another program"
@@ -97,6 +99,23 @@ class RpcServer:
         return grpc.method_handlers_generic_handler(HEALTH, {"Check": _unary(check, request, response)})
 
 
+    def _reflection(self) -> grpc.GenericRpcHandler:
+        """What there is to be called, for tools such as grpcurl: it tells `retold.proto`, and nothing of the application.
+
+        Nobody needs a token for it, so nobody may hold it for longer than a body may take.
+        """
+        servicer, seconds = ReflectionServicer([SERVICE, HEALTH, REFLECTION]), self._parts.connections.limits.body_seconds
+
+        async def told(asked: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    async for reply in servicer.ServerReflectionInfo(asked, context):
+                        yield reply
+
+        method = _both(told, reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse)
+        return grpc.method_handlers_generic_handler(REFLECTION, {"ServerReflectionInfo": method})
+
+
 def _handlers(service: RetoldService) -> grpc.GenericRpcHandler:
     it = retold_pb2
     return grpc.method_handlers_generic_handler(SERVICE, {
@@ -107,22 +126,6 @@ def _handlers(service: RetoldService) -> grpc.GenericRpcHandler:
         "Watch": _stream(service.watch, it.WatchRequest, it.LoggedEvent),
         "WatchRows": _stream(service.watch_rows, it.WatchRowsRequest, it.RowChange),
     })  # fmt: skip
-
-
-def _reflection() -> grpc.GenericRpcHandler:
-    """What there is to be called, for tools such as grpcurl: it tells `retold.proto`, and nothing of the application."""
-    from grpc_reflection.v1alpha import reflection_pb2 as it
-
-    servicer = ReflectionServicer([SERVICE, HEALTH, REFLECTION])
-
-    async def told(asked: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REFLECTED_IN):
-                async for reply in servicer.ServerReflectionInfo(asked, context):
-                    yield reply
-
-    method = _both(told, it.ServerReflectionRequest, it.ServerReflectionResponse)
-    return grpc.method_handlers_generic_handler(REFLECTION, {"ServerReflectionInfo": method})
 
 
 def _unary(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:
