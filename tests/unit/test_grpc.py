@@ -387,7 +387,8 @@ def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path, how: str) -> N
     """Whether its client is silent, or stops before or within a head; one that speaks HTTP/1 at once."""
     preface, sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\4\0\0\0\0\0"
     begins = {"preface": preface, "settings": preface + sent, "half": preface + sent + b"\0\x3e\0\1\4\0\0\0\1xx"}
-    limits = ConnectionLimits(head_seconds=1.0, idle_seconds=1.0)
+    begun = how in ("settings", "half")
+    limits = ConnectionLimits(head_seconds=100.0 if begun else 1.0, idle_seconds=1.0 if begun else 100.0)
     with serving(tmp_path, limits=limits) as served:
         began = time.monotonic()
         with socket.create_connection(("127.0.0.1", served.server.config.grpc_port or 0)) as raw, suppress(ConnectionError):

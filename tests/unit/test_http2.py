@@ -124,16 +124,20 @@ def test_with_tls_its_client_chooses(tmp_path: Path, protocols: tuple[str, ...])
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_curl_speaks_it(tmp_path: Path) -> None:
-    """With TLS by agreement, without it by knowing."""
+    """With TLS by agreement, without it by knowing; also where a body is larger than any window."""
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps({**ORDER, "order": "o1", "customer": "c" * 900_000}))
     files = certificate(tmp_path)
     given = {"http_tls_cert": str(files[0]), "http_tls_key": str(files[1])}
     for words, more in ((("--http2-prior-knowledge",), {}), (("--cacert", str(files[0]), "--http2"), given)):
-        with MemoryServer(bank.app(), tmp_path / str(len(words)), http2="1", **more) as server:
-            scheme = "https" if more else "http"
-            url = f"{scheme}://localhost:{address_of(server)[1]}/rows/account"
-            asked = ["curl", "-sS", "-4", *words, "-w", "\n%{http_version} %{http_code}", url]
-            done = subprocess.run(asked, capture_output=True, text=True, check=False)
-            assert done.stdout.endswith("\n2 200"), done
+        with MemoryServer(shop.app(), tmp_path / str(len(words)), http2="1", **more) as server:
+            url = f"{'https' if more else 'http'}://localhost:{address_of(server)[1]}"
+            asked = ["curl", "-sS", "-4", *words, "-w", "\n%{http_version} %{http_code}"]
+            sent = ["-H", "Content-Type: application/json", "--data-binary", f"@{body}", f"{url}/events/order.place"]
+            for given, status in ((sent, 202), ([f"{url}/rows/order/o1"], 200)):
+                done = subprocess.run([*asked, *given], capture_output=True, text=True, check=False)
+                assert done.stdout.endswith(f"\n2 {status}"), (done.stdout[-100:], done.stderr)
+            assert len(done.stdout) > 900_000
 
 
 LONG = b"\0\x3e\0\1\4\0\0\0\1"

@@ -13,11 +13,14 @@ from websockets import Subprotocol
 from websockets.sync.client import connect
 
 from streams.errors import ConfigError
+from streams.server.connections import ConnectionLimits
 from streams.server.tls_files import tls_of
-from tests.applications import bank
+from tests.applications import bank, shop
 from tests.support.certificates import certificate, trusting
+from tests.support.http2_client import Http2Client
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings, until
+from tests.unit.test_server_errors import ORDER
 
 
 def shown(server: MemoryServer) -> bytes | None:
@@ -75,6 +78,30 @@ def test_a_websocket_is_there_beside_http_2(tmp_path: Path) -> None:
         with connect(url, ssl=trusting(cert, "http/1.1"), subprotocols=[Subprotocol("retold.v1")], proxy=None) as client:
             client.send('{"op": "watch", "id": 1, "url": "/rows/account"}')
             assert json.loads(client.recv(10)) == {"id": 1, "status": 200}
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_a_client_that_does_not_take_its_answer_is_cut(tmp_path: Path, protocol: str) -> None:
+    """Though what waits for it waits in two places, before and behind what encrypts it."""
+    cert, key = certificate(tmp_path)
+    tls = {"http_tls_cert": str(cert), "http_tls_key": str(key)}
+    limits = ConnectionLimits(taken_seconds=0.5, look_seconds=0.05)
+    with MemoryServer(shop.app(), tmp_path / "s", limits=limits, http2="1", **tls) as server:
+        for n in range(8):
+            big = {**ORDER, "order": f"o{n}", "customer": "c" * 700_000}
+            assert server.http.post("/events/order.place", json=big).status_code == 202
+        address, path = server._listening.getsockname(), "/live/order?_from=beginning"
+        if protocol == "h2":
+            with Http2Client(address, trusting(cert, "h2"), window=2**31 - 1) as client:
+                client.h2.increment_flow_control_window(2**30)
+                client.ask(path)
+                until(lambda: server.parts.connections.refused["reader"] == 1, "it is not cut", seconds=20)
+        else:
+            raw = trusting(cert).wrap_socket(socket.create_connection(address), server_hostname="localhost")
+            with raw:
+                raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                until(lambda: server.parts.connections.refused["reader"] == 1, "it is not cut", seconds=20)
+        until(lambda: not server.parts.watching, "its stream goes on", seconds=20)
 
 
 def test_an_end_that_its_client_does_not_confirm_holds_nothing_up(tmp_path: Path) -> None:
