@@ -34,6 +34,7 @@ from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_file import StoreFolder, delete_unused, refuse_network
 from streams.server.readmodel.store_high_water import fill_high_water
+from streams.server.readmodel.store_readers import StoreReaders, refuse_torn
 from streams.server.readmodel.store_writer import StoredPosition, StoreWriter
 from tests.applications import bank, probe
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -213,6 +214,40 @@ def test_a_torn_file_is_read_again(
     assert (rows(store.file), words in caplog.text) == ({}, True)
     assert (file.parent / "read.bad").exists() is (damage != b"")
     store.close()
+
+
+def read_all(readers: StoreReaders) -> None:
+    with readers.borrow() as db:
+        for table in ("r_account", "record"):
+            db.execute(f"select * from {table}").fetchall()
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["while it is written", "before it is opened"])
+def test_a_file_that_is_torn_in_the_midst_is_read_again(tmp_path: Path, running: bool) -> None:
+    """Whoever writes it may never come there: who reads there notes it. Its rows would be a 503 for ever."""
+    store = opened(tmp_path)
+    fill(store.writer(), range(1, 5_001))
+    store.close()
+    file, size = store.file, store.file.stat().st_size
+    with file.open("r+b") as writing:
+        writing.seek(size // 8 // 4096 * 4096)
+        writing.write(b"\xff" * (size // 2 // 4096 * 4096))
+    told: list[FollowerReport] = []
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, told.append)
+    follower._store = again = opened(tmp_path) if running else None
+    readers = StoreReaders()
+    readers.open(str(file))
+    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+        read_all(readers)
+    if again is not None:
+        with pytest.raises(sqlite3.DatabaseError, match="a reader has found it torn") as caught:
+            refuse_torn(again.file)
+        assert follower._on_failure(caught.value) is True
+        assert told[-1].waits == STARTING
+    new = opened(tmp_path)
+    refuse_torn(new.file)
+    assert (rows(new.file), (file.parent / "read.bad").exists()) == ({}, True)
+    new.close()
 
 
 def test_a_file_of_other_code_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE
 from streams.server.readmodel.row_writer import UnreadableRow
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
-from tests.support.live import STREAM, following
+from tests.support.live import STREAM, Following, following
 from tests.support.memory_server import MemoryServer
 from tests.support.tokens import Entry, bearer, write_tokens
 from tests.support.workers import until
@@ -224,6 +224,32 @@ def test_who_sees_some_rows_begins_anew_after_a_break(guarded: MemoryServer) -> 
     for known in ("anew", place):
         with mine(guarded, "/rows/order", Last_Event_ID=known) as stream:
             assert keys(stream.some(3)) == [("reset", ""), ("put", "o1"), ("ready", "")]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/rows/order", "/projections/orders_per_day", "/views/orders-of/c7", "/events", "/events/order", "/live/order", "/live"],
+)  # fmt: skip
+def test_every_stream_ends_when_its_token_is_revoked(guarded: MemoryServer, tmp_path: Path, url: str) -> None:
+    """While it is open and nothing happens; what happens from then on is not told."""
+    with following(guarded.http, url, **bearer("all")) as stream:
+        if url == "/live":
+            stream.next()  # it begins with where everything stands
+        until(lambda: len(guarded.parts.watching) == 1, "it is not open")
+        write_tokens(tmp_path / "tokens.toml", {"c7": PRINCIPALS["c7"]})
+        until(lambda: not guarded.parts.watching, "it is left open")
+        guarded.kafka.publish(order(5, "c7"))
+        told = list(iter_of(stream))
+    assert not any("o5" in str(data) for _, data in told)
+
+
+def iter_of(stream: Following) -> Iterator[tuple[str, Any]]:
+    """Until it ends."""
+    while True:
+        try:
+            yield stream.next()
+        except EOFError:
+            return
 
 
 def test_streams_are_counted_and_end_with_the_token(guarded: MemoryServer, tmp_path: Path) -> None:

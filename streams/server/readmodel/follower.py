@@ -27,6 +27,7 @@ from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
 from streams.server.readmodel.refolded_projections import RefoldedProjections
 from streams.server.readmodel.store import Store, StoreDoubt
+from streams.server.readmodel.store_readers import refuse_torn
 from streams.server.readmodel.topic_reading import TopicReading
 
 log = logging.getLogger("retold.server")
@@ -214,6 +215,7 @@ class TopicFollower:
             while not stopped():
                 reading.step(again.is_busy)
                 again.step()
+                refuse_torn(store.file)
                 if time.monotonic() - asked >= BROKER_EVERY:
                     asked = time.monotonic()
                     _compare(admin, topics, stopped)

@@ -22,6 +22,7 @@ from streams.history.stored.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
 from streams.server.readmodel import file_journal
 from streams.server.readmodel.store_meta import set_meta
+from streams.server.readmodel.store_readers import FOUND_TORN, refuse_torn
 from streams.server.readmodel.transaction import transaction
 
 log = logging.getLogger("retold.server")
@@ -177,7 +178,7 @@ class StoreFolder:
         return self._make(identity, statements, file_journal.IN_MEMORY)
 
     def delete(self) -> None:
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", FOUND_TORN):
             (self.path / name).unlink(missing_ok=True)
 
     def put_aside(self) -> None:
@@ -190,6 +191,7 @@ class StoreFolder:
         """The file; or why it is not believed."""
         db = _connect(self.file)
         try:
+            refuse_torn(self.file)
             why = doubt_about(db, identity)
             torn = why is None and file_journal.may_be_torn(db)
             if torn:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import quote
 
 READING = ("query_only=on", "mmap_size=2147483648", "cache_size=-4096", "temp_store=memory")
 """What is mapped is cached by the system for all readers together, so a connection needs little memory of its own."""
+
+
+FOUND_TORN = "torn"
+"""A file beside it: a reader has found it torn."""
 
 
 class StoreAway(Exception):
@@ -44,6 +49,10 @@ class StoreReaders:
         db = db or _connect(file)
         try:
             yield db
+        except sqlite3.DatabaseError as error:
+            if is_torn(error) and generation == self._generation:
+                note_torn(Path(file))
+            raise
         finally:
             if db.in_transaction:
                 db.execute("rollback")
@@ -53,6 +62,23 @@ class StoreReaders:
                     self._idle.append(db)
             if not kept:
                 db.close()
+
+
+def is_torn(error: sqlite3.Error) -> bool:
+    """Whether the file has other bytes than SQLite wrote, or not all."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def note_torn(file: Path) -> None:
+    """For whoever writes it, who may never come to where it is torn: it puts the file aside."""
+    with suppress(OSError):
+        (file.parent / FOUND_TORN).touch(0o600)
+
+
+def refuse_torn(file: Path) -> None:
+    """Raises sqlite3.DatabaseError if a reader has found it torn."""
+    if (file.parent / FOUND_TORN).exists():
+        raise sqlite3.DatabaseError("a reader has found it torn")
 
 
 def _connect(file: str) -> sqlite3.Connection:
