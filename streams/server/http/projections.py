@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from streams.errors import did_you_mean
 from streams.server.http.access_checks import principal_of
-from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
-from streams.server.http.parameters import known_params
+from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing_at
+from streams.server.http.asked_row import TableAsked, asked_row
 from streams.server.http.parts import ServerParts, parts_of
-from streams.server.http.past_answers import TIMES, split_times
+from streams.server.http.past_answers import split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
-from streams.server.http.permitted_rows import permitted_row, refuse_past
+from streams.server.http.permitted_rows import refuse_past
 from streams.server.http.problems import Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
@@ -49,25 +49,14 @@ async def row(request: Request) -> Response:
     parts = parts_of(request)
     name, key = request.path_params["name"], request.path_params["key"]
     _refuse_unknown(parts, name)
-    if asks_for_stream(request.scope):
-        return await watch_rows(request, parts, name, key)
-    params, asked = split_times(request.query_params.multi_items())
-    known_params(params, "_min_position", *TIMES)
-    principal = principal_of(request)
-    if asked is not None:
-        refuse_past(principal, name)
-        return await projected_as_it_was(request, parts, name, key, asked)
-    model = ready(parts)
-    check(model, name)
-    await at_least(request, model, KINDS, [name])
-    remade = model.remade
-    at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
-    at = at.of_tables(remade, [name])
-    found = permitted_row(parts, principal, name, key)
-    _still(parts, name)
-    if found is None or found.body is None:
+    of = TableAsked(KINDS, (name,), lambda model: model.partitions(model.folded_by[name]), check, projected_as_it_was)
+    found = await asked_row(request, parts, name, key, of)
+    if isinstance(found, Response):
+        return found
+    kept, at = found
+    if kept is None or kept.body is None:
         raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
-    return answer(request, {"key": key, "row": msgspec.Raw(found.body), "positions": at.texts, "lag": at.lag}, at)
+    return answer(request, {"key": key, "row": msgspec.Raw(kept.body), "positions": at.texts, "lag": at.lag}, at)
 
 
 def _refuse_unknown(parts: ServerParts, name: str) -> None:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http.access_checks import principal_of
-from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
-from streams.server.http.parameters import known_params
+from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing_at
+from streams.server.http.asked_row import TableAsked, asked_row
 from streams.server.http.parts import ServerParts, parts_of
-from streams.server.http.past_answers import TIMES, split_times
+from streams.server.http.past_answers import split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
-from streams.server.http.permitted_rows import permitted_row, refuse_past
+from streams.server.http.permitted_rows import refuse_past
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
@@ -57,22 +57,11 @@ async def row(request: Request) -> Response:
 
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
     known_namespace(parts, namespace)
-    if asks_for_stream(request.scope):
-        return await watch_rows(request, parts, namespace, key)
-    params, asked = split_times(request.query_params.multi_items())
-    known_params(params, "_min_position", *TIMES)
-    principal = principal_of(request)
-    if asked is not None:
-        refuse_past(principal, namespace)
-        return await row_as_it_was(request, parts, namespace, key, asked)
-    model = ready(parts)
-    refuse_new(model, namespace)
-    await at_least(request, model, KINDS)
-    partition = model.partition_of(namespace, key)
-    at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
-    at = at.of_tables(model.remade, [namespace])
-    kept = permitted_row(parts, principal, namespace, key)
-    ready(parts)  # the model may have been reset meanwhile
+    of = TableAsked(KINDS, (), lambda model: [model.partition_of(namespace, key)], refuse_new, row_as_it_was)
+    found = await asked_row(request, parts, namespace, key, of)
+    if isinstance(found, Response):
+        return found
+    kept, at = found
     if kept is None:
         up_to = ", ".join(at.texts)
         raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
