@@ -15,6 +15,7 @@ from streams.server.http.route_table import NOT_TOLD, PUBLISHING, ROUTES
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
+from streams.worker.worker_metrics import WorkerMetrics
 from tests.applications import bank
 from tests.support.memory_server import MemoryServer
 
@@ -39,10 +40,11 @@ def test_the_answer_that_is_shown_is_the_servers(tmp_path: Path) -> None:
 
 
 def test_every_figure_is_documented_and_no_other() -> None:
-    """By the name that Prometheus sees."""
+    """By the name that Prometheus sees, of servers and of workers."""
     app = bank.app()
     observed = ObservedStatus()
     observed.saw(Status("b", "", ()))
-    text = Metrics(ReadModel(app, codec_of(app)), set(), StateCounts(), observed=observed).text().decode()
+    server = Metrics(ReadModel(app, codec_of(app)), set(), StateCounts(), observed=observed)
+    text = (server.text() + WorkerMetrics().text()).decode()
     real = set(re.findall(r"(?m)^# TYPE (retold_\w+)", text))
     assert set(re.findall(r"`(retold_\w+)`", PAGE.read_text(encoding="utf-8"))) == real
