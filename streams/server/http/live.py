@@ -23,6 +23,7 @@ from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import KeyOfTable, hidden_keys
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.http.shared_stream import pieces_of
 from streams.server.http.snapshot import refuse_new
 from streams.server.http.stream_places import Places, StreamPlaces
 from streams.server.http.stream_text import KEEP_ALIVE, MEDIA_TYPE, RETRY, StreamEvent, text_of
@@ -134,8 +135,11 @@ class Stream:
                 events = await self._next()
                 if not self._client.lasts():
                     return
-                if text := b"".join(self._line(event) for event in events):
+                told = False
+                for text in pieces_of(filter(None, map(self._line, events))):
                     yield text
+                    told = True
+                if told:
                     silent = 0.0
                 elif (silent := silent + STOP) >= ALIVE:
                     silent = 0.0

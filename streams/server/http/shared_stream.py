@@ -209,7 +209,7 @@ class SharedStream:
 
     def _publish(self, batch: Batch) -> None:
         self._place = batch.place
-        for text in pieces_of(batch.events):
+        for text in pieces_of(text_of([event]) for event in batch.events):
             self._add(text, "")
         if batch.reset:
             self._add(b"", "reset")
@@ -232,11 +232,10 @@ class SharedStream:
             self._add(text_of([StreamEvent("", b"", self._place)]) if self._place else comment("still here"), "")
 
 
-def pieces_of(events: Iterable[StreamEvent]) -> Iterator[bytes]:
-    """The text in pieces of whole events, each as large as is handed over at once; an event that is larger is one of its own."""
+def pieces_of(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The texts of events in pieces, each as large as is handed over at once; an event that is larger is one of its own."""
     some, size = list[bytes](), 0
-    for event in events:
-        text = text_of([event])
+    for text in texts:
         if some and size + len(text) > TOGETHER:
             yield b"".join(some)
             some, size = [], 0
@@ -260,7 +259,8 @@ class StreamReader:
         """Ends with its token, too: the stream itself looks at those alone that share it."""
         began = time.monotonic()
         while (piece := await in_thread(limiter, next, self.first.pieces, None)) is not None and not self.is_over:
-            yield text_of(piece)
+            for text in pieces_of(text_of([event]) for event in piece):
+                yield text
             if not self.lasts():
                 self.is_over = True
                 return
