@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterable, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -235,8 +236,15 @@ class AvroCodec:
 
 
 def codec_of(app: App) -> AvroCodec:
-    """The codec of all events and rows of an application."""
-    return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+    """A codec of all events and rows of an application. What is compiled for it is kept for the next one of the same classes."""
+    classes = *app.event_types().values(), *(space.row_type for space in app.namespaces)
+    return _compiled(tuple((cls, cls.schemas) for cls in classes)).copy()
+
+
+@lru_cache(64)
+def _compiled(classes: tuple[tuple[type[Record], tuple[str, ...]], ...]) -> AvroCodec:
+    """Of `classes`, each with its schemas. It takes some 20 ms, and who makes Worlds, as tests do, asks for many."""
+    return AvroCodec((), [cls for cls, _ in classes])
 
 
 def _layout(record: RecordType) -> Mapping[str, AvroType]:

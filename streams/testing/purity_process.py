@@ -23,12 +23,12 @@ import msgspec
 
 from streams.app import App
 from streams.checks.source_code import is_application_module
+from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.engine.timers import due_timers
 from streams.errors import ImpureHandler
-from streams.testing.codecs import codec_for
 from streams.testing.purity_run import trace
 
 CLOCKS = ("now", "utcnow", "today")
@@ -109,7 +109,7 @@ StepInput = tuple[str, int, InboxRecord | None, int]
 
 
 def run(app: App, steps: list[StepInput], arm: Callable[[], None]) -> list[dict[str, Any]]:
-    codec = codec_for(app)
+    codec = codec_of(app)
     engines = {namespace.name: Engine(app, namespace.name, codec) for namespace in app.namespaces}
     images: dict[str, Image] = {name: engine.image() for name, engine in engines.items()}
     arm()

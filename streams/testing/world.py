@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 from streams.app import App
+from streams.codec import codec_of
 from streams.data import EventData, Record
 from streams.engine.attributes import time_text
 from streams.engine.pending import FiringLimit
@@ -14,7 +15,6 @@ from streams.engine.readable import harmless
 from streams.engine.records import Headers
 from streams.engine.times import checked_time, to_micros
 from streams.event import Event
-from streams.testing.codecs import codec_for
 from streams.testing.correctable_world import CorrectableWorld
 from streams.testing.journal import Journal
 from streams.testing.memory_application import MemoryApplication
@@ -68,7 +68,7 @@ class World(CorrectableWorld):
 
     def __init__(self, app: App, *, answers: Answers | None = None) -> None:
         app = app if answers is None else answering(app, answers)
-        self._codec = codec_for(app)
+        self._codec = codec_of(app)
         self._seen = seen = Journal(self._codec)
         super().__init__(app, MemoryApplication(app, self._codec, seen, START))
         self.calls, self.calls_failed, self.rejections = seen.calls, seen.calls_failed, seen.rejections

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streams.codec import codec_of
 from streams.data import namespace_of
 from streams.engine.attributes import time_text
 from streams.engine.projector import Projector
@@ -25,7 +26,6 @@ from streams.history.correction.fixed_point import check_steps, reach_fixed_poin
 from streams.history.correction.last_corrected import LastCorrected
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
-from streams.testing.codecs import codec_for
 from streams.testing.memory_application import MemoryApplication
 from streams.testing.world_history import recorded_past
 from streams.testing.world_io import headers_of
@@ -36,7 +36,7 @@ class MemoryCorrections:
 
     def __init__(self, run: MemoryApplication) -> None:
         self._run = run
-        self._handlers = ApplicationHandlers(run.app, codec_for(run.app))
+        self._handlers = ApplicationHandlers(run.app, codec_of(run.app))
         self._changes: dict[str, Change] = {}
         self._known: dict[str, KnownCorrection] = {}
         self._last: tuple[list[int], MemoryPast] | None = None

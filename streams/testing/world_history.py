@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streams.app import App
+from streams.codec import codec_of
 from streams.engine.changes import HandledRecord
 from streams.engine.stored import log_record
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -14,14 +15,13 @@ from streams.history.history import History
 from streams.history.history_contents import HistorySource
 from streams.history.past import MemoryPast
 from streams.history.recorded_event import RecordedEvent, read_recorded
-from streams.testing.codecs import codec_for
 from streams.testing.space import Space
 from streams.testing.world_waiting import WorldWaiting
 
 
 def history_of(app: App, spaces: Iterable[Space], so_far: CorrectedLog | None = None) -> History:
     """`so_far` has the corrections, if there were any."""
-    handlers = ApplicationHandlers(app, codec_for(app))
+    handlers = ApplicationHandlers(app, codec_of(app))
     there = list(spaces)
     past = recorded_past(handlers, there) if so_far is None else so_far.past(handlers)
     source = HistorySource(in_memory, corrected=so_far)

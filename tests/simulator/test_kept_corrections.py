@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streams import Event
+from streams.codec import codec_of
 from streams.engine.changes import PendingCall
 from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import UNANSWERED
@@ -24,7 +25,6 @@ from streams.kafka.corrections_topic import APPLYING, PLANNED, find_correction, 
 from streams.kafka.topics import topic_names
 from streams.kafka.watched_corrections import WatchedCorrections
 from streams.testing import World
-from streams.testing.codecs import codec_for
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import PaymentCharge
@@ -51,7 +51,7 @@ def a_plan(key: str = "a") -> CorrectionPlan:
 def coordinator(kafka: MemoryBroker, log: Past = NOTHING) -> CorrectionCoordinator:
     app = bank.app()
     return CorrectionCoordinator(
-        clients(kafka), "", app, codec_for(app), lambda: nullcontext(log), name="m1-1", largest=1_000_000
+        clients(kafka), "", app, codec_of(app), lambda: nullcontext(log), name="m1-1", largest=1_000_000
     )
 
 
@@ -194,7 +194,7 @@ def test_a_request_that_an_operator_has_given_up_holds_up_no_correction(stands: 
     kafka.create([it for space in app.namespaces for it in topic_names("", space.name)[1:]], 1)
     source = "retold/shop/order"
     event = Event(PaymentCharge(order="o1", amount=3), "charge", datetime(2026, 1, 1, tzinfo=UTC), source=source)
-    value, headers = codec_for(app).encode(event.data), [("ce_id", b"charge"), ("ce_source", source.encode())]
+    value, headers = codec_of(app).encode(event.data), [("ce_id", b"charge"), ("ce_source", source.encode())]
     if stands == "called":
         kafka.append(("payment-due", 0), *due_record("payment", PendingCall(event, 5, 0, value, headers, 0)), None)
     if stands == "unanswered":
@@ -202,7 +202,7 @@ def test_a_request_that_an_operator_has_given_up_holds_up_no_correction(stands: 
         kafka.append(("payment-parked", 0), b"0", value, [*headers, ("retold_key", b"o1"), pack(header)], None)
     order = OrderKey(5, "payment", 0, 0)
     log = MemoryPast([RecordedEvent(order, event, event.reference, ROOT, accepted=True, value=value)])
-    made = CorrectionCoordinator(clients(kafka), "", app, codec_for(app), lambda: nullcontext(log), name="m1-1", largest=1000)
+    made = CorrectionCoordinator(clients(kafka), "", app, codec_of(app), lambda: nullcontext(log), name="m1-1", largest=1000)
     said = "payment.charge of o1 is otherwise in the corrected past, and was not answered yet"
     assert made._unsettled(log, {event.reference}) == ("" if stands == "given up" else said)
 

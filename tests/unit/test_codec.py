@@ -19,10 +19,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.codec import AvroCodec, prefix_of
+from streams.codec import AvroCodec, codec_of, prefix_of
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, StaleTypes, UndecodableRecord, UnsupportedSchema
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
+from tests.applications import bank
+from tests.applications.bank.events import AccountRow
 from tests.unit.codec_classes import NAME_1, NAME_2, Part, ThingName1, ThingName2, ThingRow, ThingSet, named
 
 CALM = settings(deadline=None)
@@ -476,6 +478,15 @@ def test_a_copy_learns_on_its_own() -> None:
     assert copy.schema_ids() == codec.schema_ids()
     schema_id = copy.add_schema(ThingName1.schemas[0])
     assert schema_id in copy.schema_ids().keys() - codec.schema_ids().keys()
+
+
+def test_codecs_of_one_application_share_what_is_compiled_and_learn_on_their_own() -> None:
+    """A process asks for several, and its tests for thousands; what one of them is told is not known to the next."""
+    first, second = codec_of(bank.app()), codec_of(bank.app())
+    assert first.settler(AccountRow) is second.settler(AccountRow)
+    added = first.add_schema(ThingSet.schemas[0])
+    assert added in first.schema_ids()
+    assert added not in {**second.schema_ids(), **codec_of(bank.app()).schema_ids()}
 
 
 def test_a_version_that_cannot_be_read_blocks() -> None:

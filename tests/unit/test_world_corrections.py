@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from streams.cli.output.story_text import key_story_lines
+from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
 from streams.engine.control import OperatorCommand
@@ -25,7 +26,6 @@ from streams.history.event_lookup import in_memory
 from streams.history.history import History
 from streams.history.history_contents import HistorySource
 from streams.history.recorded_event import STEP
-from streams.testing.codecs import codec_for
 from streams.testing.world import START, World
 from streams.testing.world_corrections import MemoryCorrections
 from streams.testing.world_history import recorded_past
@@ -157,7 +157,7 @@ def test_the_story_of_the_log_shows_who_has_set_a_row() -> None:
     """With what it changed; `when` finds it, and a branch does not tell what it does not know."""
     world = a_bank()
     world.apply(a_plan(world, remove=["start-0"]))
-    handlers = ApplicationHandlers(world.app, codec_for(world.app))
+    handlers = ApplicationHandlers(world.app, codec_of(world.app))
     log = recorded_past(handlers, world._run.spaces.values())
     as_recorded = History(log, handlers, HistorySource(in_memory))
     lines = key_story_lines(as_recorded.row_story("account", "a"), world.now, 140)
@@ -359,7 +359,7 @@ def test_what_cannot_be_done_in_the_last_round_is_not_begun(monkeypatch: pytest.
 def test_a_step_that_is_too_large_is_a_sentence_before_anything_is_sent() -> None:
     """A step takes more bytes than its row, so a row may fit where its step does not."""
     world, plan = a_list(1)
-    handlers = ApplicationHandlers(world.app, codec_for(world.app))
+    handlers = ApplicationHandlers(world.app, codec_of(world.app))
     log = recorded_past(handlers, world._run.spaces.values())
     by, changes = Signature(plan.correction, "ann", "typo"), [plan.change.read(handlers.codec)]
     [step] = fixed_point.next_steps(log, handlers, changes, by)
