@@ -13,6 +13,7 @@ from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import talk, time_text
 from streams.cli.process import logging_setup
 from streams.cli.process.collector import spare_the_collector
+from streams.cli.process.handler_watch import handlers_return
 from streams.cli.process.session import Session, connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
@@ -73,6 +74,8 @@ def open_past(
 ) -> Iterator[OpenedPast]:
     """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError.
 
+    A handler that does not return ends the block with a HistoryError.
+
     `with_times`: it is asked as of a time. `with_unhandled`: events without a handler are read too; else they are an error. A
     `session` is used if there is one already.
     """
@@ -95,7 +98,8 @@ def open_past(
                 "Rows that need them are not told."
             )
         corrections = partial(kept_corrections, db) if session is None else partial(_corrections_of, session)
-        yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source, corrections)
+        with handlers_return(handlers):
+            yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source, corrections)
 
 
 def _corrections_of(session: Session) -> Sequence[KnownCorrection]:

@@ -40,6 +40,12 @@ def _listed(emit: Iterable[Emission]) -> Sequence[Emission]:
     return tuple(emit) if emit else ()
 
 
+class HandledNow:
+    """The event that a handler decides now, for another thread. What is made of the same handlers by `leaving` shares it."""
+
+    event: Event[Any] | None = None
+
+
 class ApplicationHandlers:
     """Decides events as a worker does, but keeps nothing."""
 
@@ -48,6 +54,7 @@ class ApplicationHandlers:
         self.wire = WireFormat(codec, Limits())
         self.spaces = {space.name: EventHandlers(app, space.name) for space in app.namespaces}
         self._left: Set[str] = frozenset()
+        self.now = HandledNow()
 
     def leaving(self, events: Set[str]) -> ApplicationHandlers:
         """The same, for rows that were rebuilt: where these events are refused, though accepted, their rows stay as they were.
@@ -71,6 +78,7 @@ class ApplicationHandlers:
 
         Emissions may be a generator, which gives them once: so they are listed here.
         """
+        self.now.event = event
         try:
             try:
                 outcome = self.spaces[namespace].decide(handler, row, event)
@@ -86,6 +94,8 @@ class ApplicationHandlers:
             raise
         except BaseException as error:
             raise HandlerExit(in_a_line(error)) from error
+        finally:
+            self.now.event = None
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         """A row after an event that was handled. What was accepted stays accepted, and what was rejected changes nothing.
