@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from streams import App, Event, Namespace, Outcome, Rejected
-from streams.cli.output.branch_text import difference_lines
+from streams.cli.output.branch_text import decision_texts, difference_lines
 from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.process.code_process import watch
 from streams.codec import codec_of
@@ -36,7 +36,7 @@ from streams.history.code.code_messages import Fold, Rows
 from streams.history.code.code_server import CodeServer
 from streams.history.code.local_code import LocalCode
 from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded_origins, not_accepted
-from streams.history.difference.difference import Difference
+from streams.history.difference.difference import Difference, Origin
 from streams.history.difference.difference_members import difference_members
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.past import ErasedEvent, MemoryPast
@@ -629,6 +629,38 @@ def test_what_is_emitted_otherwise_is_an_origin_though_no_row_tells(
     with linked(there, there.app, now) as link:
         assert told(replay(past, link, now).difference) == told(found)
     assert "emits otherwise" in str(difference_lines(found, 0.1)) or found.is_empty
+
+
+@pytest.mark.parametrize("fires", [True, False], ids=["fired", "waits"])
+def test_a_timer_that_is_otherwise_in_its_time_alone_shows_both_times(fires: bool) -> None:
+    """What a handler emitted then and what it emits now would read alike."""
+
+    def later(handler: Callable[..., Outcome[Any]]) -> Callable[..., Outcome[Any]]:
+        def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+            found = handler(row, event)
+            return Outcome(found.row, emit=[Scheduled(it.data, at=it.at + timedelta(minutes=30)) for it in found.emit])
+
+        return changed
+
+    there = Partitions(timed.app(), 1, now=START)
+    there.publish(AlarmTouch(name="a", number=0, after=2, other=""), "touch", START)
+    there.settle()
+    if fires:
+        there.now += timedelta(hours=9)
+        there.settle()
+    base = ApplicationHandlers(there.app, there.codec)
+    now = ApplicationHandlers(with_change(timed.app(), AlarmTouch, later), there.codec)
+    [origin] = replay(past_of(there), LocalCode(base), now).difference.origins
+    then, instead = decision_texts(origin)
+    assert then.endswith("emits alarm.ring a (at 2026-01-01 02:00:00Z)")
+    assert instead.endswith("emits alarm.ring a (at 2026-01-01 02:30:00Z)")
+    [told_then], [told_now] = (next(difference_members(found_of(origin)))[name] for name in ("emitted_then", "emitted_now"))
+    assert told_now["time"] - told_then["time"] == timedelta(minutes=30)
+
+
+def found_of(origin: Origin) -> Difference:
+    """With this origin alone."""
+    return Difference(origins=[origin])
 
 
 def read_by(there: Partitions, app: App) -> tuple[MemoryPast, ApplicationHandlers]:

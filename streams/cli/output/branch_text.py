@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from datetime import datetime
 from itertools import groupby
 
 from streams.cli.output.row_text import apart, change_text, value_text
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text, time_text
 from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
 from streams.history.branch.branch_change import events_in_change
@@ -144,19 +145,28 @@ def decision_texts(it: Origin) -> tuple[str, str]:
 
 
 def _emissions(it: Origin) -> tuple[str, str]:
-    """What an event emits, then and now, where that is otherwise: of an event of both, only the fields."""
-    return _emitted(it.emitted_then, it.emitted_now), _emitted(it.emitted_now, it.emitted_then)
+    """What an event emits, then and now, where that is otherwise: of an event of both, only the fields, and the time."""
+    then, now = [*zip(it.emitted_then, it.times_then, strict=True)], [*zip(it.emitted_now, it.times_now, strict=True)]
+    return _emitted(then, now), _emitted(now, then)
 
 
-def _emitted(data: Sequence[EventData], others: Sequence[EventData]) -> str:
-    counterparts = {(other.event_type, other.key): other for other in others}
+def _emitted(events: Sequence[tuple[EventData, datetime]], others: Sequence[tuple[EventData, datetime]]) -> str:
+    counterparts = {(data.event_type, data.key): (data, time) for data, time in others}
     texts = []
-    for each in data[:FIELDS]:
-        changes = row_changes(each, counterparts.get((each.event_type, each.key), each))
-        fields = ", ".join(f"{change.field} {apart(change.before, change.after)[0]}" for change in changes[:FIELDS])
-        texts.append(f"{each.event_type} {one_line(each.key)}{f' ({fields})' if fields else ''}")
-    more = [f"and {len(data) - FIELDS} more"] if len(data) > FIELDS else []
-    return f"emits {', '.join([*texts, *more])}" if data else "emits nothing else"
+    for data, time in events[:FIELDS]:
+        other, its_time = counterparts.get((data.event_type, data.key), (data, time))
+        fields = [f"{each.field} {apart(each.before, each.after)[0]}" for each in row_changes(data, other)[:FIELDS]]
+        if its_time != time:
+            fields.append(f"at {_apart(time, its_time)}")
+        shown = f" ({', '.join(fields)})" if fields else ""
+        texts.append(f"{data.event_type} {one_line(data.key)}{shown}")
+    more = [f"and {len(events) - FIELDS} more"] if len(events) > FIELDS else []
+    return f"emits {', '.join([*texts, *more])}" if events else "emits nothing else"
+
+
+def _apart(time: datetime, other: datetime) -> str:
+    """By the second, unless only a part of one tells it from the other."""
+    return second_text(time) if second_text(time) != second_text(other) else time_text(time)
 
 
 def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fields: Set[str] | None) -> str:

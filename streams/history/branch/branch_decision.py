@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from streams.data import EventData, Record
 from streams.engine.execution import wrong_version
 from streams.engine.records import Codec
 from streams.errors import StreamsError
+from streams.event import Event
 from streams.history.branch.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch.branch_queue import BranchTurn
 from streams.history.branch.branch_rows import BranchRow
@@ -39,6 +41,15 @@ class BranchDecision(NamedTuple):
     by: str | None = None
     asks: bool = False
     new_version: bool = False
+
+
+class EmittedOtherwise(NamedTuple):
+    """What an event had led to and does not now, what it leads to instead, and when each of these is to happen."""
+
+    then: tuple[EventData, ...] = ()
+    now: tuple[EventData, ...] = ()
+    times_then: tuple[datetime, ...] = ()
+    times_now: tuple[datetime, ...] = ()
 
 
 def decide(
@@ -156,17 +167,25 @@ def data_of(codec: Codec, value: bytes) -> EventData | None:
 
 def emitted_otherwise(
     emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], pending: EmissionsByReference, codec: Codec
-) -> tuple[tuple[EventData, ...], tuple[EventData, ...]]:
-    """What an event had led to and does not now, or not in this way or order; and what it leads to instead.
+) -> EmittedOtherwise:
+    """What an event had led to and does not now, or not in this way, at this time or in this order; and what it leads to instead.
 
     `pending` is what it had led to that is not recorded.
     """
     if in_another_order(emissions):
         now = [it for it in emissions if it.recorded is not None and it.at is None]
         then = sorted(now, key=lambda it: OrderKey(0, "", 0, 0) if it.recorded is None else it.recorded.order)
-        return tuple(it.event.data for it in then), tuple(it.event.data for it in now)
+        return _with_times([it.event for it in then], [it.event for it in now])
     same = {it.reference for it in emissions if it.same or pending.get(it.reference) == (it.value, it.event.time)}
-    before = [it.event.data for it in effects if it.kind != ANSWER and it.reference not in same]
-    others = [data_of(codec, value) for reference, (value, _) in pending.items() if reference not in same]
-    gone = (*before, *(data for data in others if data is not None))
-    return gone, tuple(it.event.data for it in emissions if it.reference not in same)
+    before = [it.event for it in effects if it.kind != ANSWER and it.reference not in same]
+    others = [(data_of(codec, value), time) for reference, (value, time) in pending.items() if reference not in same]
+    found = _with_times(before, [it.event for it in emissions if it.reference not in same])
+    left = [(data, time) for data, time in others if data is not None]
+    return EmittedOtherwise(
+        (*found.then, *(data for data, _ in left)), found.now, (*found.times_then, *(time for _, time in left)), found.times_now
+    )
+
+
+def _with_times(then: Sequence[Event[Any]], now: Sequence[Event[Any]]) -> EmittedOtherwise:
+    data, times = ([tuple(getattr(it, name) for it in events) for events in (then, now)] for name in ("data", "time"))
+    return EmittedOtherwise(data[0], data[1], times[0], times[1])

@@ -14,6 +14,7 @@ from streams.history.branch.branch_consequences import BranchConsequences, RowBe
 from streams.history.branch.branch_corrections import StepsInBranch
 from streams.history.branch.branch_decision import (
     BranchDecision,
+    EmittedOtherwise,
     as_recorded,
     changes,
     decide,
@@ -167,7 +168,7 @@ class BranchRun:
                 led_to = [*(it for it in effects if it.order in said.records), *gone]
                 codec = self._handlers.codec
                 unhandled = {**before.pending, **said.untold}
-                emitted = emitted_otherwise(decision.emissions, led_to, unhandled, codec) if elsewhere else ((), ())
+                emitted = emitted_otherwise(decision.emissions, led_to, unhandled, codec) if elsewhere else EmittedOtherwise()
                 self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row, *emitted))
         self._lineage.lead_to(turn.reference, said.records, effects)
 

@@ -92,6 +92,8 @@ class Origin(msgspec.Struct, frozen=True):
         row_now: The row behind it, as the other code leaves it.
         emitted_then: What it had led to and does not now, or not in this way.
         emitted_now: What it leads to instead.
+        times_then: When each of `emitted_then` happened, or was to happen.
+        times_now: When each of `emitted_now` does, or would.
 
     """
 
@@ -103,6 +105,8 @@ class Origin(msgspec.Struct, frozen=True):
     row_now: Record | None
     emitted_then: tuple[EventData, ...] = ()
     emitted_now: tuple[EventData, ...] = ()
+    times_then: tuple[datetime, ...] = ()
+    times_now: tuple[datetime, ...] = ()
 
 
 class RaisedEvent(msgspec.Struct, frozen=True):

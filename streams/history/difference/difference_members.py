@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from streams.data import EventData
@@ -93,8 +94,8 @@ def _origin(it: Origin) -> dict[str, Any]:
         "what": it.kind,
         **event_members(it.recorded),
         "now": _decided(it.now),
-        "emitted_then": [_named(data) for data in it.emitted_then],
-        "emitted_now": [_named(data) for data in it.emitted_now],
+        "emitted_then": [_emitted(*each) for each in zip(it.emitted_then, it.times_then, strict=True)],
+        "emitted_now": [_emitted(*each) for each in zip(it.emitted_now, it.times_now, strict=True)],
         "row_before": it.row_before,
         "row_then": it.row_then,
         "row_now": it.row_now,
@@ -132,8 +133,8 @@ def _view(it: ViewChange) -> dict[str, Any]:
     return {"difference": "view", "path": it.path, "before": it.before, "after": it.after, "changes": changes}
 
 
-def _named(data: EventData) -> dict[str, Any]:
-    return {"type": data.event_type, "key": data.key, "data": data}
+def _emitted(data: EventData, time: datetime) -> dict[str, Any]:
+    return {"type": data.event_type, "key": data.key, "time": time, "data": data}
 
 
 def _timer(it: TimerChange) -> dict[str, Any]:
