@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams import App
 from streams.engine.times import to_micros
 from streams.errors import BeforeHistory
 from streams.history.branch.branch import what_if
@@ -30,7 +31,7 @@ from streams.history.stored.stored_past import StoredPast
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_high_water import fill_high_water, is_filled
-from tests.applications import bank
+from tests.applications import bank, timed
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, START, log_of, made, past_of
@@ -197,6 +198,26 @@ def test_a_branch_does_not_tell_an_effect_without_its_erased_cause(tmp_path: Pat
         assert CutPast(timed, Cut(credit.high)).has(found)
         with pytest.raises(BeforeHistory, match="it follows from events that were erased"):
             CutPast(timed, Cut((credit.high or 0) - 1)).has(found)
+
+
+def test_a_cause_in_a_log_of_another_application_was_not_erased(tmp_path: Path) -> None:
+    """What it led to here counts from its own time on, as if it was published: there is no past of the other here."""
+    there = made("timed", 5)[1]
+    bells = App(name="bells", namespaces=[timed.bell])
+    with closing(Store(tmp_path, "", bells, there.codec)) as store:
+        store.open()
+        writer, places = store.writer(), [it for it in there.images if it[0] == "bell"]
+        follower = LogFollower(writer, there.codec, places)
+        for namespace, partition, sequence, key, value, headers in log_of(there):
+            if namespace == "bell":
+                follower.take((namespace, partition), log_message(namespace, partition, sequence, key, value, headers))
+        follower.flush()
+        writer.commit()
+        store.completed()
+        store.write(lambda db: put_high_water(db, END))
+        found = times_of(store)
+        assert found
+        assert all(early == late for early, late in found.values())
 
 
 def erased_while_waiting(there: Partitions, store: Store, events: Sequence[RecordedEvent]) -> None:
