@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from streams.errors import ConfigError
 from streams.server.connections import ConnectionLimits
 from streams.server.rpc import retold_pb2 as it
+from streams.server.rpc.rpc_groups import EventGroups
 from streams.server.rpc_port import check_rpc_port
 from tests.applications import shop
 from tests.support.certificates import certificate
@@ -144,6 +147,32 @@ def test_many_events_are_answered_one_by_one(served: Served) -> None:
     assert [reply.outcome for reply in told] == ["accepted", "", "accepted"]
     assert [(reply.failure.code, reply.failure.field) for reply in told] == [(0, ""), (3, "quantity"), (0, "")]
     assert served.server.http.get("/rows/stock/A1").json()["row"]["free"] == 11
+
+
+def test_events_that_come_fast_are_published_together(served: Served) -> None:
+    """In their order, each with its reply; what a batch cannot say goes by itself, at its place."""
+    events = [it.PublishRequest(type="stock.receive", data=json.dumps({**A1, "quantity": n + 1}).encode()) for n in range(300)]
+    events[100].idempotency_key = "k"
+    events[150].data = b"no JSON"
+    events[200].data = json.dumps({**A1, "quantity": 201}, indent=1).encode()
+    events[250].expected_version = 7
+    events[260].data = b'{"sku": "A1"}'
+    replies = [*served.call.PublishMany(iter(events), timeout=120)]
+    refused = {150: grpc.StatusCode.INVALID_ARGUMENT, 260: grpc.StatusCode.INVALID_ARGUMENT}
+    assert {n: it.failure.code for n, it in enumerate(replies) if it.failure.code} == {n: it.value[0] for n, it in refused.items()}
+    published = [data.quantity for data, _ in served.server.kafka.published]  # type: ignore[attr-defined]  # they are of one type
+    assert published == [n + 1 for n in range(300) if n not in refused]
+    assert [it.offset for n, it in enumerate(replies) if n not in refused] == [*range(298)]
+    told = served.server.http.get("/-/metrics").text
+    requests = float(re.search(r'retold_http_requests_total\{method="POST",route="/events",status="202"\} ([0-9.]+)', told)[1])  # type: ignore[index]  # it is there
+    assert requests < 50
+
+
+def test_a_stream_of_events_waits_for_outcomes_together(served: Served) -> None:
+    """With the position of each."""
+    events = [it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode(), wait_seconds=5) for _ in range(20)]
+    replies = [*served.call.PublishMany(iter(events), timeout=120)]
+    assert [(reply.outcome, reply.position) for reply in replies] == [("accepted", f"stock-0:{n + 1}") for n in range(20)]
 
 
 def test_what_is_wrong_is_an_error_with_its_kind(served: Served) -> None:
@@ -414,7 +443,8 @@ def test_a_client_that_is_gone_without_a_word_is_found_out(tmp_path: Path) -> No
 
 def test_connections_are_bounded_in_all(tmp_path: Path) -> None:
     """Beyond as many as over HTTP, a new one is closed."""
-    with serving(tmp_path, limits=ConnectionLimits(connections=5)) as served, ExitStack() as stack:
+    limits = ConnectionLimits(connections=5, head_seconds=600.0)
+    with serving(tmp_path, limits=limits) as served, ExitStack() as stack:
         address = ("127.0.0.1", served.server.config.grpc_port or 0)
         many = [stack.enter_context(socket.create_connection(address)) for _ in range(15)]
 
@@ -428,3 +458,27 @@ def test_connections_are_bounded_in_all(tmp_path: Path) -> None:
                 return True
 
         until(lambda: sum(map(closed, many)) >= 10, "more are open")
+
+
+@pytest.mark.parametrize(("size", "most"), [(10, 100), (1_000_000, 5)])
+def test_no_more_events_are_read_than_there_is_room_for(size: int, most: int) -> None:
+    """A client that sends faster than they are published waits, in events and in bytes."""
+    pulled = 0
+
+    async def sending() -> AsyncIterator[it.PublishRequest]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield it.PublishRequest(type="stock.receive", data=b'"' + b"x" * size + b'"')
+
+    async def watched() -> None:
+        groups = EventGroups()
+        reading = asyncio.create_task(groups.read(sending()))
+        await asyncio.sleep(0.05)
+        assert pulled == most
+        first = await anext(groups.groups())
+        await asyncio.sleep(0.05)
+        assert (len(first), pulled) == (1, most + 1)
+        reading.cancel()
+
+    asyncio.run(watched())

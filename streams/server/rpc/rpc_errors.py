@@ -57,16 +57,18 @@ def body_of(answer: InnerResponse) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def code_of(status: int) -> grpc.StatusCode:
+    return CODES.get(status, grpc.StatusCode.UNKNOWN)
+
+
 def failure_of(answer: InnerResponse) -> Failure:
-    body, code = body_of(answer), CODES.get(answer.status, grpc.StatusCode.UNKNOWN)
-    return Failure(
-        code=code.value[0], message=str(body.get("detail", ""))[:LONGEST], type=_type(body), field=_field(body)
-    )
+    body, code = body_of(answer), code_of(answer.status).value[0]
+    return Failure(code=code, message=str(body.get("detail", ""))[:LONGEST], type=_type(body), field=_field(body))
 
 
 async def abort(context: Context, answer: InnerResponse, *details: Message) -> NoReturn:
     """Ends the call with the error that an answer of the API is."""
-    failure, code = failure_of(answer), CODES.get(answer.status, grpc.StatusCode.UNKNOWN)
+    failure, code = failure_of(answer), code_of(answer.status)
     told = [_info(answer, failure), *_retry(answer), *(it for it in details if it.ByteSize() <= MOST_BYTES)]
     status = Status(code=failure.code, message=failure.message, details=[_packed(it) for it in told])
     await context.abort(code, failure.message, ((DETAILS, status.SerializeToString()),))

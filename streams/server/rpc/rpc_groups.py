@@ -1,0 +1,99 @@
+"""Events that come one after the other, published several at once: those that came while others were published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from streams.errors import UNREADABLE_JSON
+from streams.server.http.socket_requests import InnerResponse, SocketRequests
+from streams.server.rpc.retold_pb2 import Failure, PublishReply, PublishRequest
+from streams.server.rpc.rpc_errors import code_of, failure_of
+
+MOST: Final = 100
+"""Events that are read before those are published that came first, and that are published at once."""
+MOST_BYTES: Final = 4 * 1024 * 1024
+BATCH: Final = "/events?_bad=skip"
+
+
+class EventGroups:
+    """The events of one stream. Only as many are read as there is room for; the rest waits at the client."""
+
+    def __init__(self) -> None:
+        self._waiting = deque[PublishRequest]()
+        self._bytes, self._has_ended = 0, False
+        self._came, self._room = asyncio.Event(), asyncio.Event()
+
+    async def read(self, asked: AsyncIterator[PublishRequest]) -> None:
+        try:
+            async for each in asked:
+                self._waiting.append(each)
+                self._bytes += len(each.data)
+                self._came.set()
+                while len(self._waiting) >= MOST or self._bytes >= MOST_BYTES:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._has_ended = True
+            self._came.set()
+
+    async def groups(self) -> AsyncIterator[list[PublishRequest]]:
+        """In their order: one event if no other has come, or if it is to be published by itself."""
+        while self._waiting or not self._has_ended:
+            if not self._waiting:
+                self._came.clear()
+                await self._came.wait()
+                continue
+            group = [self._take()]
+            if is_plain(group[0]):
+                while self._waiting and self._waiting[0].wait_seconds == group[0].wait_seconds and is_plain(self._waiting[0]):
+                    group.append(self._take())
+            self._room.set()
+            yield group
+
+    def _take(self) -> PublishRequest:
+        taken = self._waiting.popleft()
+        self._bytes -= len(taken.data)
+        return taken
+
+
+def is_plain(asked: PublishRequest) -> bool:
+    """Whether a line of a batch can say all of it."""
+    if asked.idempotency_key or asked.HasField("expected_version") or b"\n" in asked.data or b"\r" in asked.data:
+        return False
+    try:
+        msgspec.json.decode(asked.data, type=dict[str, msgspec.Raw])
+    except UNREADABLE_JSON:
+        return False
+    return True
+
+
+async def published_together(
+    requests: SocketRequests, group: Sequence[PublishRequest], headers: Sequence[tuple[bytes, bytes]]
+) -> tuple[InnerResponse, list[PublishReply]]:
+    """The answer, and a reply for each event. `headers` say for how long to wait."""
+    lines = [msgspec.json.encode({"type": each.type, "data": msgspec.Raw(each.data)}) for each in group]
+    answer = await requests.ask("POST", BATCH, [(b"content-type", b"application/x-ndjson"), *headers], b"\n".join(lines))
+    if answer.status >= 300:
+        return answer, [PublishReply(failure=failure_of(answer)) for _ in group]
+    return answer, [_reply(msgspec.json.decode(line)) for line in answer.body.splitlines()]
+
+
+def _reply(result: Mapping[str, Any]) -> PublishReply:
+    reply = PublishReply()
+    if "offset" in result:
+        reply = PublishReply(
+            type=result["type"], key=result["key"], id=result["id"], namespace=result["namespace"],
+            partition=result["partition"], offset=result["offset"], outcome=result.get("outcome") or "",
+            reason=result.get("reason") or "", duplicate=bool(result.get("duplicate")),
+        )  # fmt: skip
+        if result.get("sequence") is not None:
+            reply.position = f"{reply.namespace}-{reply.partition}:{result['sequence']}"
+    if result["status"] >= 300:
+        code = code_of(result["status"]).value[0]
+        reply.failure.CopyFrom(Failure(code=code, message=result.get("detail", ""), field=result.get("field", "")))
+    return reply
