@@ -55,7 +55,7 @@ Not in the tree:
   `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
   for anyone else they are BrokerErrors.
   `PredicateFailed` in `streams/history` becomes a HistoryError that names the event, and `HandlerExit` stands for a
-  handler that would end the process.
+  handler that would end the process. `PortTaken` in `streams/listening.py` is a ConfigError for anyone else.
   `IllegalTransition` in `streams/worker` is a fault of retold's own, `Expired` there ends a call whose time is over, and
   `BatchFull` in `streams/engine` ends a batch.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ops.bench import correct, history, read_model, report, restore, topic, watching
+from ops.bench import correct, history, read_model, rebuild, report, restore, topic, watching
 from ops.bench.broker import broker
 from ops.bench.chain_work import ChainWork
 from ops.bench.contestant import MAKERS
@@ -36,6 +36,7 @@ from ops.bench.plan import (
     QUICK,
     RACE,
     READ,
+    REBUILD,
     RESTORE,
     STORY,
     WATCH,
@@ -90,6 +91,9 @@ class Benchmark:
             self._aside(WATCH, lambda: watching.measure(address, folder / WATCH, self.plan.window, self.say))
         if RESTORE in self.names:
             self._aside(RESTORE, lambda: restore.measure(address, folder / RESTORE, self.plan.rows, self.say))
+        if REBUILD in self.names:
+            events = self.plan.reading[1]
+            self._aside(REBUILD, lambda: rebuild.measure(address, folder / REBUILD, events, self.plan.window, self.say))
 
     def _rounds(self, works: Sequence[Work]) -> None:
         for work in works:

@@ -47,7 +47,10 @@ WITHOUT_KAFKA = {
 }  # fmt: skip
 """Their futures are of work on this machine, such as a file's, and tasks of the event loop that have ended."""
 
-OURS = {"members.pace.committed", "self.members.calls.committed", "self._model.committed", "self.committed"}
+OURS = {
+    "members.pace.committed", "members.meter.committed", "self.members.calls.committed", "self.members.parked.committed",
+    "recent.committed", "self._model.committed", "self.committed",
+}  # fmt: skip
 """Functions of our own that are called as a consumer's."""
 
 
