@@ -89,8 +89,8 @@ SECONDS_TO_PREPARE = 120.0
 
 
 def without_settings(env: Mapping[str, str]) -> dict[str, str]:
-    """What Python and its libraries may look at while they start. pytest sets a variable of its own for each test."""
-    return {name: value for name, value in env.items() if not name.startswith(("RETOLD_", "PYTEST_"))}
+    """What Python and its libraries may look at while they start. pytest and its fixtures set some that no command looks at."""
+    return {name: value for name, value in env.items() if not name.startswith(("RETOLD_", "PYTEST_", "MYPY_"))}
 
 
 def written(file: IO[str]) -> str:
