@@ -27,14 +27,18 @@ def files(folder: Path, *names: str) -> list[str]:
 
 
 OWN_BROKERS = [
-    *files(CHAOS, "short_seeds", "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker"),
+    *files(CHAOS, "short_seeds", "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "broker"),
 ]  # fmt: skip
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
-    *files(INTEGRATION, "alarms", "stuck_handlers", "history", "verify", "stored_formats", "client", "states"),
+    *files(INTEGRATION, "alarms", "stuck_handlers", "stored_formats", "client", "states"),
 ]  # fmt: skip
-PEOPLE = files(E2E, "tutorial", "dev_loop", "new", "site_browser", "console_browser", "what_if")
-APART = {*OWN_BROKERS, *JOBS, *PEOPLE}
+PEOPLE = [
+    *files(E2E, "tutorial", "dev_loop", "new", "site_browser", "console_browser", "what_if"),
+    *files(INTEGRATION, "simulated_kafka", "imports", "verify"),
+]  # fmt: skip
+ASKED = files(INTEGRATION, "history", "password")
+APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED}
 
 
 def others(folder: Path) -> list[str]:
@@ -46,11 +50,11 @@ LANES = {
     "unit": ["tests/unit", "tests/simulator"],
     "brokers that stall and end": OWN_BROKERS,
     "whole jobs, then alarms": JOBS,
-    "tutorial and browsers": PEOPLE,
-    "the command line": [*others(E2E), *others(CHAOS)],
+    "tutorial and browsers, then imports": PEOPLE,
+    "the command line": [*others(E2E), *others(CHAOS), *ASKED],
     "integration": others(INTEGRATION),
 }
-"""Cut by what single files took. A new file is in one of the last two until it is named."""
+"""Cut by the CPU time and the waits of single files. A new file is in one of the last two until it is named."""
 
 NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""
