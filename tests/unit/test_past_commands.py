@@ -117,6 +117,47 @@ def ending_shop() -> App:
     return replace(made, projections=[per_day], views=views)
 
 
+def talking_shop() -> App:
+    """A handler and a view print something, as when somebody looks for a fault."""
+    made = shop_application.app()
+
+    def prints(handler: Any) -> Any:
+        def changed(row: Any, event: Any) -> Any:
+            print("a handler", event.key)
+            return handler(row, event)
+
+        return changed
+
+    def shows(_: Any) -> int:
+        print("a view")
+        return 1
+
+    return replace(with_change(made, OrderPlace, prints), views=[View("shows", shows)])
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize(
+    "words", [["get", "order"], ["get", "shows"], ["when", "order", "o1", "waiting >= 0"], ["story", "order/o1"],
+    ["what-if", "--remove", "place-1"], ["shrink", "order", "o1", "waiting >= 0"]], ids=lambda words: " ".join(words[:2]),
+)  # fmt: skip
+def test_what_the_application_prints_is_no_data(
+    words: list[str], as_json: bool, shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes to stderr: stdout is read by programs, and a test that `shrink` writes by Python."""
+    json_option = ["--json"] if as_json and words[0] != "shrink" else []
+    told = []
+    for name in ("tests.applications.shop:app", "tests.unit.test_past_commands:talking_shop"):
+        monkeypatch.setenv("RETOLD_APP", name)
+        if name.endswith("shop:app") and "shows" in words:
+            continue
+        assert run_command([*words, "--history", str(shop), *json_option]) == 0
+        told.append(capsys.readouterr())
+    assert "a handler o" in told[-1].err or "a view" in told[-1].err
+    assert "a handler" not in told[-1].out
+    assert "a view" not in told[-1].out
+    assert len({len(it.out.splitlines()) for it in told}) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [

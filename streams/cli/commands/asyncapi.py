@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.cli.output.screen import say
+from streams.cli.output.screen import application_beside, say
 from streams.config import load
 from streams.load import application
 from streams.server.http.asyncapi_document import asyncapi_document
@@ -17,6 +17,8 @@ def asyncapi() -> None:
     [bold]retold asyncapi > asyncapi.json[/]
     """
     config = load()
-    document = msgspec.json.encode(asyncapi_document(application(config), config))
+    with application_beside():
+        app = application(config)
+    document = msgspec.json.encode(asyncapi_document(app, config))
     for line in msgspec.json.format(document, indent=2).decode().splitlines():
         say(line)

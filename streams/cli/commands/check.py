@@ -9,7 +9,7 @@ import typer
 from streams.checks import cycles, timer_advice
 from streams.cli.arguments.options import Json
 from streams.cli.commands.application_checks import Finding, has_schemas, of_application, of_schemas
-from streams.cli.output.screen import json_line, plural, read_or_not, say_lines, talk
+from streams.cli.output.screen import application_beside, json_line, plural, read_or_not, say_lines, talk
 from streams.cli.process import exit_codes
 from streams.config import load
 from streams.errors import StreamsError
@@ -25,7 +25,8 @@ def check(as_json: Json = False) -> None:
     has_schemas(config)
     found = of_schemas(config)
     try:
-        app = application(config)
+        with application_beside():
+            app = application(config)
     except StreamsError as error:
         if not found:
             raise

@@ -10,7 +10,17 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.commands.parked_commands import found_at
 from streams.cli.output.branch_text import fields_text
 from streams.cli.output.progress import bar
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, json_line, plural, say_styled, second_text, talk
+from streams.cli.output.screen import (
+    EMPTY_KEY,
+    StyledLine,
+    application_beside,
+    cell_text,
+    json_line,
+    plural,
+    say_styled,
+    second_text,
+    talk,
+)
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.data import Record
@@ -33,6 +43,11 @@ REASON = 300
 
 def rehearse_retry(inbox_offset: str, who: str | None, *, as_json: bool) -> int:
     """The exit code: 1 if an event would be set aside again. Raises StreamsError."""
+    with application_beside():
+        return _rehearsed(inbox_offset, who, as_json=as_json)
+
+
+def _rehearsed(inbox_offset: str, who: str | None, *, as_json: bool) -> int:
     session = connect()
     at = parse_inbox_offset(inbox_offset)
     space = namespace_named(session.app, at.namespace).name

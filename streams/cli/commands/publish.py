@@ -30,7 +30,7 @@ from streams.cli.arguments.publish_options import (
     WithOption,
 )
 from streams.cli.commands.publish_file import SOURCE, FileOptions, publish_file
-from streams.cli.output.screen import json_line, say
+from streams.cli.output.screen import application_beside, json_line, say
 from streams.cli.process import exit_codes, logging_setup
 from streams.client import Client
 from streams.config import Config, load
@@ -94,7 +94,8 @@ def publish(  # noqa: PLR0913 - one parameter an option
         raise typer.Exit(_release(release))
     config = load()
     logging_setup.set_up(config)
-    app = application(config)
+    with application_beside():
+        app = application(config)
     data = None if event_type is None else event_class(app, event_type)
     event_options = EventOptions(event_id, time, expected_version, wait)
     file_options = FileOptions(file_format, with_function, on_error, limit, id_column, time_column, as_it_happened, step)

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, TextIO
 
 from streams.engine.readable import harmless, harmless_json, one_line
 from streams.errors import ConfigError
@@ -33,6 +33,8 @@ ANY = 1_000_000
 """Characters of a line where no screen limits it, as in a pipe: what reads it wants all of a line, and each row on one."""
 
 
+_taken: list[TextIO] = []
+"""Stdout, while what the application prints goes elsewhere."""
 _goes_on: ContextVar[bool] = ContextVar("_goes_on", default=False)
 """Whether the command goes on without a reader."""
 
@@ -42,11 +44,15 @@ def _console(stderr: bool, of_data: bool = False) -> Console:
     from rich.console import Console
 
     class DataConsole(Console):
+        @property  # type: ignore[misc]  # nobody sets it
+        def file(self) -> IO[str]:
+            return _output()
+
         def on_broken_pipe(self) -> None:
             """Rich would end the process, with exit code 1."""
             _end_output()
 
-    to_pipe = of_data and not sys.stdout.isatty()
+    to_pipe = of_data and not _output().isatty()
     width = shutil.get_terminal_size((ANY, 1)).columns if to_pipe else None  # COLUMNS, if it is set
     return (Console if stderr else DataConsole)(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
 
@@ -61,10 +67,27 @@ class OutputClosed(Exception):
     """The reader of stdout has closed the pipe: `retold tail | head`. Typer and Rich would make an error of it."""
 
 
+def _output() -> TextIO:
+    """Where data goes."""
+    return _taken[-1] if _taken else sys.stdout
+
+
+@contextlib.contextmanager
+def application_beside() -> Iterator[None]:
+    """What the application itself prints is no data: in this block it goes to stderr. Data goes where it went."""
+    _taken.append(_output())
+    before, sys.stdout = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        _taken.pop()
+
+
 def discard_output() -> None:
     """From now on. Python writes what is left in its buffer when it ends, and would report that the pipe is closed."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _output().fileno())
 
 
 @contextlib.contextmanager
@@ -170,7 +193,7 @@ def say_lines(text: str) -> None:
 
 def _print(text: str) -> None:
     try:
-        print(text, flush=True)
+        print(text, file=_output(), flush=True)
     except BrokenPipeError:
         _end_output()
     except OSError as error:
@@ -280,7 +303,7 @@ def json_line(value: object) -> None:
     """One JSON value on one line; in ASCII where stdout cannot write its letters, since an escape of Python's is no JSON."""
     text = json.dumps(plain(value), ensure_ascii=False)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(_output().encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(plain(value))
     _print(harmless_json(text))

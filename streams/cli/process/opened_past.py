@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streams.app import App
 from streams.cli.output.progress import Advance, bar
-from streams.cli.output.screen import talk, time_text
+from streams.cli.output.screen import application_beside, talk, time_text
 from streams.cli.process import logging_setup
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.handler_watch import handlers_return
@@ -80,26 +80,27 @@ def open_past(
     `session` is used if there is one already.
     """
     spare_the_collector()
-    if file is None:
-        session = session or connect()
-        app, codec, source = _read(session, with_times=with_times)
-    else:
-        config = load()
-        logging_setup.set_up(config)
-        app = application(config)
-        codec, source = codec_of(app), open_export(file, app)
-    with closing(source.connect()) as db:
-        learn_schemas(db, codec)
-        reading = UnhandledTypes(app, codec) if with_unhandled else codec
-        past, handlers = StoredPast(db, reading), ApplicationHandlers(app, reading)
-        if (until := past.left_out_until()) is not None:
-            talk(
-                f"Events recorded up to {time_text(from_micros(until))} are not all in this file, by the setting history. "
-                "Rows that need them are not told."
-            )
-        corrections = partial(kept_corrections, db) if session is None else partial(_corrections_of, session)
-        with handlers_return(handlers):
-            yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source, corrections)
+    with application_beside():
+        if file is None:
+            session = session or connect()
+            app, codec, source = _read(session, with_times=with_times)
+        else:
+            config = load()
+            logging_setup.set_up(config)
+            app = application(config)
+            codec, source = codec_of(app), open_export(file, app)
+        with closing(source.connect()) as db:
+            learn_schemas(db, codec)
+            reading = UnhandledTypes(app, codec) if with_unhandled else codec
+            past, handlers = StoredPast(db, reading), ApplicationHandlers(app, reading)
+            if (until := past.left_out_until()) is not None:
+                talk(
+                    f"Events recorded up to {time_text(from_micros(until))} are not all in this file, by the setting history. "
+                    "Rows that need them are not told."
+                )
+            corrections = partial(kept_corrections, db) if session is None else partial(_corrections_of, session)
+            with handlers_return(handlers):
+                yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source, corrections)
 
 
 def _corrections_of(session: Session) -> Sequence[KnownCorrection]:

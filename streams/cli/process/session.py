@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streams.app import App
+from streams.cli.output.screen import application_beside
 from streams.cli.process import logging_setup
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
@@ -29,7 +30,8 @@ def connect() -> Session:
     """Raises BrokerUnavailable if none runs, or it does not answer."""
     config = load()
     logging_setup.set_up(config)
-    app = application(config)
+    with application_beside():
+        app = application(config)
     codec = codec_of(app)
     clients = Clients.of(config, found(config))
     clients.check_broker()
