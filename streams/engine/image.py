@@ -130,12 +130,20 @@ class Image:
         assert record.entity is not None, "what is quarantined blocks nobody"
         self.parked.setdefault(record.entity, []).append(record)
 
+    def is_parked(self, record: QueuedRecord) -> bool:
+        """Whether this very record is in its key's queue."""
+        queue, place = self._parked_at(record)
+        return place < len(queue) and queue[place] is record
+
     def exchange(self, old: QueuedRecord, new: QueuedRecord) -> None:
         """Have `new` in the place of `old` in its key's queue, if `old` is still there: its body leaves memory, or comes back."""
-        queue = self.parked.get(old.entity or "", [])
-        place = bisect_left(queue, old.position.order, key=lambda it: it.position.order)
+        queue, place = self._parked_at(old)
         if place < len(queue) and queue[place] is old:
             queue[place] = new
+
+    def _parked_at(self, record: QueuedRecord) -> tuple[list[QueuedRecord], int]:
+        queue = self.parked.get(record.entity or "", [])
+        return queue, bisect_left(queue, record.position.order, key=lambda it: it.position.order)
 
 
 def limit_of(imports: Mapping[str, ImportClock], now: int) -> FiringLimit:

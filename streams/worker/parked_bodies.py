@@ -5,6 +5,7 @@ Behind a parked event everything of its key is parked, for as long as nobody dec
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -30,10 +31,10 @@ IN_MEMORY = 4 * 1024 * 1024
 """Bytes that the latest parked events of a partition may take in memory. Beyond, all of their bodies are left to the topic."""
 RECORD, HEADER = 600, 120
 """Bytes in memory, about, of what surrounds a record, and a header."""
-READ = 16 * 1024 * 1024
-"""Bytes of bodies that are read for one command, but for the last one's: what is behind them waits for the next command."""
+EVENTS, READ = 10 * EVENTS_PER_COMMAND, 8 * 1024 * 1024
+"""The most bodies that are read at once, for a command and for those that go on with it; and their bytes, but for the last."""
 FAR = 20_000
-"""Offsets of the topic that are read for one command, at most, unless one record alone may lie in more."""
+"""Offsets of the topic that are read at once, at most, unless one record alone may lie in more."""
 TIMEOUT, AGAIN = 5.0, 1.0
 """s that the broker has to answer, while the worker does not poll; s until it is asked again."""
 
@@ -44,20 +45,21 @@ class RecentlyParked:
     """The parked events of one partition whose bodies are in memory. `end` is where the topic ended before the first of them."""
 
     def __init__(self, end: int) -> None:
-        self._end, self._records, self._brought = end, list[SetAsideRecord](), dict[ParkedReference, SetAsideRecord]()
+        self._end, self._records, self._brought = end, list[SetAsideRecord](), deque[tuple[ParkedReference, SetAsideRecord]]()
         self.size = 0
         """Bytes, about."""
 
     def committed(self, image: Image, changes: Changes) -> None:
-        """After `changes` are applied. What was read for a command leaves memory again, once the command was handled."""
+        """After `changes` are applied. What was read for a command leaves memory when a transaction has handled none of it."""
         for aside in changes.set_aside:
             if aside.status == PARKED:  # what is unanswered is found by its request
                 self._records.append(aside)
                 self.size += _size(aside.value, aside.carried) + len(aside.header.detail)
-        if changes.taken:
-            for place, record in self._brought.items():
-                image.exchange(record, place)
-            self._brought.clear()
+        before = len(self._brought)
+        while self._brought and not image.is_parked(self._brought[0][1]):  # a queue is handled from its head on
+            self._brought.popleft()
+        if changes.taken and len(self._brought) == before:
+            self._leave_brought(image)
 
     def leave(self, image: Image, end: int) -> None:
         """Keep no bodies: all of them lie in the topic before the offset `end`."""
@@ -67,9 +69,15 @@ class RecentlyParked:
         self._records, self.size, self._end = [], 0, end
 
     def bring(self, image: Image, found: Found) -> None:
-        """Keep these bodies until a command was handled."""
-        self._brought |= found
+        """Keep these bodies, and no others that were brought, for a command and those that go on with it."""
+        self._leave_brought(image)
+        self._brought.extend(sorted(found.items(), key=lambda it: it[0].position.order))
         exchange(image, found)
+
+    def _leave_brought(self, image: Image) -> None:
+        for place, record in self._brought:
+            image.exchange(record, place)
+        self._brought.clear()
 
 
 def exchange(image: Image, found: Found) -> None:
@@ -116,7 +124,7 @@ class ParkedBodies:
         return isinstance(image.parked[key][0], SetAsideRecord)
 
     def read(self, image: Image, key: str) -> Found:
-        """The first bodies of a key's queue, if they are not in memory: those for one command. Raises BrokerError."""
+        """The first bodies of a key's queue, if they are not in memory. Raises BrokerError."""
         wanted = _first(image.parked.get(key, ()))
         if not wanted:
             return {}
@@ -153,7 +161,7 @@ class _Search:
 
 def _first(queue: Sequence[QueuedRecord]) -> list[ParkedReference]:
     """Those at the head of a queue that are read together."""
-    places = list(_references(queue[:EVENTS_PER_COMMAND]))
+    places = list(_references(queue[:EVENTS]))
     if not places:
         return []
     begin, end = places[0].first, max(places[0].end, places[0].first + FAR)
