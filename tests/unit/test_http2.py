@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from h2.events import DataReceived, StreamEnded, StreamReset
+from h2.events import DataReceived, Event, InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
 from streams.server.connections import ConnectionLimits
@@ -234,6 +234,50 @@ def test_a_head_that_is_too_large_is_refused(tmp_path: Path) -> None:
             list(client.events(5))
             assert client.is_over
         assert refused(server, "size") == before + 2
+
+
+def test_more_requests_than_were_agreed_on_are_refused(tmp_path: Path) -> None:
+    """Each by itself; those before them go on. Once one has ended, another is taken."""
+    with MemoryServer(bank.app(), tmp_path, http2="1") as server, client_of(server) as client:
+        list(client.events(0.2))
+        assert client.h2.remote_settings.max_concurrent_streams == 100
+        client.h2.remote_settings.max_concurrent_streams = 1_000
+        client.h2.remote_settings.acknowledge()
+        numbers = [client.ask(LIVE) for _ in range(130)]
+        refused = set[int]()
+        for event in client.events(20):
+            refused |= {event.stream_id} if isinstance(event, StreamReset) else set()
+            if len(refused) == 10:
+                break
+        assert refused == {*numbers[120:]}
+        until(lambda: len(server.parts.watching) == 120, "they do not watch")
+        client.h2.reset_stream(numbers[0])
+        client.send()
+        until(lambda: len(server.parts.watching) == 119, "it is not freed")
+        assert client.got("/-/health").status == 200
+
+
+def test_who_asks_before_it_sends_is_told_to_go_on(server: MemoryServer) -> None:
+    """With 100, if the body is wanted; else with the answer."""
+    with client_of(server) as client:
+        asked = (JSON, ("expect", "100-continue"), ("prefer", "wait=5"))
+        number = client.ask("/events/account.open", *asked, method="POST", ends=False)
+        assert any(isinstance(it, InformationalResponseReceived) for it in first_of(client, number))
+        client.h2.send_data(number, json.dumps(OPENED).encode(), end_stream=True)
+        client.send()
+        answer = client.answer(number)
+        assert isinstance(answer, Http2Answer)
+        assert answer.status == 200
+        other = client.ask("/nothing", *asked, method="POST", ends=False)
+        found = client.answer(other)
+        assert isinstance(found, Http2Answer)
+        assert found.status == 404
+
+
+def first_of(client: Http2Client, number: int) -> list[Event]:
+    """What comes first of an answer."""
+    kinds = (InformationalResponseReceived, ResponseReceived)
+    return [next(it for it in client.events() if isinstance(it, kinds) and it.stream_id == number)]
 
 
 @pytest.mark.parametrize("how", ["pings", "settings", "resets", "nothing"])

@@ -17,6 +17,7 @@ from hyperframe.frame import GoAwayFrame
 
 MOST_STREAMS: Final = 100
 """Requests at once on one connection."""
+UNBOUNDED: Final = 2**31 - 1
 LEAST_WINDOW: Final = 65_535
 """Bytes of bodies that HTTP/2 lets a client send before any of them is read: of one request, and of all of a connection."""
 WINDOW: Final = 2 * LEAST_WINDOW
@@ -43,6 +44,9 @@ class Http2Link:
 
     def begin(self) -> None:
         self._h2.initiate_connection()
+        # Told to the client, and seen to by whoever opens streams: h2 would end the connection, where one stream is to be refused.
+        self._h2.local_settings.max_concurrent_streams = UNBOUNDED
+        self._h2.local_settings.acknowledge()
         self._h2.increment_flow_control_window(WINDOW - LEAST_WINDOW)
         self.flush()
 

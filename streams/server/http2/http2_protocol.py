@@ -33,6 +33,8 @@ MOST_IDLE_FRAMES: Final = 1_000
 """Frames that ask nothing (pings, settings, requests that are reset), beyond those that answers account for."""
 SPARED: Final = 2
 """Such frames that are accounted for by each frame of an answer, and by each request."""
+ENDING: Final = 20
+"""Requests that were answered, or reset, and whose application has not ended yet: their client does not count them."""
 LONGEST_HEAD: Final = 2
 """Times the bytes that a head may have: as long it may be in parts, of which none is a frame of anything else."""
 
@@ -125,7 +127,7 @@ class Http2Protocol(asyncio.Protocol):
 
     def _open(self, event: RequestReceived) -> None:
         number, headers = event.stream_id, [(bytes(name), bytes(value)) for name, value in event.headers]
-        if self._ends or len(self._streams) >= MOST_STREAMS:
+        if self._ends or len(self._streams) >= MOST_STREAMS + ENDING:
             self._link.reset(number, ErrorCodes.REFUSED_STREAM)
             return
         self._has_asked = True

@@ -28,6 +28,7 @@ class Http2Stream:
         self._since = asyncio.get_running_loop().time()
         self._body, self._is_read, self._unread = bytearray(), False, 0
         self._has_begun, self._sent = False, 0
+        self._waits_to_send = (b"expect", b"100-continue") in scope.get("headers", ())
         self._reader = SlowReader(limits.taken_seconds, limits.taken_bytes)
         self._message, self.wake = asyncio.Event(), asyncio.Event()
 
@@ -57,6 +58,9 @@ class Http2Stream:
 
     async def receive(self) -> Message:
         """A part of the body at least; once all of it was given, that the client is gone, or the answer sent."""
+        if self._waits_to_send and not (self._unread or self._is_read or self.is_over):
+            self._link.send_head(self._number, [(b":status", b"100")])
+        self._waits_to_send = False
         if not self.is_over:
             await self._message.wait()
             self._message.clear()
