@@ -163,6 +163,9 @@ def test_events_that_come_fast_are_published_together(served: Served) -> None:
     published = [data.quantity for data, _ in served.server.kafka.published]  # type: ignore[attr-defined]  # they are of one type
     assert published == [n + 1 for n in range(300) if n not in refused]
     assert [it.offset for n, it in enumerate(replies) if n not in refused] == [*range(298)]
+    assert [given["version"] for _, given in served.server.kafka.published].count(7) == 1
+    again = it.PublishRequest(type="stock.receive", data=events[100].data, idempotency_key="k")
+    assert [reply.id for reply in served.call.PublishMany(iter([again]))] == [replies[100].id]
     told = served.server.http.get("/-/metrics").text
     requests = float(re.search(r'retold_http_requests_total\{method="POST",route="/events",status="202"\} ([0-9.]+)', told)[1])  # type: ignore[index]  # it is there
     assert requests < 50
@@ -443,7 +446,7 @@ def test_a_client_that_is_gone_without_a_word_is_found_out(tmp_path: Path) -> No
 
 def test_connections_are_bounded_in_all(tmp_path: Path) -> None:
     """Beyond as many as over HTTP, a new one is closed."""
-    limits = ConnectionLimits(connections=5, head_seconds=600.0)
+    limits = ConnectionLimits(connections=5, head_seconds=600.0, idle_seconds=600.0)
     with serving(tmp_path, limits=limits) as served, ExitStack() as stack:
         address = ("127.0.0.1", served.server.config.grpc_port or 0)
         many = [stack.enter_context(socket.create_connection(address)) for _ in range(15)]

@@ -17,8 +17,11 @@ import httpx
 import pytest
 from h2.events import DataReceived, Event, InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.server.connections import ConnectionLimits
+from streams.server.http2.frame_scan import PREFACE, FrameScan
 from streams.server.http2.http2_request import scope_of
 from tests.applications import bank, shop
 from tests.support.certificates import certificate, trusting
@@ -169,6 +172,9 @@ def test_a_head_that_never_ends_is_cut(server: MemoryServer, how: str) -> None:
             if how == "beside a stream":
                 client.data(client.ask(LIVE))
             unsaid = unfinished(client)
+            if how == "beside a stream":  # a whole frame before it, in the same piece
+                client.h2.ping(b"12345678")
+                unsaid = client.h2.data_to_send() + unsaid
             client.socket.sendall({"half": unsaid[:12], "trickle": LONG, "settings": b""}.get(how, unsaid))
             while how == "trickle" and not client.is_over and time.monotonic() - began < 10:
                 with suppress(OSError):
@@ -278,6 +284,23 @@ def first_of(client: Http2Client, number: int) -> list[Event]:
     """What comes first of an answer."""
     kinds = (InformationalResponseReceived, ResponseReceived)
     return [next(it for it in client.events() if isinstance(it, kinds) and it.stream_id == number)]
+
+
+@given(frames=st.lists(st.tuples(st.sampled_from([0, 1, 8, 9]), st.integers(0, 40), st.booleans()), max_size=8), data=st.data())
+def test_it_is_known_whether_a_frame_is_whole(frames: list[tuple[int, int, bool]], data: st.DataObject) -> None:
+    """However the bytes are cut into pieces: after the last byte of a frame it is, unless its head goes on."""
+    whole, ends, in_head = PREFACE, {len(PREFACE)}, False
+    for kind, size, ends_head in frames:
+        whole += size.to_bytes(3) + bytes([kind, 4 * ends_head]) + b"\0\0\0\1" + b"x" * size
+        in_head = not ends_head if kind in (1, 9) else in_head
+        ends |= set() if in_head else {len(whole)}
+    scan, at = FrameScan(), 0
+    while at < len(whole):
+        step = data.draw(st.integers(1, 60))
+        scan.take(whole[at : at + step])
+        at = min(at + step, len(whole))
+        assert scan.is_whole == (at in ends)
+    assert scan.finished == len(ends)
 
 
 @pytest.mark.parametrize("how", ["pings", "settings", "resets", "nothing"])
@@ -432,7 +455,7 @@ def test_a_connection_too_many_hears_so(tmp_path: Path, spoken: str) -> None:
     files = certificate(tmp_path)
     given = {"http_tls_cert": str(files[0]), "http_tls_key": str(files[1])} if spoken == "tls" else {}
     tls = trusting(files[0], "h2") if spoken == "tls" else None
-    limits = ConnectionLimits(per_peer=3)
+    limits = ConnectionLimits(per_peer=3, spare_seconds=600.0)
     with MemoryServer(bank.app(), tmp_path / "s", limits=limits, http2="1", **given) as server, ExitStack() as stack:
         server.http.close()
         for _ in range(3):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from streams.server.connections import BoundedProtocol
-from streams.server.http2.http2_protocol import PREFACE, Http2Protocol
+from streams.server.http2.frame_scan import PREFACE
+from streams.server.http2.http2_protocol import Http2Protocol
 
 
 class EitherProtocol(BoundedProtocol):

@@ -22,13 +22,12 @@ from starlette.types import ASGIApp
 
 from streams.server.connections import BoundedProtocol, Full, waiting_in
 from streams.server.http.problems import Problem
+from streams.server.http2.frame_scan import FrameScan
 from streams.server.http2.http2_link import MOST_STREAMS, Http2Link
 from streams.server.http2.http2_request import head_size, scope_of
 from streams.server.http2.http2_stream import Http2Stream
 from streams.server.slow_reader import SlowReader
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""What a client of HTTP/2 sends first."""
 MOST_IDLE_FRAMES: Final = 1_000
 """Frames that ask nothing (pings, settings, requests that are reset), beyond those that answers account for."""
 SPARED: Final = 2
@@ -36,7 +35,7 @@ SPARED: Final = 2
 ENDING: Final = 20
 """Requests that were answered, or reset, and whose application has not ended yet: their client does not count them."""
 LONGEST_HEAD: Final = 2
-"""Times the bytes that a head may have: as long it may be in parts, of which none is a frame of anything else."""
+"""Times the bytes that a head may have: so many of one are taken before its end is there, to be answered."""
 
 
 class Http2Protocol(asyncio.Protocol):
@@ -51,8 +50,9 @@ class Http2Protocol(asyncio.Protocol):
         self._streams: dict[int, Http2Stream] = {}
         self._reader = SlowReader(self._limits.taken_seconds, self._limits.taken_bytes)
         self._has_asked = self._ends = self._is_ended = False
-        self._part: tuple[float, int] | None = None
-        """Since when a frame or a head is not whole, and its bytes up to now."""
+        self._scan = FrameScan()
+        self._part: tuple[int, float] | None = None
+        """How many frames had come whole, and since when the next one is not."""
         self._idle_frames = 0
 
     def begin(self, data: bytes) -> None:
@@ -76,18 +76,19 @@ class Http2Protocol(asyncio.Protocol):
             too_large = isinstance(error, DenialOfServiceError)
             self._end("size" if too_large else "malformed", "the connection is not HTTP/2 as this server reads it")
             return
-        self._note_part(len(data), is_whole=bool(events))
+        self._note_part(data)
         for event in events:
             self._take(event)
         self._link.flush()
 
-    def _note_part(self, count: int, *, is_whole: bool) -> None:
-        if is_whole:
+    def _note_part(self, data: bytes) -> None:
+        scan = self._scan
+        scan.take(data)
+        if scan.is_whole:
             self._part = None
-            return
-        since, size = self._part or (self.loop.time(), 0)
-        self._part = since, size + count
-        if size + count > LONGEST_HEAD * self._limits.head_bytes:
+        elif self._part is None or self._part[0] != scan.finished:
+            self._part = scan.finished, self.loop.time()
+        if scan.head > LONGEST_HEAD * self._limits.head_bytes:
             self._end("size", f"a head has more than {self._limits.head_bytes} bytes")
 
     def _take(self, event: Event) -> None:
@@ -226,7 +227,7 @@ class Http2Protocol(asyncio.Protocol):
         limits = self._limits
         if self._part is not None:
             sends_body = any(each.waits_for_body for each in self._streams.values())
-            patience, since = limits.body_seconds if sends_body else limits.head_seconds, self._part[0]
+            patience, since = limits.body_seconds if sends_body else limits.head_seconds, self._part[1]
         elif not self._streams:
             patience, since = limits.idle_seconds if self._has_asked else limits.head_seconds, self.since
             patience = limits.spare_seconds if self._is_spare else patience
