@@ -162,7 +162,7 @@ class CorrectionCoordinator:
             waits_since: list[float] = []
 
             def pass_all() -> None:
-                """So a worker that goes over to other rows meanwhile is met, or knows of this correction."""
+                """So workers of another generation are met, and one that goes over to other rows later knows of this correction."""
                 self._claim.look()
                 writer.pass_all(self._stay)
 
@@ -177,6 +177,7 @@ class CorrectionCoordinator:
                 clock.sleep(BETWEEN_LOOKS)
                 return False
 
+            pass_all()  # before any step: it is no step to workers of another generation
             taken = reach_fixed_point(
                 log, self._handlers, changes, _signature(state), publish, self._largest, await_handled, decided
             )

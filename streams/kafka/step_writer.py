@@ -31,6 +31,7 @@ class StepWriter:
         tables = describe(admin, [space.table for space in self._spaces.values()])
         self._tables = there = [(name, number) for name, info in tables.items() for number in range(info.partitions)]
         self._inboxes = {space.table: space.inbox for space in self._spaces.values()}
+        self._names = {space.table: name for name, space in self._spaces.items()}
         self._handled: dict[TopicAndPartition, int] = {}
         sent = self._sent = dict[TopicAndPartition, int]()
 
@@ -83,7 +84,7 @@ class StepWriter:
                 moved = clock.monotonic()
             if clock.monotonic() - moved > STILL:
                 raise OutcomeTimeout(
-                    f"a step of the correction was sent, and nothing was handled for {STILL:.0f} s: is a worker running, and is no "
+                    f"the correction waits for workers, and nothing was handled for {STILL:.0f} s: is one running, and is no "
                     "partition blocked? See `retold status`. Apply the correction again: it goes on where it stands"
                 )
 
@@ -100,7 +101,7 @@ class StepWriter:
         table = message.topic() or ""
         if record.generation != self._generations[table]:
             raise HistoryError(
-                f"workers keep rows of generation {record.generation} of {self._inboxes[table]}, and the code here makes those of "
+                f"workers keep rows of generation {record.generation} of {self._names[table]}, and the code here makes those of "
                 f"generation {self._generations[table]}, which they do not take. All that was set before stands: apply the "
                 "correction with the code that they have"
             )

@@ -292,6 +292,31 @@ def test_a_correction_does_not_end_where_workers_have_gone_over_to_rows_without_
     assert state.stopped.startswith("workers keep rows of generation 2")
 
 
+def test_nothing_is_sent_to_workers_of_another_generation(there: CorrectedSite) -> None:
+    """They would set each step aside, and the correction could not be withdrawn any more."""
+    new = app_of(2)
+    first = handled(there, there.app, 0)
+    handlers = ApplicationHandlers(new, codec_of(new))
+    gone = Change(remove=frozenset([next(there.log(new).events()).exact_name]))
+    plan = plan_correction(CorrectedLog(there.log(new)), handlers, gone, "ann", "a test")
+    assert plan.rows != ()
+
+    def goes_on() -> bool:
+        first.step()
+        return False
+
+    def coordinator() -> CorrectionCoordinator:
+        return CorrectionCoordinator(
+            clients(there.broker), "", new, codec_of(new), lambda: nullcontext(there.log(new)), name="m1-1", largest=1_000_000,
+            stopped=goes_on,
+        )  # fmt: skip
+
+    with pytest.raises(HistoryError, match="workers keep rows of generation 1 of echo, and the code here makes"):
+        coordinator().apply(plan)
+    assert coordinator().withdraw(plan.correction).sent is False
+    assert read_corrections(clients(there.broker), "", new.name) == []
+
+
 def test_what_new_code_decides_otherwise_since_a_correction_is_found(there: CorrectedSite) -> None:
     """The log says of such rows only what the code before makes of them: without the corrected past nobody would know."""
     new = app_of(2, partial(refusing, 4))

@@ -85,7 +85,11 @@ def start(
     with open_past(session=session) as opened:
         corrected = _corrected(session, opened)
         if why := _refused(opened, corrected, namespace, accepted) or _otherwise_elsewhere(corrected, namespace, accepted):
-            talk(f"{why}, which is not accepted: nothing is built.")
+            talk(
+                f"{why}, which is not accepted: nothing is built. Correct the handler; or write down what you accept with `retold "
+                "replay --save FILE`, and start this with --accept FILE. Once the code is deployed, `retold correct plan --again "
+                f"{namespace}` shows what follows from it in other rows."
+            )
             raise typer.Exit(exit_codes.NO)
         until = {partition: last for (name, partition), last in opened.past.last.items() if name == namespace}
         rows, last = ({}, 0) if corrected is None else (corrected.rows(namespace, until), corrected.last)
