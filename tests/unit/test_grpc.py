@@ -27,8 +27,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from streams.errors import ConfigError
 from streams.server.connections import ConnectionLimits
+from streams.server.http.stream_spec import ROW_EVENTS
+from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.rpc import retold_pb2 as it
 from streams.server.rpc.rpc_groups import EventGroups
+from streams.server.rpc.rpc_messages import KINDS
 from streams.server.rpc_port import check_rpc_port
 from tests.applications import shop
 from tests.support.certificates import certificate
@@ -271,6 +274,17 @@ def test_a_token_has_the_rights_that_it_has_over_http(tmp_path: Path) -> None:
 
 def healthy(channel: grpc.Channel, service: str) -> int:
     return int(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service)).status)
+
+
+def test_a_row_that_does_not_read_is_told_as_such(served: Served) -> None:
+    """It is not gone, and the reason is told: a kind for each event that a stream of rows has."""
+    place(served.call, "stock.receive", A1, wait_seconds=5)
+    with closing_call(served.call.WatchRows(it.WatchRowsRequest(table="rows/stock", query=SNAPSHOT), timeout=60)) as rows:
+        assert [next(rows).kind for _ in range(2)] == [it.RowChange.PUT, it.RowChange.READY]
+        served.server.kafka.put_row("stock", "A1", UnreadableRow("nobody here knows the schema id 7"), 2)
+        told = next(rows)
+        assert (told.kind, told.key, told.problem) == (it.RowChange.UNREADABLE, "A1", "nobody here knows the schema id 7")
+    assert {name.decode() for name in KINDS} == {*ROW_EVENTS}
 
 
 def test_tools_find_out_what_there_is(served: Served) -> None:

@@ -176,7 +176,7 @@ class WatchRowsRequest(_message.Message):
     def __init__(self, table: _Optional[str] = ..., key: _Optional[str] = ..., query: _Optional[_Mapping[str, str]] = ..., after: _Optional[str] = ...) -> None: ...
 
 class RowChange(_message.Message):
-    __slots__ = ("kind", "key", "version", "row", "place")
+    __slots__ = ("kind", "key", "version", "row", "place", "problem")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         PLACE: _ClassVar[RowChange.Kind]
@@ -184,19 +184,23 @@ class RowChange(_message.Message):
         GONE: _ClassVar[RowChange.Kind]
         READY: _ClassVar[RowChange.Kind]
         RESET: _ClassVar[RowChange.Kind]
+        UNREADABLE: _ClassVar[RowChange.Kind]
     PLACE: RowChange.Kind
     PUT: RowChange.Kind
     GONE: RowChange.Kind
     READY: RowChange.Kind
     RESET: RowChange.Kind
+    UNREADABLE: RowChange.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ROW_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     kind: RowChange.Kind
     key: str
     version: int
     row: bytes
     place: str
-    def __init__(self, kind: _Optional[_Union[RowChange.Kind, str]] = ..., key: _Optional[str] = ..., version: _Optional[int] = ..., row: _Optional[bytes] = ..., place: _Optional[str] = ...) -> None: ...
+    problem: str
+    def __init__(self, kind: _Optional[_Union[RowChange.Kind, str]] = ..., key: _Optional[str] = ..., version: _Optional[int] = ..., row: _Optional[bytes] = ..., place: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...

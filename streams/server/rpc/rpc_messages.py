@@ -11,18 +11,22 @@ from streams.server.http.socket_requests import InnerResponse
 from streams.server.rpc.retold_pb2 import ListReply, LoggedEvent, PublishReply, Row, RowChange
 from streams.server.rpc.rpc_errors import body_of
 
-KINDS: Final = {b"put": RowChange.PUT, b"gone": RowChange.GONE, b"ready": RowChange.READY, b"reset": RowChange.RESET}
+KINDS: Final = {
+    b"put": RowChange.PUT, b"gone": RowChange.GONE, b"ready": RowChange.READY, b"reset": RowChange.RESET,
+    b"unreadable": RowChange.UNREADABLE,
+}  # fmt: skip
 """By the name of an event of a stream of rows."""
 POSITION: Final = "retold-position"
 TOLD_APART: Final = frozenset({"rows", "next", "positions"})
 
 
 class RowBody(msgspec.Struct):
-    """A row as the API has it; GONE has a key alone."""
+    """A row as the API has it; GONE has a key alone, UNREADABLE a `problem` beside."""
 
     key: str = ""
     version: int | None = None
     row: msgspec.Raw = msgspec.Raw(b"")
+    problem: str = ""
 
 
 class ListBody(msgspec.Struct):
@@ -92,4 +96,4 @@ def change_of(event: Mapping[str, bytes]) -> RowChange:
     found = msgspec.json.decode(event.get("data") or b"{}", type=RowBody)
     kind = KINDS.get(event.get("event", b""), RowChange.PLACE)
     place = event.get("id", b"").decode()
-    return RowChange(kind=kind, key=found.key, version=found.version or 0, row=bytes(found.row), place=place)
+    return RowChange(kind=kind, key=found.key, version=found.version or 0, row=bytes(found.row), place=place, problem=found.problem)
