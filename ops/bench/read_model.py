@@ -54,7 +54,7 @@ class ReadFigures:
 
     def add(self, what: str, value: float, say: Say) -> None:
         self.figures[what] = round(value, 2)
-        say(f"{self.of}: {what}: {value:,.1f}")
+        say(f"{self.of}: {what}: {value:,.2f}")
 
 
 def measure(address: str, folder: Path, rows: int, records: int, reads: int, say: Say) -> dict[str, float]:
