@@ -9,6 +9,7 @@ from functools import partial
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from streams.confirmations import Confirmations
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.clients import OnDelivery
 from streams.prepared_event import PreparedEvent
@@ -29,6 +30,7 @@ class Deliveries:
         self._producer, self._confirm_each = producer, confirm_each
         self._failures: list[tuple[Receipt | PreparedEvent, KafkaError]] = []
         self._since_confirmed = 0
+        self._confirmations = Confirmations(producer.poll)
 
     def send(self, topic: str, headers: Headers, event: PreparedEvent, receipt: Receipt) -> None:
         """Hand an event to the producer, which sends it in the background. Blocks while its queue is full.
@@ -69,7 +71,7 @@ class Deliveries:
                     f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
                     "if it is sent again, then under the same id, so that it is handled once"
                 )
-            self._producer.poll(0.01)
+            self._confirmations.wait(receipt)
 
     def flush(self, timeout: float) -> None:
         """Wait until the broker has confirmed all. Raises BrokerError if one was not delivered, or not in time."""
@@ -115,6 +117,7 @@ class Deliveries:
             receipt.error = error.str()
             if not self._confirm_each:
                 self._failures.append((receipt, error))
+        self._confirmations.told(receipt)
 
     def _ended(self, event: PreparedEvent, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

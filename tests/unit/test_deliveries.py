@@ -1,7 +1,10 @@
-"""Who is told that an event was not delivered, of a producer whose broker is away."""
+"""Who is told what became of an event, and who asks for it."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,3 +65,40 @@ def test_a_program_of_its_own_hears_of_it_at_its_next_event() -> None:
     with pytest.raises(BrokerError, match=r"1 event was not delivered; the first is echo\.hear of 'theirs', id e1"):
         deliveries.raise_failures()
     deliveries.raise_failures()
+
+
+class BusyProducer(AwayProducer):
+    """Each poll confirms one event, whoever published it; `most` is how many threads polled at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inside, self.most, self._count = 0, 0, threading.Lock()
+
+    def poll(self, _timeout: float) -> int:
+        with self._count:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+        threading.Event().wait(0.001)  # others come meanwhile, as they do while librdkafka waits
+        with self._count:
+            self._inside -= 1
+            report = self._reports.pop(0) if self._reports else None
+        if report is not None:
+            report(None, SimpleNamespace(partition=lambda: 0, offset=lambda: 7, timestamp=lambda: (1, 5)))
+        return 1
+
+
+def test_one_thread_asks_for_all_that_wait() -> None:
+    """Each poll of librdkafka's wakes all threads that poll; and whoever has its own confirmed leaves the turn to another."""
+    producer: Any = BusyProducer()
+    deliveries = Deliveries(producer, confirm_each=True)
+    data = EchoHear(name="theirs")
+
+    def publish(number: int) -> bool:
+        receipt = Receipt("echo", data.event_type, data.key, f"e{number}")
+        deliveries.send("echo", [], prepare(data, b"", receipt.id, "here", None), receipt)
+        deliveries.confirm(receipt, 30.0)
+        return receipt.delivered
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(publish, range(80)))
+    assert producer.most == 1

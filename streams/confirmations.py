@@ -1,0 +1,53 @@
+"""Threads that wait for a broker's confirmations: one of them asks the producer, and tells the others.
+
+A poll of librdkafka's wakes every thread that polls, for whichever event: with 16 of them, each event woke 16 threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from streams.receipt import Receipt
+
+LONGEST = 0.01
+"""s until a thread looks again at the least, whatever it was told."""
+
+
+class Confirmations:
+    """`poll(seconds)` serves what the broker has confirmed by then, for all threads: `told` is called of each."""
+
+    def __init__(self, poll: Callable[[float], object]) -> None:
+        self._poll, self._turn = poll, threading.Lock()
+        self._waiting: dict[Receipt, threading.Event] = {}
+
+    def wait(self, receipt: Receipt) -> None:
+        """Wait for a moment: until this receipt was told of, or until it is this thread's turn to poll."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._poll(LONGEST)
+            finally:
+                self._turn.release()
+            if is_told(receipt):
+                self._pass_on()
+            return
+        told = self._waiting[receipt] = threading.Event()
+        try:
+            if not is_told(receipt):
+                told.wait(LONGEST)
+        finally:
+            del self._waiting[receipt]
+
+    def told(self, receipt: Receipt) -> None:
+        """The broker has confirmed it, or never will."""
+        if (waiting := self._waiting.get(receipt)) is not None:
+            waiting.set()
+
+    def _pass_on(self) -> None:
+        """Nobody polls now; somebody who waits is to."""
+        for waiting in [*self._waiting.values()][:1]:
+            waiting.set()
+
+
+def is_told(receipt: Receipt) -> bool:
+    return receipt.delivered or receipt.error is not None
