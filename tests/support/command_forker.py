@@ -60,6 +60,7 @@ def become(words: list[str], environment: dict[str, str], folder: str, files: li
     os.environ.update(environment)
     os.chdir(folder)
     sys.path[0] = folder
+    sys.path[1:1] = [it for it in environment.get("PYTHONPATH", "").split(os.pathsep) if it and it not in sys.path]
     sys.argv = ["retold", *words]
 
 

@@ -89,8 +89,12 @@ SECONDS_TO_PREPARE = 120.0
 
 
 def without_settings(env: Mapping[str, str]) -> dict[str, str]:
-    """What Python and its libraries may look at while they start. pytest and its fixtures set some that no command looks at."""
-    return {name: value for name, value in env.items() if not name.startswith(("RETOLD_", "PYTEST_", "MYPY_"))}
+    """What Python and its libraries may look at while they start, but for PYTHONPATH, which the forker carries out.
+
+    pytest and its fixtures set some that no command looks at.
+    """
+    others = ("RETOLD_", "PYTEST_", "MYPY_", "PYTHONPATH")
+    return {name: value for name, value in env.items() if not name.startswith(others)}
 
 
 def written(file: IO[str]) -> str:

@@ -28,6 +28,7 @@ def test_it_is_what_a_process_gives_that_python_starts(prepared: PreparedCommand
         expected, found = start(words, ENV, PROJECT, 240), prepared.run(words, ENV, PROJECT, 240)
         assert [expected.returncode, expected.stdout, expected.stderr] == [found.returncode, found.stdout, found.stderr]
         assert expected.stdout + expected.stderr != ""
+        assert found.args == words  # Python did not start it
 
 
 def test_each_has_its_own_settings_and_folder(prepared: PreparedCommands, tmp_path: Path) -> None:
@@ -36,6 +37,8 @@ def test_each_has_its_own_settings_and_folder(prepared: PreparedCommands, tmp_pa
     in_folder = {**ENV, "RETOLD_APP": "other:app"}
     assert prepared.run(["asyncapi"], in_folder, tmp_path, 240).returncode == 0
     assert "other" in prepared.run(["asyncapi"], in_folder, PROJECT, 240).stderr
+    found = prepared.run(["asyncapi"], {**in_folder, "PYTHONPATH": str(tmp_path)}, PROJECT, 240)
+    assert (found.returncode, found.args) == (0, ["asyncapi"])
     assert prepared.run(["asyncapi"], ENV, PROJECT, 240).returncode == 0
 
 
