@@ -12,9 +12,10 @@ from typing import Self, TypeVar
 from streams.app import App
 from streams.codec import codec_of
 from streams.data import EventData, Record
+from streams.engine.readable import named
 from streams.engine.records import Codec
 from streams.engine.times import checked_time, to_micros
-from streams.errors import HistoryError
+from streams.errors import HistoryError, InvalidChange
 from streams.history.branch.branch import Branch, replay, what_if
 from streams.history.branch.branch_calls import Answers
 from streams.history.branch.branch_times import cut_branch
@@ -154,13 +155,13 @@ class History(HistoryContents):
     def _change(self, insert: Iterable[Insertion], remove: Iterable[str], replace: Mapping[str, EventData]) -> Change:
         return Change(
             [self._inserted(it) for it in insert],
-            frozenset(self.event(name).exact_name for name in remove),
+            frozenset(self.event(name).exact_name for name in _names(remove)),
             {self.event(name).exact_name: data for name, data in replace.items()},
         )
 
     def _inserted(self, it: Insertion) -> InsertedEvent:
         if not isinstance(it, InsertedEvent):
-            return InsertedEvent(*it)
+            return InsertedEvent(*_with_time(it))
         after = None if it.after is None else self.event(it.after).exact_name
         return InsertedEvent(it.data, it.time, it.id, after, it.source)
 
@@ -262,3 +263,21 @@ def _corrected(db: sqlite3.Connection, log: Past, codec: Codec) -> CorrectedLog 
 
 def _micros(name: str, time: datetime | None) -> int | None:
     return None if time is None else to_micros(checked_time(f"{name} is", time))
+
+
+def _names(remove: Iterable[str]) -> Iterable[str]:
+    """Raises InvalidChange for a single one: each of its letters would be looked for."""
+    if isinstance(remove, str):
+        it = repr(named(remove))
+        raise InvalidChange(f"what is to be taken out is {it}; a list of names was expected, such as [{it}]")
+    return remove
+
+
+def _with_time(it: tuple[EventData, datetime] | EventData) -> tuple[EventData, datetime]:
+    """Raises InvalidChange for data alone."""
+    if isinstance(it, EventData):
+        raise InvalidChange(
+            f"{it.event_type} {named(it.key)!r} is to be put in at no time; with its data a time was expected, such as (data, "
+            "datetime(2026, 1, 31, tzinfo=UTC)), or an InsertedEvent"
+        )
+    return it

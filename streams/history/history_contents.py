@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
+from streams.errors import DefinitionError
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.cut_past import CutPast
@@ -91,8 +92,11 @@ class HistoryContents:
 
         Raises:
             BeforeHistory: A projection may have folded an event that was erased.
+            DefinitionError: A name was given.
 
         """
+        if isinstance(source, str):
+            raise DefinitionError(f"the table of {source!r} was asked for by its name; its namespace or projection was expected")
         if source.name in {space.name for space in self.app.namespaces}:
             return HistoryTable(self._tables.table(source.name), source.row_type)
         known = source.name in {projection.name for projection in self.app.projections}

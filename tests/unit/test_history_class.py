@@ -23,6 +23,7 @@ from streams.errors import (
     CodeChanged,
     DefinitionError,
     HistoryError,
+    InvalidChange,
     InvalidEvent,
     NoSuchEvent,
     RowsLeftOut,
@@ -206,6 +207,12 @@ def test_events_are_put_in_and_replaced_by_their_names(world: World) -> None:
         history.what_if(remove=["receive-7"])
     with pytest.raises(HistoryError, match=r"it follows from order\.place order-0:1"):
         history.what_if(remove=["order-0:3"])
+    with pytest.raises(InvalidChange, match=r"taken out is 'receive-1'; a list of names was expected, such as \['receive-1'\]"):
+        history.what_if(remove="receive-1")
+    with pytest.raises(InvalidChange, match=r"stock\.receive 'A1' is to be put in at no time; with its data a time was expected"):
+        history.what_if(insert=[more])  # type: ignore[list-item]  # what is said about it
+    with pytest.raises(DefinitionError, match="the table of 'order' was asked for by its name"):
+        history.table("order")  # type: ignore[call-overload]  # as above
 
 
 def test_other_code_is_a_branch_with_origins() -> None:
