@@ -9,9 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from streams.errors import StalePlan
 from tests.support.html_page import HtmlForm, HtmlPage
 from tests.support.memory_server import MemoryServer
 from tests.support.tokens import bearer, write_tokens
+from tests.support.workers import until
 from tests.unit.test_console import BROWSER, page_of
 from tests.unit.test_correction_routes import order, server  # noqa: F401 - a fixture
 
@@ -51,6 +53,20 @@ def test_an_event_is_taken_out_on_its_page(server: MemoryServer) -> None:  # noq
     close = form_of(seen(http, "/corrections/calls"), "why")
     assert sent(http, close, why="paid back by hand") == "/corrections/calls"
     assert "No call is open" in seen(http, "/corrections/calls").text
+
+
+def test_why_a_plan_was_not_begun_is_on_its_page(server: MemoryServer) -> None:  # noqa: F811 - the fixture
+    """Whoever pressed its button, and was told to look again, sees it there."""
+    plan = sent(server.http, form_of(seen(server.http, "/events/place-1/story"), "remove"), why="a test order")
+
+    def fails(_: object) -> None:
+        raise StalePlan("another coordinator is at work: let it end")
+
+    attempt = server.corrector._attempts.begin(plan.rpartition("/")[2], None, fails)
+    until(lambda: attempt.over, "it is not over")
+    page = seen(server.http, plan)
+    assert "It was not begun: another coordinator is at work: let it end" in page.text
+    assert form_of(page, "tag").action.endswith("/apply")
 
 
 def test_an_event_gets_other_data_or_another_one_is_put_in(server: MemoryServer) -> None:  # noqa: F811 - the fixture
