@@ -13,11 +13,15 @@ from streams import App, Event, Outcome
 from streams.engine.engine import Engine, Inbox
 from streams.engine.fold import RowFold
 from streams.errors import HistoryError, InvalidChange
+from streams.history.branch.branch import replay_difference
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.local_code import LocalCode
+from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.decided_otherwise import decided_otherwise
 from streams.history.correction.planning import plan_correction
+from streams.history.difference.accepted_origins import not_accepted
 from tests.applications import bank, strict
 from tests.applications.bank.events import AccountDebit, AccountRow
 from tests.applications.strict import bank_with
@@ -105,6 +109,23 @@ def test_without_it_other_rows_are_as_the_code_before_had_them() -> None:
     assert {it.type for it in plan.changed} >= {"account.debit"}
     assert {it.type for it in plan.missing} >= {"transfer.done"}
     assert {it.namespace for it in plan.rows} >= {"transfer", "account"}
+
+
+@many
+@given(seed=st.integers(0, 10**6), debit=st.sampled_from([strict.debit, saying_no]))
+def test_what_was_decided_again_need_not_be_accepted_once_more(seed: int, debit: Any) -> None:
+    """Rows are built again after any correction: what it makes up for is no difference then."""
+    here = otherwise(debit, seed)
+    change = decided_otherwise(here.past, here.handlers, "account")
+    if change.again:
+        here.correct(change)
+    here.finish()
+    log = here.log
+    corrected = CorrectedGeneration(log, here.handlers, here.changes, 1)
+    found = replay_difference(log, LocalCode(here.handlers.leaving(corrected.again)), here.handlers)
+    assert bool(change.again) <= bool(not_accepted(found, []))
+    corrected.complete(found, "account")
+    assert [it for it in not_accepted(found, []) if it.handler.startswith("account.")] == []
 
 
 def test_what_raises_is_not_decided_again() -> None:
