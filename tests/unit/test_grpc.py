@@ -474,7 +474,7 @@ def test_connections_are_bounded_in_all(tmp_path: Path) -> None:
             except ConnectionError:
                 return True
 
-        until(lambda: sum(map(closed, many)) >= 10, "more are open")
+        until(lambda: sum(map(closed, many)) >= 10, "more are open", seconds=10)
 
 
 @pytest.mark.parametrize(("size", "most"), [(10, 100), (1_000_000, 5)])
