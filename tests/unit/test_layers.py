@@ -25,7 +25,8 @@ LAYERS = {
     "rules": ["engine", "checks", "receipt", "syntax"],
     "formats": ["schemas", "codec", "code_digest", "prepared_event", "eventfiles", "query_parameters", "config", "load"],
     "adapters": [
-        "clock", "private_files", "listening", "kafka", "localbroker", "deliveries", "confirmations", "routes", "prepared_publisher", "history",
+        "clock", "private_files", "listening", "kafka", "localbroker", "deliveries", "confirmations", "routes",
+        "prepared_publisher", "history",
     ],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],
