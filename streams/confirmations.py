@@ -36,7 +36,7 @@ class Confirmations:
             if not is_told(receipt):
                 told.wait(LONGEST)
         finally:
-            del self._waiting[receipt]
+            self._waiting.pop(receipt, None)  # two requests with one Idempotency-Key wait for one receipt
 
     def told(self, receipt: Receipt) -> None:
         """The broker has confirmed it, or never will."""

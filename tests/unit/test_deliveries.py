@@ -102,3 +102,16 @@ def test_one_thread_asks_for_all_that_wait() -> None:
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(publish, range(80)))
     assert producer.most == 1
+
+
+def test_several_requests_may_wait_for_one_event() -> None:
+    """Those with one Idempotency-Key do."""
+    producer: Any = BusyProducer()
+    deliveries = Deliveries(producer, confirm_each=True)
+    data = EchoHear(name="theirs")
+    for number in range(20):
+        receipt = Receipt("echo", data.event_type, data.key, f"e{number}")
+        deliveries.send("echo", [], prepare(data, b"", receipt.id, "here", None), receipt)
+        with ThreadPoolExecutor(8) as threads:
+            for waited in [threads.submit(deliveries.confirm, receipt, 30.0) for _ in range(8)]:
+                waited.result()
