@@ -32,7 +32,7 @@ hypothesis_settings.load_profile("any machine")
 def pytest_collection_finish() -> None:
     """All that was imported and collected lives to the end: whenever Python looks for cycles, it leaves that out.
 
-    In the lane of unit tests that is 500 MB, and they take a tenth less CPU.
+    Three files of unit tests took a tenth less CPU by it: 21.3 and 18.5 s before, 19.2 and 16.1 s with it.
     """
     gc.collect()
     gc.freeze()
