@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from streams.engine.changes import SetAsideRecord
+from streams.engine.control import OperatorCommand
+from streams.engine.times import to_micros
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
@@ -74,14 +77,24 @@ class Corrected:
             self.there.settle()
         raise AssertionError("there is no fixed point")
 
+    def let_go(self) -> None:
+        """An operator rejects what is parked, since its handler raises each time, until nothing is."""
+        there = self.there
+        while parked := [(name, key, queue[0]) for (name, _), it in there.images.items() for key, queue in it.parked.items()]:
+            for namespace, key, first in parked:
+                there.say(namespace, OperatorCommand("reject", key, first.offset, "ann", "a bug", timer=first.timer))
+            there.settle()
+
     def steps(self) -> list[Place]:
         """The rows that were set, in order."""
         return [it.place for it in self.log.events() if it.kind == STEP]
 
     def timers(self) -> dict[str, tuple[bytes, int]]:
-        """The timers that wait, as the engine has them."""
-        found = [it for image in self.there.images.values() for it in image.due.values()]
-        return {it.event_id: (it.emitted.value, it.at) for it in found}
+        """The timers that wait, as the engine has them: also those that are parked, since their handlers raised."""
+        images = self.there.images.values()
+        waiting = {it.event_id: (it.emitted.value, it.at) for image in images for it in image.due.values()}
+        aside = [it for image in images for queue in image.parked.values() for it in queue if it.timer]
+        return waiting | dict(_parked(it) for it in aside)
 
     def timers_told(self) -> dict[str, tuple[bytes, int]]:
         """The same as the log tells."""
@@ -89,3 +102,9 @@ class Corrected:
         places = dict.fromkeys(it.place for it in log.events())
         found = [live_timers(log, self.handlers, place) for place in places]
         return {name: (it.value, it.due) for timers in found for name, it in timers.items()}
+
+
+def _parked(timer: SetAsideRecord) -> tuple[str, tuple[bytes, int]]:
+    headers = dict(timer.carried)
+    at = datetime.fromisoformat(headers["ce_time"].decode())
+    return headers["ce_id"].decode(), (timer.value, to_micros(at))

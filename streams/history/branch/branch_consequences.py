@@ -171,8 +171,8 @@ class BranchConsequences:
         return (it.value, it.event.time) in (waiting.get(it.reference), self._past.aside.in_flight.get(it.reference))
 
     def _waits(self, row: BranchRow, turn: BranchTurn, it: BranchEmission, pending: EmissionsByReference) -> bool:
-        """Whether a timer waits as it did, in the past or in one that the past is a branch of."""
-        if not self._is_in_flight(it, pending):
+        """Whether a timer waits as it did, in the past or in one that the past is a branch of, or as a correction has left it."""
+        if not self._is_in_flight(it, pending) and self._lineage.left.get(it.reference) != (it.value, it.event.time):
             return False
         row.timers.append(timer_of(it, turn.place, turn.reference, known=True))
         if it.reference not in pending:

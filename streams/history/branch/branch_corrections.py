@@ -7,7 +7,7 @@ from streams.history.branch.branch_lineage import BranchLineage
 from streams.history.branch.branch_queue import BranchQueue
 from streams.history.branch.branch_rows import ReachedRows
 from streams.history.branch.branch_untold import RowsOfBase
-from streams.history.branch.step_timers import timers_behind
+from streams.history.branch.step_timers import timers_behind, timers_left
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.difference import UntoldRow
 from streams.history.past import Past
@@ -36,11 +36,9 @@ class StepsInBranch:
 
     def begin(self, queue: BranchQueue) -> None:
         if not self._stand:
+            self._reached.left = self._lineage.left = timers_left(self._past.steps())
             for it in self._past.steps():
                 queue.push(it.order, it)
-                dropped = [gone.event_id for gone in it.event.data.dropped]
-                self._were.dropped.update(dropped)
-                self._reached.dropped.update(dropped)
                 for timer in it.event.data.added:
                     self._come_for_good(queue, timer.event_id)
 

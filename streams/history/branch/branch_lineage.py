@@ -10,6 +10,7 @@ from streams.engine.identity import answer_id
 from streams.errors import CodeChanged
 from streams.event import Event
 from streams.history.branch.branch_queue import BranchQueue, BranchTurn
+from streams.history.branch.step_timers import LeftTimers
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import emitted
 from streams.history.past import Past, before, cause_of, is_cause, refuse_erased
@@ -30,6 +31,8 @@ class BranchLineage:
         """What is taken out, and timers that nothing fires any more."""
         self.orphans: set[OrderKey] = set()
         """What the past has of events that it never had, but corrections made: it is gone with them."""
+        self.left: LeftTimers = {}
+        """As corrections have left timers. One that a worker has waits until it fires it; a branch fires the others itself."""
         self._seen: set[OrderKey] = set()
         self._missed: set[OrderKey] = set()
         self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())

@@ -14,7 +14,7 @@ from streams.engine.times import to_micros
 from streams.errors import CodeChanged
 from streams.history.branch.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch.branch_queue import BranchQueue, BranchTimer, BranchTurn
-from streams.history.branch.step_timers import timers_behind
+from streams.history.branch.step_timers import LeftTimers, timers_behind
 from streams.history.code.application_handlers import ApplicationHandlers, now_raises
 from streams.history.difference.difference import UntoldRow
 from streams.history.past import Past, before, from_order, is_cause, refuse_erased, with_parked
@@ -59,8 +59,8 @@ class ReachedRows:
     def __init__(self, past: Past, handlers: ApplicationHandlers, queue: BranchQueue, *, in_full: bool) -> None:
         self._past, self._handlers, self._queue, self._in_full = past, handlers, queue, in_full
         self.rows: dict[Place, BranchRow] = {}
-        self.dropped: set[str] = set()
-        """Timers that corrections have taken away: if they wait in a branch, it fires them itself, since no worker does."""
+        self.left: LeftTimers = {}
+        """As corrections have left timers: those that no worker has so are fired by a branch if they wait there."""
 
     def reach(self, place: Place, order: OrderKey) -> BranchRow:
         """Only as an event's turn comes: a row that is reached at a later place too early would lose what is between."""
@@ -72,7 +72,7 @@ class ReachedRows:
                 row = row_before(self._past, self._handlers, place, order)
                 for it in from_order(with_parked(self._past, place), order):
                     self._queue.push(it.order, it)
-                if self.dropped:
+                if self.left:
                     self._fire_dropped(row, order)
             self.rows[place] = row
         return row
@@ -81,7 +81,8 @@ class ReachedRows:
     def _fire_dropped(self, row: BranchRow, order: OrderKey) -> None:
         end = self._past.end()
         for it in row.timers:
-            if it.turn.reference in self.dropped:
+            said = it.turn.value, it.turn.event.time
+            if self.left.get(it.turn.reference, said) != said:
                 it.known = False
                 if end is not None and it.due <= end.recorded:
                     self._queue.push(self._queue.when_due(it.due, order), it)

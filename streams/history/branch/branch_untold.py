@@ -46,8 +46,6 @@ class RowsOfBase:
         self, past: Past, base: RecordedCode, lineage: BranchLineage, findings: BranchFindings, erased: Mapping[Place, ErasedEvent]
     ) -> None:
         self._past, self._base, self._lineage, self._findings, self.erased = past, base, lineage, findings, erased
-        self.dropped: set[str] = set()
-        """Timers that corrections have taken away: they do not wait to be fired by a worker, whoever had scheduled them."""
 
     def fold(self, row: BranchRow, was: RecordedEvent, *, in_branch: bool = True) -> EmissionsByReference:
         """Take a row as it was one event further; returns the event's timers that have not fired in the past.
@@ -71,8 +69,8 @@ class RowsOfBase:
                 self._findings.tell(untold)
             return {}
         pending = without_recorded(self._past, was, self._base.scheduled(was))
-        if self.dropped and pending:
-            pending = {reference: it for reference, it in pending.items() if reference not in self.dropped}
+        if pending and (left := self._lineage.left):
+            pending = {reference: it for reference, it in pending.items() if left.get(reference, it) == it}
         if pending:
             found = ((reference, waited_of(was, to_micros(time), value)) for reference, (value, time) in pending.items())
             row.waited.update(found)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from streams.engine.step import CorrectionStep, StepTimer
 from streams.engine.times import from_micros
 from streams.event import Event, reference_of
 from streams.history.branch.branch_queue import BranchTimer, BranchTurn
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.recorded_event import EMITTED, TIMER, Place
+from streams.history.recorded_event import EMITTED, TIMER, Place, RecordedEvent
+
+LeftTimers = dict[str, tuple[bytes, datetime] | None]
+"""By reference, the value and the time of timers that a worker has of steps; None: a step has taken it away."""
 
 
 def timers_behind(
@@ -17,6 +23,15 @@ def timers_behind(
     kept = [it for it in timers if it.turn.event.id not in dropped]
 
     return [*kept, *(_timer(handlers, it, owner) for it in step.added)]
+
+
+def timers_left(steps: Iterable[RecordedEvent]) -> LeftTimers:
+    """By steps in their order; whether a worker has fired one since is not looked at."""
+    left = LeftTimers()
+    for step in (it.event.data for it in steps):
+        left.update((it.event_id, None) for it in step.dropped)
+        left.update((it.event_id, (it.value, from_micros(it.at))) for it in step.added)
+    return left
 
 
 def _timer(handlers: ApplicationHandlers, it: StepTimer, owner: Place) -> BranchTimer:
