@@ -21,6 +21,7 @@ from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
+from streams.history.code.recorded_code import without_recorded
 from streams.history.past import Past
 from streams.history.recorded_event import STEP, Place, RecordedEvent
 
@@ -53,9 +54,7 @@ class RowsAsKept:
         """Those that wait at a row that a branch has reached."""
         if row.told_anew is None and place not in self._with_steps:  # the branch has folded all of its events
             return {
-                name: WaitingTimer(it.value, it.due, DroppedTimer(name, it.cause, it.source))
-                for name, it in row.waited.items()
-                if not has_come(self._log, name)
+                name: WaitingTimer(it.value, it.due, DroppedTimer(name, it.cause, it.source)) for name, it in row.waited.items()
             }
         if (by := self._set_by_others.get(place)) is None:
             return live_timers(self._log, self._handlers, place)
@@ -111,17 +110,23 @@ def version_in(log: Past, handlers: ApplicationHandlers, place: Place) -> int:
 
 
 def live_timers(log: Past, handlers: ApplicationHandlers, place: Place) -> WaitingTimers:
-    """The timers that wait at a row, as its log tells: what its events scheduled and has not fired, as steps have left it."""
+    """The timers that wait at a row, as its log tells: what its events scheduled and has not fired, as steps have left it.
+
+    An id may be handled twice: what an earlier event of its cause's id has led to is not this one.
+    """
     code, found = LocalCode(handlers), WaitingTimers()
     current: Entry = (None, 0)
     for it in log.key_events(place):
         current = code.fold(current, it)
         if it.kind == STEP:
             _set(found, it)
+            for each in it.event.data.added:
+                if has_come(log, each.event_id):
+                    del found[each.event_id]
         else:
-            for name, (value, time) in code.scheduled(it).items():
+            for name, (value, time) in without_recorded(log, it, code.scheduled(it)).items():
                 found[name] = WaitingTimer(value, to_micros(time), DroppedTimer(name, it.event.id, it.event.source))
-    return {name: waits for name, waits in found.items() if not has_come(log, name)}
+    return found
 
 
 def _set(found: WaitingTimers, step: RecordedEvent) -> None:
