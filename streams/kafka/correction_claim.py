@@ -144,10 +144,10 @@ class CorrectionClaim:
         now = self._told + round((self._clients.clock.monotonic() - self._said[1]) * 1e6)
         was_still = self._still() > ALONE
         for at, it in found.claims.items():
+            if at > self._first and it.correction == self.state.correction and it.state == APPLIED:
+                raise StalePlan(f"the correction {it.correction} was applied by another coordinator meanwhile")
             if at == self._first or not (at < self._first or was_still):
                 continue
-            if at > self._first and it.correction == self.state.correction and it.state == APPLIED:
-                raise StalePlan(f"the correction {it.correction} was applied by another coordinator while this one stood still")
             if is_at_work(it, now):
                 raise StalePlan(f"the correction {it.correction} is being applied by {it.coordinator}: {LET_IT_END}")
             if it.correction not in self._known:

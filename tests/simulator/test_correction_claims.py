@@ -134,8 +134,10 @@ def test_what_another_one_made_of_a_correction_meanwhile_stands(kafka: MemoryBro
     kafka.clock.sleep(ALONE / 1e6 + 1)
     second.take(first.state, first.state, ["c1"])
     second.end(APPLIED, 3)
-    with pytest.raises(StalePlan, match="c1 was applied by another coordinator while this one stood still"):
-        first.look()
+    for _ in range(2):  # also if it has looked since
+        with pytest.raises(StalePlan, match="c1 was applied by another coordinator meanwhile"):
+            first.look()
+        first._note_said()
     take_back(clients(kafka), "", "c1")
     with pytest.raises(StalePlan, match="c1 was withdrawn meanwhile"):
         first.look()

@@ -224,7 +224,7 @@ def test_why_a_correction_was_not_applied_holds_nothing_of_its_coordinator() -> 
         there.append(weakref.ref(large))
         raise HistoryError("it stands still")
 
-    attempt = attempts.begin("c1", apply)
+    attempt = attempts.begin("c1", None, apply)
     attempts.end()
     gc.collect()
     assert (str(attempt.error), attempt.over, there[0]()) == ("it stands still", True, None)
