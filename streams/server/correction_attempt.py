@@ -57,9 +57,10 @@ class CorrectionAttempts:
                         f"again with {calls!r}"
                     )
                 return last
-            attempt = self._last = CorrectionAttempt(correction, calls)
-            self._thread = threading.Thread(target=self._run, args=(attempt, apply), name="correct", daemon=True)
-            self._thread.start()
+            attempt = CorrectionAttempt(correction, calls)
+            thread = threading.Thread(target=self._run, args=(attempt, apply), name="correct", daemon=True)
+            thread.start()  # where the system gives no more threads, nothing has begun
+            self._thread, self._last = thread, attempt
             return attempt
 
     def end(self) -> None:

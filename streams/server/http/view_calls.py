@@ -48,7 +48,12 @@ class ViewCalls:
         answer: asyncio.Future[T] = loop.create_future()
         # A thread of its own, which lets the process end while a view does not return; and it runs whatever its caller does.
         work = partial(copy_context().run, function, *args)
-        Thread(target=self._run, args=(place, loop, answer, work), name=f"view {path}", daemon=True).start()
+        thread = Thread(target=self._run, args=(place, loop, answer, work), name=f"view {path}", daemon=True)
+        try:
+            thread.start()
+        except BaseException:  # the system gives no more threads, for now
+            self._give_back(place)
+            raise
         try:
             async with asyncio.timeout(self._seconds):
                 return await answer
@@ -77,10 +82,13 @@ class ViewCalls:
             loop.call_soon_threadsafe(self._returned, place, answer, end)
 
     def _returned(self, place: object, answer: asyncio.Future[T], end: Callable[[], None]) -> None:
-        self._running.pop(place, None)
-        self._places.release_on_behalf_of(place)
+        self._give_back(place)
         if not answer.cancelled():  # somebody still waits
             end()
+
+    def _give_back(self, place: object) -> None:
+        self._running.pop(place, None)
+        self._places.release_on_behalf_of(place)
 
     def _named(self) -> str:
         return ", ".join(sorted({path for path, _ in self._running.values()}))
