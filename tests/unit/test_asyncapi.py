@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 import processors
-from streams import App
+from streams import App, View
 from streams.config import Config, load
 from streams.engine.attributes import attributes
 from streams.server.http.asyncapi_document import HEADERS, asyncapi_document
@@ -140,6 +141,17 @@ def test_streams_of_rows_tell_what_it_says(tmp_path: Path) -> None:
                     payload = messages[data["type"] if told == "message" else told]["payload"]
                     schema = {**payload, "components": found["components"]}
                     assert [it.message for it in Draft202012Validator(schema).iter_errors(data)] == []
+
+
+def test_each_view_is_a_channel_of_its_own(tmp_path: Path, validator: Draft7Validator) -> None:
+    """Also where the paths of two differ only in what no name of a channel may have."""
+    paths = ["top/{day}", "top-day", "top/day", "größte", "grö-te"]
+    app = replace(bank.app(), views=[View(path, lambda _tables, **_: 1) for path in paths])
+    found = document(app, tmp_path)
+    told = [it["address"] for it in found["channels"].values() if it["address"].startswith("/views/")]
+    assert told == [f"/views/{path}" for path in paths]
+    assert [it.message for it in validator.iter_errors(found)] == []
+    assert sum(name.startswith("watch-view-") for name in found["operations"]) == len(paths)
 
 
 def test_the_messages_of_a_websocket_are_those_that_it_takes(tmp_path: Path) -> None:

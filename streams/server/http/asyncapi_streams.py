@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from itertools import chain, count
 from typing import Any, Final, NamedTuple
 
 from streams.app import App
@@ -97,7 +98,7 @@ def stream_channels(app: App, logs: Mapping[str, Iterable[type[EventData]]]) -> 
     }
     for view in app.views:
         names = PART.findall(view.path)
-        found[_view_channel(view.path)] = {
+        found[_view_channel(view.path, found)] = {
             **_channel(f"/views/{view.path}", "Another answer, whenever there is one.", ["view"]),
             **({"parameters": {name: {"description": f"The view's {name}."} for name in names}} if names else {}),
         }
@@ -123,8 +124,10 @@ def _of_rows() -> list[str]:
     return [f"rows.{name}" for name in OF_ROWS]
 
 
-def _view_channel(path: str) -> str:
-    return f"view-{'-'.join(re.findall(r'[A-Za-z0-9_]+', path))}"
+def _view_channel(path: str, others: Container[str]) -> str:
+    """A name that no other channel has: all that is no letter, digit or `_` is `-` in it, so two paths may come to the same."""
+    name = f"view-{'-'.join(re.findall(r'[A-Za-z0-9_]+', path))}"
+    return next(it for it in chain([name], (f"{name}-{number}" for number in count(2))) if it not in others)
 
 
 def _channel(address: str, description: str, messages: Iterable[str]) -> Spec:
