@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from streams import Tables, View
+from streams.engine.times import from_micros
 from streams.errors import BrokerError
 from streams.server.http.pools import THREADS
 from streams.server.http.view_calls import AT_ONCE
+from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.server.readmodel.timed_cache import TimedCache
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
@@ -115,6 +120,26 @@ def test_a_view_that_never_returns_is_said(tmp_path: Path) -> None:
         busy.go.set()
         until(lambda: http.get("/views/quick").status_code == 200, "no place was given back")
         until(lambda: "views" not in [it["name"] for it in http.get("/-/health").json()["checks"]], "they still count as overdue")
+
+
+def test_a_view_of_the_past_that_never_returns_is_said(tmp_path: Path) -> None:
+    """As one of now: in time, by the health, and other questions about the past are answered."""
+    with Busy(tmp_path, view_seconds="0.3") as busy:
+        now = time.time_ns() // 1_000
+
+        def fill(db: sqlite3.Connection) -> None:
+            fill_high_water(db, now)
+            put_frontier(db, now)
+
+        busy.server.kafka.store.write(fill)
+        http, then = busy.server.http, f"?_as_of={quote(from_micros(now).isoformat())}"
+        assert http.get(f"/views/quick{then}").json()["answer"] == 7
+        busy.ask("GET", f"/views/hang{then}", AT_ONCE)
+        until(lambda: busy.called == AT_ONCE, "they are not under way")
+        busy.assert_answers(f"/rows/account/a{then}", f"/rows/account{then}")
+        assert_problem(http.get(f"/views/hang{then}"), 503, f"{AT_ONCE} calls of views go on (hang)")
+        [check] = [it for it in http.get("/-/health").json()["checks"] if it["name"] == "views"]
+        assert check["state"] == "bad"
 
 
 def test_a_view_that_hangs_starves_no_list(busy: Busy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from streams.history.stored.stored_waiting import StoredWaiting
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import parts_of
 from streams.server.http.past_asking import ask_past
+from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.requests import JSON, media_type, read_body
 from streams.server.readmodel.row_json import to_json
@@ -53,7 +55,7 @@ async def asked(request: Request) -> Response:
         compare_views(counts, branch, handlers, document.views, DECISIONS)
         return list(difference_members(branch.difference))
 
-    found, at = await ask_past(request, parts, parts.pools.past, ask, untold=422)
+    found, at = await ask_past(request, parts, partial(in_thread, parts.pools.past), ask, untold=422)
     return Response(b"".join(_lines(found)), headers=at.headers, media_type=NDJSON)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from streams.history.stored.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, answer_bytes
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_asking import ask_past
+from streams.server.http.pools import InThread, in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.row_json import to_json
@@ -73,9 +75,13 @@ def _read(name: str, given: Mapping[str, str], read: Callable[[str], T]) -> T | 
 
 
 async def ask_as_of(
-    request: Request, parts: ServerParts, asked: Cut, ask: Callable[[PastStore], T], *, limited: bool = True
-) -> tuple[T, Cut, AnswerPosition]:
-    """What `ask` returns, the times that it is told for, and the position of the file. `limited`: to `MOST` events."""
+    request: Request, parts: ServerParts, asked: Cut, ask: Callable[[PastStore], T], *, limited: bool = True,
+    calling: InThread | None = None,
+) -> tuple[T, Cut, AnswerPosition]:  # fmt: skip
+    """What `ask` returns, the times that it is told for, and the position of the file.
+
+    `limited`: to `MOST` events. `calling` calls it in a thread; None: it waits for one of those that are for the past.
+    """
 
     def asking(past: StoredPast, _: StoredWaiting) -> tuple[T, Cut]:
         try:
@@ -87,7 +93,7 @@ async def ask_as_of(
         with PastStore(parts.app, parts.codec, rows, MOST if limited else None) as store:
             return ask(store), cut
 
-    (found, cut), at = await ask_past(request, parts, parts.pools.past, asking, untold=409)
+    (found, cut), at = await ask_past(request, parts, calling or partial(in_thread, parts.pools.past), asking, untold=409)
     return found, cut, at
 
 

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, TooMuch, UnsupportedSchema
@@ -14,7 +13,7 @@ from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, at_least, ready, standing
 from streams.server.http.parts import ServerParts
-from streams.server.http.pools import in_thread
+from streams.server.http.pools import InThread
 from streams.server.http.problems import Problem
 
 T = TypeVar("T")
@@ -23,9 +22,9 @@ Ask = Callable[[StoredPast, StoredWaiting], T]
 
 
 async def ask_past(
-    request: Request, parts: ServerParts, limiter: CapacityLimiter, ask: Ask[T], *, untold: int | None = None
+    request: Request, parts: ServerParts, in_thread: InThread, ask: Ask[T], *, untold: int | None = None
 ) -> tuple[T, AnswerPosition]:
-    """What `ask` returns, and the position that it is true at.
+    """What `ask` returns, which `in_thread` calls, and the position that it is true at.
 
     `ask` lets HistoryError pass: it may be asked again, once more schemas are known. `untold` is the status of the problem that
     one becomes then; None: the error's own.
@@ -34,7 +33,7 @@ async def ask_past(
     await at_least(request, model, KINDS)
     at = standing(model, KINDS, model.partitions())  # before it is told, so that the position is never ahead of it
     try:
-        return await in_thread(limiter, _ask, parts, ask), at
+        return await in_thread(_ask, parts, ask), at
     except (NoSuchEvent, BeforeHistory, TooMuch):
         raise
     except HistoryError as error:

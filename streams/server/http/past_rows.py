@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -112,5 +113,5 @@ async def view_as_it_was(request: Request, parts: ServerParts, view: View, names
             detail = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
             raise Problem(500, detail) from error
 
-    body, cut, at = await ask_as_of(request, parts, asked, ask)
+    body, cut, at = await ask_as_of(request, parts, asked, ask, calling=partial(parts.view_calls.call, view.path))
     return past_answer(request, body, cut, at)

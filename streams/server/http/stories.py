@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.past_asking import Ask, ask_past
 from streams.server.http.paths import escaped_path
+from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace, one_row
 
@@ -73,7 +75,7 @@ def _corrections_of(parts: ServerParts, past: StoredPast) -> EventCorrections:
 
 
 async def _told(request: Request, parts: ServerParts, ask: Ask[dict[str, Any]]) -> Response:
-    found, at = await ask_past(request, parts, parts.pools.memory, ask)
+    found, at = await ask_past(request, parts, partial(in_thread, parts.pools.memory), ask)
     return answer(request, {**found, "positions": at.texts, "lag": at.lag}, at)
 
 
