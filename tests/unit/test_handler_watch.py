@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -37,9 +38,18 @@ def waiting(_: Any) -> Any:
     return decide
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN])
+def _ctrl_c(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Heard, or ignored."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 @pytest.mark.parametrize("change", [looping, waiting])
 def test_a_handler_that_does_not_return_is_named(change: Any) -> None:
-    """It loops, or waits for the system: the command ends with a sentence in its place."""
+    """It loops, or waits for the system: the command ends with a sentence in its place. So it does in a shell's background."""
     _, there = made("bank", 7)
     now = ApplicationHandlers(hanging(change), there.codec)
     with (
@@ -64,5 +74,7 @@ def test_many_events_that_take_long_together_are_no_handler_that_hangs() -> None
             for it in events:
                 handlers.decide(it.namespace, handlers.handler_of(it.namespace, it.event), None, it.event)  # type: ignore[arg-type]  # the bank has all
         time.sleep(0.3)
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), handlers_return(handlers, 0.1, LOOKS):
         signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, heard)

@@ -20,9 +20,13 @@ SECONDS, LOOKS = 60.0, 1.0
 
 @contextmanager
 def handlers_return(handlers: ApplicationHandlers, seconds: float = SECONDS, looks: float = LOOKS) -> Iterator[None]:
-    """To be used by the main thread, which is interrupted. Raises HistoryError if a handler has not returned for so long."""
+    """To be used by the main thread, which is interrupted. Raises HistoryError if a handler has not returned for so long.
+
+    The signal is not that of Ctrl-C, which a shell has ignored by what it starts with `&`.
+    """
     ended, hung = threading.Event(), list[Event[Any]]()
     main = threading.main_thread().ident or 0
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
 
     def watch() -> None:
         last, since = None, time.monotonic()
@@ -31,7 +35,7 @@ def handlers_return(handlers: ApplicationHandlers, seconds: float = SECONDS, loo
                 last, since = now, time.monotonic()
             elif now is not None and time.monotonic() - since >= seconds:
                 hung.append(now)
-                signal.pthread_kill(main, signal.SIGINT)
+                signal.pthread_kill(main, signal.SIGALRM)
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -49,3 +53,4 @@ def handlers_return(handlers: ApplicationHandlers, seconds: float = SECONDS, loo
     finally:
         ended.set()
         watcher.join()
+        signal.signal(signal.SIGALRM, before)
