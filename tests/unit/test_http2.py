@@ -223,6 +223,23 @@ def test_a_body_that_never_ends_is_cut(server: MemoryServer, path: str) -> None:
     assert refused(server, "body") == path.startswith("/events")
 
 
+@pytest.mark.parametrize("how", ["refused", "taken back"])
+def test_a_body_that_nobody_reads_leaves_room_for_others(server: MemoryServer, how: str) -> None:
+    """However many there were: of requests that were answered without it, or whose client has taken them back."""
+    with client_of(server) as client:
+        for _ in range(10):
+            if how == "refused":
+                assert client.got("/nothing", JSON, method="POST", body=b" " * 16_000).status == 404
+                continue
+            number = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(number, [*HEAD, JSON])
+            client.h2.send_data(number, b" " * 16_000)
+            client.h2.reset_stream(number)
+            assert client.got("/-/live").status == 200
+        body = json.dumps(OPENED).encode()
+        assert client.got("/events/account.open", JSON, method="POST", body=body + b" " * 10_000).status == 202
+
+
 def test_a_head_that_is_too_large_is_refused(tmp_path: Path) -> None:
     """At 32 KiB with an answer; far beyond it, or packed so that it is small on its way, with the connection."""
     with MemoryServer(bank.app(), tmp_path, http2="1") as server:

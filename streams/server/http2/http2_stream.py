@@ -112,8 +112,11 @@ class Http2Stream:
         self.leave()
 
     def leave(self) -> None:
-        """Its client is gone, or all is sent: whoever waits hears it."""
+        """Its client is gone, or all is sent: whoever waits hears it. What nobody has read makes room for other requests."""
         self.is_over = True
+        unread, self._unread = self._unread, 0
+        self._link.taken(self._number, unread)
+        self._body.clear()
         self._message.set()
         self.wake.set()
 
