@@ -17,6 +17,7 @@ import httpx
 import pytest
 from h2.events import DataReceived, Event, InformationalResponseReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
+from hyperframe.frame import GoAwayFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -402,6 +403,26 @@ def test_a_stream_that_is_reset_is_freed(server: MemoryServer) -> None:
         while b"a1" not in client.data(second):
             pass
     until(lambda: not server.parts.watching, "it is not freed")
+
+
+def test_a_client_that_asks_nothing_more_gets_its_answers(server: MemoryServer) -> None:
+    """Also to what it goes on sending; a request that comes later is refused, and after the last answer the connection ends."""
+    goodbye = GoAwayFrame(stream_id=0, last_stream_id=0).serialize()
+    with client_of(server) as client:
+        stream = client.ask(LIVE, STREAM)
+        assert client.data(stream)
+        number = client.ask("/events/account.open", JSON, method="POST", ends=False)
+        client.socket.sendall(goodbye)
+        client.h2.send_data(number, json.dumps(OPENED).encode(), end_stream=True)
+        client.send()
+        answer = client.answer(number)
+        assert isinstance(answer, Http2Answer)
+        assert answer.status == 202
+        assert client.answer(client.ask("/-/live")) == "reset"
+        client.h2.reset_stream(stream)
+        client.send()
+        assert (client.answer(0), client.why) == ("closed", "")
+    assert refused(server, "malformed") == 0
 
 
 def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:

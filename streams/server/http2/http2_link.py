@@ -10,10 +10,10 @@ from typing import Final
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import Event
+from h2.events import ConnectionTerminated, Event
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import Frame, GoAwayFrame
 
 MOST_STREAMS: Final = 100
 """Requests at once on one connection."""
@@ -26,12 +26,22 @@ CONFIG: Final = H2Configuration(client_side=False, header_encoding=None)
 Headers = Iterable[tuple[bytes, bytes]]
 
 
+class LeftConnection(H2Connection):
+    """Its client may say that it asks nothing more, and gets the answers that are still open (RFC 9113, 6.8).
+
+    h2 itself closes a connection at once then: nothing could be sent any more, nor read what comes of a body.
+    """
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:  # noqa: ARG002 - h2 gives it
+        return [], [ConnectionTerminated()]
+
+
 class Http2Link:
     """`paused`: the system takes nothing more now. `written`: bytes that were given to it. To be used by one event loop."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, head_bytes: int) -> None:
         self._transport, self._loop = transport, loop
-        self._h2 = H2Connection(CONFIG)
+        self._h2 = LeftConnection(CONFIG)
         self._h2.local_settings = Settings(
             client=False,
             initial_values={
