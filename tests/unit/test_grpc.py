@@ -25,6 +25,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from streams import App, Event, Outcome, Rejected
+from streams.engine.records import REASON_LIMIT
 from streams.errors import ConfigError
 from streams.server.connections import ConnectionLimits
 from streams.server.http.stream_spec import ROW_EVENTS
@@ -34,6 +36,8 @@ from streams.server.rpc.rpc_groups import EventGroups
 from streams.server.rpc.rpc_messages import KINDS
 from streams.server.rpc_port import check_rpc_port
 from tests.applications import shop
+from tests.applications.bank.events import AccountOpen, AccountRow
+from tests.applications.one import app_of
 from tests.support.certificates import certificate
 from tests.support.http2_client import Http2Client
 from tests.support.memory_server import MemoryServer
@@ -69,9 +73,9 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(folder: Path, **given: Any) -> Iterator[Served]:
+def serving(folder: Path, app: App | None = None, **given: Any) -> Iterator[Served]:
     port = free_port()
-    with MemoryServer(shop.app(), folder, grpc_port=str(port), **given) as server, dialled(port) as channel:
+    with MemoryServer(app or shop.app(), folder, grpc_port=str(port), **given) as server, dialled(port) as channel:
         yield Served(server, channel, Stub(channel))
 
 
@@ -208,6 +212,24 @@ def test_what_is_wrong_is_an_error_with_its_kind(served: Served) -> None:
     ):
         found = failed(call)
         assert (found.code, found.about.get("field")) == (code, field), found
+
+
+@pytest.mark.parametrize("letter", ["x", "%", "ä", "日"])
+def test_a_long_reason_in_any_letters_is_no_other_error(tmp_path: Path, letter: str) -> None:
+    """A client that is sent more than 8 KiB of metadata tells of that alone; the sentence is cut, the receipt has all of it."""
+
+    def reject(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+        raise Rejected(letter * REASON_LIMIT)
+
+    with serving(tmp_path, app_of(reject)) as served:
+        for n in range(10):  # between 8 and 16 KiB chance decides
+            data = {"account": f"a{n}", "balance": 7}
+            found = failed(lambda data=data: place(served.call, "account.open", data, wait_seconds=5))  # type: ignore[misc]  # mypy cannot infer it
+            receipt = it.PublishReply()
+            assert found.code == grpc.StatusCode.FAILED_PRECONDITION
+            assert letter * 200 in found.sentence
+            assert found.details[-1].Unpack(receipt)
+            assert receipt.reason == letter * REASON_LIMIT
 
 
 def test_a_fault_that_passes_says_when_to_come_again(served: Served) -> None:

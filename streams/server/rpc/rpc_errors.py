@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate, takewhile
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -41,9 +42,9 @@ CODES: Final = {
 DETAILS: Final = "grpc-status-details-bin"
 DOMAIN: Final = "retold"
 LONGEST: Final = 2_000
-"""Characters of a sentence: clients take 8 KiB of metadata."""
-MOST_BYTES: Final = 3_000
-"""Of a detail beyond the first ones; a larger one is left out."""
+"""Bytes of a sentence on its way."""
+MOST_BYTES: Final = 7_500
+"""Of an error on its way: clients take 8 KiB of metadata. One that has more they tell as another error, RESOURCE_EXHAUSTED."""
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -63,15 +64,30 @@ def code_of(status: int) -> grpc.StatusCode:
 
 def failure_of(answer: InnerResponse) -> Failure:
     body, code = body_of(answer), code_of(answer.status).value[0]
-    return Failure(code=code, message=str(body.get("detail", ""))[:LONGEST], type=_type(body), field=_field(body))
+    return Failure(code=code, message=str(body.get("detail", "")), type=_type(body), field=_field(body))
 
 
 async def abort(context: Context, answer: InnerResponse, *details: Message) -> NoReturn:
-    """Ends the call with the error that an answer of the API is."""
+    """Ends the call with the error that an answer of the API is. A detail for which there is no room is left out."""
     failure, code = failure_of(answer), code_of(answer.status)
-    told = [_info(answer, failure), *_retry(answer), *(it for it in details if it.ByteSize() <= MOST_BYTES)]
-    status = Status(code=failure.code, message=failure.message, details=[_packed(it) for it in told])
-    await context.abort(code, failure.message, ((DETAILS, status.SerializeToString()),))
+    sentence = fitting(failure.message)
+    status = Status(code=failure.code, message=sentence, details=map(_packed, [_info(answer, failure), *_retry(answer)]))
+    room = (MOST_BYTES - sum(map(_bytes_of, sentence))) * 3 // 4  # it is sent in base64
+    for detail in map(_packed, details):
+        if status.ByteSize() + detail.ByteSize() <= room:
+            status.details.append(detail)
+    await context.abort(code, sentence, ((DETAILS, status.SerializeToString()),))
+
+
+def fitting(sentence: str) -> str:
+    """As much of it as has `LONGEST` bytes on its way."""
+    sizes = accumulate(map(_bytes_of, sentence))
+    return sentence[: sum(1 for _ in takewhile(lambda size: size <= LONGEST, sizes))]
+
+
+def _bytes_of(letter: str) -> int:
+    """On its way: gRPC writes each byte that is no plain ASCII as three."""
+    return 1 if " " <= letter <= "~" and letter != "%" else 3 * len(letter.encode())
 
 
 def _info(answer: InnerResponse, failure: Failure) -> ErrorInfo:
