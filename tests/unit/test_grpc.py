@@ -50,6 +50,7 @@ ROOT = Path(__file__).parents[2]
 SERVICE = "retold.v1.Retold"
 CSV = {"_form": "csv"}
 SNAPSHOT = {"_from": "snapshot"}
+HEALTH = "grpc.health.v1.Health/Check"
 A1 = {"sku": "A1", "quantity": 5, "price": 300}
 
 
@@ -333,6 +334,32 @@ def test_reflection_is_held_by_nobody(tmp_path: Path) -> None:
         answers = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo(asking(), timeout=60)
         assert len([*answers]) == 1
         assert time.monotonic() - began < 20
+        may_end.set()
+
+
+@pytest.mark.parametrize("method", ["retold.v1.Retold/PublishMany", "retold.v1.Retold/Get", "retold.v1.Retold/Watch", HEALTH])
+def test_calls_are_held_by_nobody_without_a_token(tmp_path: Path, method: str) -> None:
+    """Who sends no message is told so after the time of a body, or at once; others are answered."""
+    may_end, limits = threading.Event(), ConnectionLimits(body_seconds=0.5)
+    given = dict[str, Any](token="t" * 32, http_connections="8", limits=limits)
+
+    def silence() -> Iterator[Any]:
+        may_end.wait(30)
+        yield from ()
+
+    with serving(tmp_path, **given) as served, dialled(served.server.config.grpc_port) as others:
+        held = [others.stream_stream(f"/{method}", bytes, bytes)(silence(), timeout=60) for _ in range(8)]
+        sent = it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode())
+
+        def is_published() -> bool:
+            with suppress(grpc.RpcError):
+                return bool(served.call.Publish(sent, metadata=(("authorization", f"Bearer {'t' * 32}"),), timeout=10).key)
+            return False
+
+        until(is_published, "no call is taken", seconds=10)
+        expected = grpc.StatusCode.UNAUTHENTICATED if method.endswith("Many") else grpc.StatusCode.DEADLINE_EXCEEDED
+        until(lambda: all(call.done() for call in held), "they are held", seconds=10)
+        assert expected in {call.code() for call in held} <= {expected, grpc.StatusCode.RESOURCE_EXHAUSTED}, "ours was first"
         may_end.set()
 
 

@@ -61,12 +61,14 @@ class RpcServer:
 
     def __init__(self, app: ASGIApp, parts: ServerParts, port: int) -> None:
         self._app, self._parts, self._port = app, parts, port
+        self._seconds = parts.connections.limits.body_seconds
+        """In which a client has to send what it asks: calls are bounded in all, and who asks is known only then."""
 
     async def start(self) -> None:
         """Raises ConfigError for an address that it cannot have."""
         config = self._parts.config
         server = grpc.aio.server(options=options_of(config, self._parts), maximum_concurrent_rpcs=config.http_connections)
-        server.add_generic_rpc_handlers((_handlers(RetoldService(self._app, self._parts)), self._health(), self._reflection()))
+        server.add_generic_rpc_handlers((self._service(), self._health(), self._reflection()))
         host = config.http_host
         address = f"{f'[{host}]' if ':' in host else host}:{self._port}"
         try:
@@ -85,6 +87,17 @@ class RpcServer:
         """No call is taken any more; those that are open have so long to end."""
         await self._server.stop(seconds)
 
+    def _service(self) -> grpc.GenericRpcHandler:
+        it, service, seconds = retold_pb2, RetoldService(self._app, self._parts), self._seconds
+        return grpc.method_handlers_generic_handler(SERVICE, {
+            "Publish": _unary(service.publish, it.PublishRequest, it.PublishReply, seconds),
+            "PublishMany": _both(service.publish_many, it.PublishRequest, it.PublishReply),
+            "Get": _unary(service.get, it.GetRequest, it.Row, seconds),
+            "List": _unary(service.list, it.ListRequest, it.ListReply, seconds),
+            "Watch": _stream(service.watch, it.WatchRequest, it.LoggedEvent, seconds),
+            "WatchRows": _stream(service.watch_rows, it.WatchRowsRequest, it.RowChange, seconds),
+        })  # fmt: skip
+
     def _health(self) -> grpc.GenericRpcHandler:
         model = self._parts.model
 
@@ -96,15 +109,14 @@ class RpcServer:
             return health_pb2.HealthCheckResponse(status=state)
 
         request, response = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
-        return grpc.method_handlers_generic_handler(HEALTH, {"Check": _unary(check, request, response)})
-
+        return grpc.method_handlers_generic_handler(HEALTH, {"Check": _unary(check, request, response, self._seconds)})
 
     def _reflection(self) -> grpc.GenericRpcHandler:
         """What there is to be called, for tools such as grpcurl: it tells `retold.proto`, and nothing of the application.
 
         Nobody needs a token for it, so nobody may hold it for longer than a body may take.
         """
-        servicer, seconds = ReflectionServicer([SERVICE, HEALTH, REFLECTION]), self._parts.connections.limits.body_seconds
+        servicer, seconds = ReflectionServicer([SERVICE, HEALTH, REFLECTION]), self._seconds
 
         async def told(asked: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             with suppress(TimeoutError):
@@ -116,24 +128,31 @@ class RpcServer:
         return grpc.method_handlers_generic_handler(REFLECTION, {"ServerReflectionInfo": method})
 
 
-def _handlers(service: RetoldService) -> grpc.GenericRpcHandler:
-    it = retold_pb2
-    return grpc.method_handlers_generic_handler(SERVICE, {
-        "Publish": _unary(service.publish, it.PublishRequest, it.PublishReply),
-        "PublishMany": _both(service.publish_many, it.PublishRequest, it.PublishReply),
-        "Get": _unary(service.get, it.GetRequest, it.Row),
-        "List": _unary(service.list, it.ListRequest, it.ListReply),
-        "Watch": _stream(service.watch, it.WatchRequest, it.LoggedEvent),
-        "WatchRows": _stream(service.watch_rows, it.WatchRowsRequest, it.RowChange),
-    })  # fmt: skip
+def _unary(call: Callable[..., Any], request: type[Message], response: type[Message], seconds: float) -> Any:
+    """Taken as a stream, since a call whose message does not come would be held by gRPC for ever."""
+
+    async def answer(asked: AsyncIterator[Message], context: Context) -> Any:
+        return await call(await _first(asked, context, seconds), context)
+
+    return grpc.stream_unary_rpc_method_handler(answer, request.FromString, response.SerializeToString)
 
 
-def _unary(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:
-    return grpc.unary_unary_rpc_method_handler(call, request.FromString, response.SerializeToString)
+def _stream(call: Callable[..., Any], request: type[Message], response: type[Message], seconds: float) -> Any:
+    async def answer(asked: AsyncIterator[Message], context: Context) -> None:
+        await call(await _first(asked, context, seconds), context)
+
+    return grpc.stream_stream_rpc_method_handler(answer, request.FromString, response.SerializeToString)
 
 
-def _stream(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:
-    return grpc.unary_stream_rpc_method_handler(call, request.FromString, response.SerializeToString)
+async def _first(asked: AsyncIterator[Message], context: Context, seconds: float) -> Message:
+    try:
+        async with asyncio.timeout(seconds):
+            async for message in asked:
+                return message
+    except TimeoutError:
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"the message of the call was not complete after {seconds:g} s")
+    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message; one was expected")
+    raise AssertionError("abort raises")
 
 
 def _both(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:

@@ -60,8 +60,10 @@ class RetoldService:
         return reply
 
     async def publish_many(self, asked: AsyncIterator[PublishRequest], context: Context) -> AsyncIterator[PublishReply]:
-        """In their order, several at once if they come faster than they are published."""
+        """In their order, several at once if they come faster than they are published. Who is not known waits for nothing."""
         requests, groups = self._requests(context), EventGroups()
+        if (known := await requests.who()).status >= 300:
+            await abort(context, known)
         reading = asyncio.create_task(groups.read(asked))
         try:
             async for group in groups.groups():
