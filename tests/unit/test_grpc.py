@@ -179,6 +179,16 @@ def test_events_that_come_fast_are_published_together(served: Served) -> None:
     assert requests < 50
 
 
+def test_a_stream_of_events_does_not_end_well_before_its_end(served: Served) -> None:
+    """An event that is no message ends it with an error, behind the replies to those before it."""
+    event = it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode()).SerializeToString()
+    publish_many = served.channel.stream_stream(f"/{SERVICE}/PublishMany", bytes, it.PublishReply.FromString)
+    replies = publish_many(iter([event, b"\xff\xff", event]), timeout=20)
+    assert next(replies).offset == 0
+    assert failed(lambda: next(replies)).code == grpc.StatusCode.INVALID_ARGUMENT
+    assert len(served.server.kafka.published) == 1
+
+
 def test_a_stream_of_events_waits_for_outcomes_together(served: Served) -> None:
     """With the position of each."""
     events = [it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode(), wait_seconds=5) for _ in range(20)]

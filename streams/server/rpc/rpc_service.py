@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from starlette.types import ASGIApp
 
 from streams.server.connections import ConnectionLimits
@@ -72,6 +72,9 @@ class RetoldService:
                     await abort(context, answer)
                 for reply in replies:
                     yield reply
+            await reading  # it has ended
+        except DecodeError:
+            await abort(context, refusal(Problem(400, "an event is no message of this service; nothing from it on was published")))
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
