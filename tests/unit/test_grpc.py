@@ -558,3 +558,14 @@ def test_no_more_events_are_read_than_there_is_room_for(size: int, most: int) ->
         reading.cancel()
 
     asyncio.run(watched())
+
+
+def test_events_that_are_too_large_together_are_published_apart(tmp_path: Path) -> None:
+    """Each may be published by itself, whatever came before it."""
+    with serving(tmp_path, max_event_bytes="9000000") as served:
+        sizes = [3_000_000, 8_000_000, 100, 100]
+        events = [it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode().ljust(size)) for size in sizes]
+        first = it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode(), wait_seconds=0.5)
+        served.server.kafka.held = True  # so the others come while this one waits
+        replies = [*served.call.PublishMany(iter([first, *events]), timeout=60)]
+        assert [reply.failure.code for reply in replies[1:]] == [0] * 4

@@ -42,18 +42,25 @@ class EventGroups:
             self._came.set()
 
     async def groups(self) -> AsyncIterator[list[PublishRequest]]:
-        """In their order: one event if no other has come, or if it is to be published by itself."""
+        """In their order: one event if no other has come, or if it is to be published by itself; at most what a batch takes."""
         while self._waiting or not self._has_ended:
             if not self._waiting:
                 self._came.clear()
                 await self._came.wait()
                 continue
             group = [self._take()]
+            size = len(group[0].data)
             if is_plain(group[0]):
-                while self._waiting and self._waiting[0].wait_seconds == group[0].wait_seconds and is_plain(self._waiting[0]):
+                while self._waiting and self._goes_with(group[0], size):
                     group.append(self._take())
+                    size += len(group[-1].data)
             self._room.set()
             yield group
+
+    def _goes_with(self, first: PublishRequest, size: int) -> bool:
+        """Whether the next one may be published with a group of so many bytes that begins with `first`."""
+        its = self._waiting[0]
+        return size + len(its.data) <= MOST_BYTES and its.wait_seconds == first.wait_seconds and is_plain(its)
 
     def _take(self) -> PublishRequest:
         taken = self._waiting.popleft()
