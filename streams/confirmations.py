@@ -6,28 +6,31 @@ A poll of librdkafka's wakes every thread that polls, for whichever event: with 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from streams.receipt import Receipt
 
-LONGEST = 0.01
-"""s until a thread looks again at the least, whatever it was told."""
+LONGEST, LOST = 0.01, 1.0
+"""s until a thread looks again at the least, whatever it was told; and after which the turn to poll is nobody's."""
 
 
 class Confirmations:
     """`poll(seconds)` serves what the broker has confirmed by then, for all threads: `told` is called of each."""
 
     def __init__(self, poll: Callable[[float], object]) -> None:
-        self._poll, self._turn = poll, threading.Lock()
+        self._poll, self._turn, self._began = poll, threading.Lock(), 0.0
         self._waiting: dict[Receipt, threading.Event] = {}
 
     def wait(self, receipt: Receipt) -> None:
         """Wait for a moment: until this receipt was told of, or until it is this thread's turn to poll."""
-        if self._turn.acquire(blocking=False):
+        turn = self._turn
+        if turn.acquire(blocking=False):
             try:
+                self._began = time.monotonic()
                 self._poll(LONGEST)
             finally:
-                self._turn.release()
+                turn.release()
             if is_told(receipt):
                 self._pass_on()
             return
@@ -37,6 +40,8 @@ class Confirmations:
                 told.wait(LONGEST)
         finally:
             self._waiting.pop(receipt, None)  # two requests with one Idempotency-Key wait for one receipt
+        if time.monotonic() - self._began > LOST:  # somebody was interrupted between taking the turn and using it
+            self._turn = threading.Lock()
 
     def told(self, receipt: Receipt) -> None:
         """The broker has confirmed it, or never will."""

@@ -115,3 +115,15 @@ def test_several_requests_may_wait_for_one_event() -> None:
         with ThreadPoolExecutor(8) as threads:
             for waited in [threads.submit(deliveries.confirm, receipt, 30.0) for _ in range(8)]:
                 waited.result()
+
+
+def test_a_turn_that_nobody_uses_is_taken_over() -> None:
+    """As after a Ctrl-C that came between taking it and using it: all others would wait in vain, for ever."""
+    producer: Any = BusyProducer()
+    deliveries = Deliveries(producer, confirm_each=True)
+    data = EchoHear(name="theirs")
+    receipt = Receipt("echo", data.event_type, data.key, "e1")
+    deliveries.send("echo", [], prepare(data, b"", receipt.id, "here", None), receipt)
+    deliveries._confirmations._turn.acquire()
+    deliveries.confirm(receipt, 30.0)
+    assert receipt.delivered
