@@ -13,7 +13,7 @@ from streams.engine.identity import answer_id
 from streams.engine.readable import in_a_line, named, shortened
 from streams.engine.records import QUARANTINED, UNANSWERED, Codec
 from streams.engine.step import CorrectionStep
-from streams.errors import BrokerError, HistoryError, StalePlan, StreamsError
+from streams.errors import HistoryError, StalePlan, StreamsError
 from streams.event import reference_of
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -109,7 +109,7 @@ class CorrectionCoordinator:
         except StalePlan:  # another one is at work, and says how it stands
             raise
         except BaseException as error:  # whoever goes on need not wait
-            with suppress(BrokerError, StalePlan):  # the same: it may have been still for so long that it lost its turn
+            with suppress(StreamsError):  # the first error counts; and it may have lost its turn
                 self._claim.look()
                 self._claim.end(APPLYING, self._steps or state.steps, shortened(_why(error), LONGEST_WHY))
             raise
@@ -198,13 +198,13 @@ class CorrectionCoordinator:
         A request that an operator has given up is answered by nobody any more, and the log does not tell.
         """
         spaces = [space.name for space in self._app.namespaces]
-        parked = read_parked(self._clients, self._prefix, spaces)
-        if unanswered := list(self._unanswered(past, otherwise)):
-            called = read_open_requests(self._clients, self._prefix, spaces)
-            aside = {(entry.inbox_offset.namespace, *self._id(entry)) for entry in parked if entry.header.status == UNANSWERED}
-            for it in unanswered:
-                if (it.namespace, it.reference) in called or (it.namespace, it.event.source, it.event.id) in aside:
-                    return f"{it.event_type} of {named(it.key)} is otherwise in the corrected past, and was not answered yet"
+        unanswered = list(self._unanswered(past, otherwise))
+        called = read_open_requests(self._clients, self._prefix, spaces) if unanswered else set()
+        parked = read_parked(self._clients, self._prefix, spaces)  # after the others: a call that fails comes here
+        aside = {(entry.inbox_offset.namespace, *self._id(entry)) for entry in parked if entry.header.status == UNANSWERED}
+        for it in unanswered:
+            if (it.namespace, it.reference) in called or (it.namespace, it.event.source, it.event.id) in aside:
+                return f"{it.event_type} of {named(it.key)} is otherwise in the corrected past, and was not answered yet"
         for entry in parked:
             envelope = self._handlers.wire.envelopes.read(entry.headers)
             cause = "" if envelope.cause is None else reference_of(envelope.cause_source, envelope.cause)
