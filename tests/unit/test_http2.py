@@ -241,6 +241,37 @@ def test_a_body_that_nobody_reads_leaves_room_for_others(server: MemoryServer, h
         assert client.got("/events/account.open", JSON, method="POST", body=body + b" " * 10_000).status == 202
 
 
+def trailers(client: Http2Client, number: int) -> None:
+    """The end of a body that h2 itself does not compare with what was promised."""
+    client.h2.send_headers(number, [("x-checked", "1")], end_stream=True)
+    client.send()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_a_body_that_was_promised_and_does_not_come_is_missed(server: MemoryServer, method: str) -> None:
+    """Also where nobody would read it; other requests go on."""
+    with client_of(server) as client:
+        answer = client.got("/rows", ("content-length", "5"), method=method)
+        assert (answer.status, b"its content-length is 5" in answer.body) == (400, method != "HEAD")
+        assert client.got("/rows", ("content-length", "0")).status == 200
+    assert refused(server, "malformed") == 1
+
+
+def test_an_event_whose_body_ends_too_soon_is_not_published(server: MemoryServer) -> None:
+    """However well it reads; one that is as long as it was promised is, also if trailers end it."""
+    body = json.dumps(OPENED).encode()
+    with client_of(server) as client:
+        for promised, status in ((len(body) + 1, 400), (len(body), 200)):
+            asked = (JSON, ("prefer", "wait=5"), ("content-length", str(promised)))
+            number = client.ask("/events/account.open", *asked, method="POST", body=body, ends=False)
+            trailers(client, number)
+            answer = client.answer(number)
+            assert isinstance(answer, Http2Answer)
+            assert answer.status == status
+            assert (b"a1" in client.got("/rows/account").body) == (status == 200)
+    assert refused(server, "malformed") == 1
+
+
 def test_a_head_that_is_too_large_is_refused(tmp_path: Path) -> None:
     """At 32 KiB with an answer; far beyond it, or packed so that it is small on its way, with the connection."""
     with MemoryServer(bank.app(), tmp_path, http2="1") as server:

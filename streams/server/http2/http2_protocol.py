@@ -124,7 +124,7 @@ class Http2Protocol(asyncio.Protocol):
             if stream is not None:
                 stream.leave()
         elif stream is not None:
-            stream.take_end()
+            self.register.refused["malformed"] += not stream.take_end()
 
     def _open(self, event: RequestReceived) -> None:
         number, headers = event.stream_id, [(bytes(name), bytes(value)) for name, value in event.headers]

@@ -24,6 +24,11 @@ def head_size(headers: Pairs) -> int:
     return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
+def promised_by(headers: Pairs) -> int | None:
+    """Bytes that the body has if the head is right; None: it does not say. h2 has seen that they are digits, and say one number."""
+    return next((int(value) for name, value in headers if name == b"content-length"), None)
+
+
 def scope_of(headers: Pairs, common: dict[str, Any]) -> Scope:
     """`common` is what all requests of a connection have. Raises a 400 problem for what HTTP/1 would not read either."""
     pseudo, given, cookies = dict(EMPTY), list[tuple[bytes, bytes]](), list[bytes]()

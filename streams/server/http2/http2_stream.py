@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Scope
 from streams.server.connections import ConnectionLimits
 from streams.server.http.problems import Problem
 from streams.server.http2.http2_link import LEAST_WINDOW, Headers, Http2Link
+from streams.server.http2.http2_request import promised_by
 from streams.server.slow_reader import SlowReader
 
 log = logging.getLogger("retold.server")
@@ -28,6 +29,7 @@ class Http2Stream:
         self._since = asyncio.get_running_loop().time()
         self._body, self._is_read, self._unread = bytearray(), False, 0
         self._has_begun, self._sent = False, 0
+        self._promised, self._came = promised_by(scope.get("headers", ())), 0
         self._waits_to_send = (b"expect", b"100-continue") in scope.get("headers", ())
         self._reader = SlowReader(limits.taken_seconds, limits.taken_bytes)
         self._message, self.wake = asyncio.Event(), asyncio.Event()
@@ -35,7 +37,8 @@ class Http2Stream:
     async def run(self, app: ASGIApp) -> None:
         """Until the application has answered, or given up."""
         try:
-            await app(self.scope, self.receive, self.send)
+            if not self.is_over:
+                await app(self.scope, self.receive, self.send)
         except Exception:
             log.exception("a fault of retold's own")
             self.refuse(Problem(500, "this is a fault of the server's own; its log says more"))
@@ -48,13 +51,22 @@ class Http2Stream:
             self._link.taken(self._number, counted)
             return
         self._body += data
+        self._came += len(data)
         self._unread += counted
         self._message.set()
 
-    def take_end(self) -> None:
-        """The body is here whole."""
+    def take_end(self) -> bool:
+        """Nothing more comes of the body. False: its head promised another length, and the request is refused for that.
+
+        h2 compares them where a body ends with a part of it, but not where it ends with the head, nor with trailers.
+        """
         self._is_read = True
         self._message.set()
+        if self.is_over or self._promised in (None, self._came):
+            return True
+        self.refuse(Problem(400, f"the body has {self._came} bytes, and its content-length is {self._promised}"))
+        self._reset(ErrorCodes.PROTOCOL_ERROR)
+        return False
 
     async def receive(self) -> Message:
         """A part of the body at least; once all of it was given, that the client is gone, or the answer sent."""
@@ -126,8 +138,9 @@ class Http2Stream:
             return
         answer = problem.response(self.scope["path"])
         self._begin(answer.status_code, answer.raw_headers)
-        if self.scope["method"] != "HEAD" and self._link.room(self._number) >= len(answer.body):
-            self._link.send_body(self._number, bytes(answer.body), ends=True)
+        body = b"" if self.scope["method"] == "HEAD" else bytes(answer.body)
+        if not body or self._link.room(self._number) >= len(body):
+            self._link.send_body(self._number, body, ends=True)
             self._complete()
 
     def _reset(self, code: ErrorCodes) -> None:
