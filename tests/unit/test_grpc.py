@@ -32,6 +32,7 @@ from streams.server.connections import ConnectionLimits
 from streams.server.http.stream_spec import ROW_EVENTS
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.rpc import retold_pb2 as it
+from streams.server.rpc.rpc_errors import code_of
 from streams.server.rpc.rpc_groups import EventGroups
 from streams.server.rpc.rpc_messages import KINDS
 from streams.server.rpc_port import check_rpc_port
@@ -536,19 +537,21 @@ def test_connections_are_bounded_in_all(tmp_path: Path) -> None:
         until(lambda: sum(map(closed, many)) >= 10, "more are open", seconds=10)
 
 
+@pytest.mark.parametrize("field", ["type", "data", "idempotency_key"])
 @pytest.mark.parametrize(("size", "most"), [(10, 100), (1_000_000, 5)])
-def test_no_more_events_are_read_than_there_is_room_for(size: int, most: int) -> None:
-    """A client that sends faster than they are published waits, in events and in bytes."""
+def test_no_more_events_are_read_than_there_is_room_for(size: int, most: int, field: str) -> None:
+    """A client that sends faster than they are published waits, in events and in bytes, wherever these are."""
+    text = "x" * size
     pulled = 0
 
     async def sending() -> AsyncIterator[it.PublishRequest]:
         nonlocal pulled
         while True:
             pulled += 1
-            yield it.PublishRequest(type="stock.receive", data=b'"' + b"x" * size + b'"')
+            yield it.PublishRequest(**{field: text.encode() if field == "data" else text})  # type: ignore[arg-type]  # by name
 
     async def watched() -> None:
-        groups = EventGroups()
+        groups = EventGroups({"stock.receive"})
         reading = asyncio.create_task(groups.read(sending()))
         await asyncio.sleep(0.05)
         assert pulled == most
@@ -569,3 +572,37 @@ def test_events_that_are_too_large_together_are_published_apart(tmp_path: Path) 
         served.server.kafka.held = True  # so the others come while this one waits
         replies = [*served.call.PublishMany(iter([first, *events]), timeout=60)]
         assert [reply.failure.code for reply in replies[1:]] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("who", "unknown", "other"), [("all", "NOT_FOUND", "INVALID_ARGUMENT"), ("stocks", "PERMISSION_DENIED", "PERMISSION_DENIED")]
+)
+def test_what_is_refused_is_refused_alike_alone_and_in_a_group(tmp_path: Path, who: str, unknown: str, other: str) -> None:
+    """With one code, sentence, type and field, so how fast events come decides nothing."""
+    file, good = tmp_path / "tokens.toml", json.dumps(A1).encode()
+    write_tokens(file, {"stocks": {"publish": ["stock.*"]}, "all": {"publish": ["*"]}})
+    given = (("authorization", bearer(who)["Authorization"]),)
+    wrong = [
+        it.PublishRequest(type="no.event", data=good), it.PublishRequest(type="", data=good),
+        it.PublishRequest(type="../rows/stock", data=good), it.PublishRequest(type="t" * 100_000, data=good),
+        it.PublishRequest(type="order.place", data=b"{}"),
+        it.PublishRequest(type="stock.receive", data=b'{"sku": "A1"}'), it.PublishRequest(type="stock.receive", data=b"[1]"),
+        it.PublishRequest(type="stock.receive", data=good, idempotency_key="k" * 1_000),
+    ]  # fmt: skip
+    first, last = (it.PublishRequest(type="stock.receive", data=good, wait_seconds=n) for n in (0.5, 0))
+    with serving(tmp_path, http_tokens=str(file)) as served:
+        alone = [next(served.call.PublishMany(iter([each]), metadata=given, timeout=20)).failure for each in wrong]
+        codes = [failed(lambda each=each: served.call.Publish(each, metadata=given, timeout=20)).code for each in wrong]  # type: ignore[misc]  # mypy cannot infer it
+        served.server.kafka.held = True  # so the others come while the first one waits
+        mixed = [first, *(each for one in wrong for each in (last, last, one)), last]
+        replies = [*served.call.PublishMany(iter(mixed), metadata=given, timeout=60)]
+    assert [each.failure for each in replies[3::3]] == alone
+    assert [each.code for each in alone] == [code.value[0] for code in codes]
+    assert [code.name for code in codes] == [unknown, *["NOT_FOUND"] * 3, other, *["INVALID_ARGUMENT"] * 3]
+    assert {each.type for each in alone if each.code == grpc.StatusCode.PERMISSION_DENIED.value[0]} <= {"/-/problems/missing-right"}
+    assert not any(each.failure.code for n, each in enumerate(replies) if n % 3 and n)
+
+
+def test_every_refusal_has_a_code() -> None:
+    """UNKNOWN would say that nobody knows whether to send it again."""
+    assert grpc.StatusCode.UNKNOWN not in {code_of(status) for status in range(400, 600)}

@@ -210,7 +210,7 @@ def test_lines_of_a_batch_need_the_right_of_each(server: MemoryServer) -> None:
     headers = {**shown("web"), "Content-Type": "application/x-ndjson"}
     before = len(server.kafka.published)
     body = server.http.post("/events", content=lines, headers=headers).json()
-    assert (body["status"], [it["line"] for it in body["errors"]]) == (403, [1])
+    assert (body["status"], [(it["line"], it["problem"]) for it in body["errors"]]) == (403, [(1, "/-/problems/missing-right")])
     assert len(server.kafka.published) == before
     got = server.http.post("/events?_bad=skip", content=lines, headers=headers).text.splitlines()
     assert [('"status":403' in line, '"status":202' in line) for line in got] == [(True, False), (False, True)]

@@ -29,10 +29,13 @@ class BatchLine(NamedTuple):
     field: str = ""
     detail: str = ""
     status: int = 422
+    problem: str = ""
+    """The type of the problem, if it has a page."""
 
     @property
     def error(self) -> dict[str, Any]:
-        return {"line": self.number, "field": self.field, "detail": self.detail}
+        told = {"line": self.number, "field": self.field, "detail": self.detail}
+        return told | ({"problem": self.problem} if self.problem else {})
 
 
 def lines_of(kind: str, body: bytes) -> list[tuple[int, bytes | Any]]:
@@ -65,7 +68,8 @@ def checked_lines(
         except (InvalidEvent, Problem) as error:
             problem = problem_of(error)
             status = problem.status if problem.status in (403, 412) else 422
-            yield BatchLine(number, None, None, problem.field, problem.detail, status)
+            known = problem.known
+            yield BatchLine(number, None, None, problem.field, problem.detail, status, "" if known is None else known.url)
 
 
 def _asked(kind: str, given: bytes | Any) -> tuple[str, PublishRequest, str | None]:

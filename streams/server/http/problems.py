@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from streams.errors import BrokerError, InvalidEvent, InvalidQuery, StreamsError
-from streams.server.http.problem_types import BY_NAME
+from streams.server.http.problem_types import BY_NAME, ProblemType
 from streams.server.readmodel.store_readers import StoreAway
 
 log = logging.getLogger("retold.server")
@@ -26,6 +26,11 @@ STREAMS = "/live"
 
 def is_stream(path: str) -> bool:
     return path == STREAMS or path.startswith(f"{STREAMS}/")
+
+
+def sentence(detail: str) -> str:
+    """With its end."""
+    return detail if detail.endswith((".", "?", "!")) else f"{detail}."
 
 
 class Problem(Exception):
@@ -42,13 +47,18 @@ class Problem(Exception):
         self.status, self.detail, self.field, self.kind = status, detail, field, kind
         self.headers, self.members = dict(headers or {}), members
 
+    @property
+    def known(self) -> ProblemType | None:
+        """Its type, if it has a page."""
+        return BY_NAME.get(self.kind)
+
     def body(self, instance: str) -> dict[str, Any]:
-        known = BY_NAME.get(self.kind)
+        known = self.known
         found: dict[str, Any] = {
             "type": "about:blank" if known is None else known.url,
             "title": HTTPStatus(self.status).phrase if known is None else known.title,
             "status": self.status,
-            "detail": self.detail if self.detail.endswith((".", "?", "!")) else f"{self.detail}.",
+            "detail": sentence(self.detail),
             "instance": instance,
         }
         if self.field:

@@ -25,6 +25,7 @@ CODES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    405: grpc.StatusCode.UNIMPLEMENTED,
     406: grpc.StatusCode.INVALID_ARGUMENT,
     409: grpc.StatusCode.FAILED_PRECONDITION,
     410: grpc.StatusCode.OUT_OF_RANGE,
@@ -38,7 +39,7 @@ CODES: Final = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-"""By status of HTTP."""
+"""By status of HTTP. Of any other, the request is wrong, or the server."""
 DETAILS: Final = "grpc-status-details-bin"
 DOMAIN: Final = "retold"
 LONGEST: Final = 2_000
@@ -59,7 +60,7 @@ def body_of(answer: InnerResponse) -> Mapping[str, Any]:
 
 
 def code_of(status: int) -> grpc.StatusCode:
-    return CODES.get(status, grpc.StatusCode.UNKNOWN)
+    return CODES.get(status, grpc.StatusCode.INVALID_ARGUMENT if 400 <= status < 500 else grpc.StatusCode.INTERNAL)
 
 
 def failure_of(answer: InnerResponse) -> Failure:

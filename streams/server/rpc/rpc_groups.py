@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from streams.errors import UNREADABLE_JSON
+from streams.server.http.problems import sentence
 from streams.server.http.socket_requests import InnerResponse, SocketRequests
 from streams.server.rpc.retold_pb2 import Failure, PublishReply, PublishRequest
 from streams.server.rpc.rpc_errors import code_of, failure_of
@@ -17,13 +18,18 @@ from streams.server.rpc.rpc_errors import code_of, failure_of
 MOST: Final = 100
 """Events that are read before those are published that came first, and that are published at once."""
 MOST_BYTES: Final = 4 * 1024 * 1024
+"""Of messages as a whole: a client may put as much into a type or a key as into data."""
 BATCH: Final = "/events?_bad=skip"
 
 
 class EventGroups:
-    """The events of one stream. Only as many are read as there is room for; the rest waits at the client."""
+    """The events of one stream. Only as many are read as there is room for; the rest waits at the client.
 
-    def __init__(self) -> None:
+    `types` are those that the application handles: what a batch says of another is not what one event is told.
+    """
+
+    def __init__(self, types: Container[str]) -> None:
+        self._types = types
         self._waiting = deque[PublishRequest]()
         self._bytes, self._has_ended = 0, False
         self._came, self._room = asyncio.Event(), asyncio.Event()
@@ -32,7 +38,7 @@ class EventGroups:
         try:
             async for each in asked:
                 self._waiting.append(each)
-                self._bytes += len(each.data)
+                self._bytes += each.ByteSize()
                 self._came.set()
                 while len(self._waiting) >= MOST or self._bytes >= MOST_BYTES:
                     self._room.clear()
@@ -49,22 +55,25 @@ class EventGroups:
                 await self._came.wait()
                 continue
             group = [self._take()]
-            size = len(group[0].data)
-            if is_plain(group[0]):
+            size = group[0].ByteSize()
+            if self._is_plain(group[0]):
                 while self._waiting and self._goes_with(group[0], size):
                     group.append(self._take())
-                    size += len(group[-1].data)
+                    size += group[-1].ByteSize()
             self._room.set()
             yield group
 
     def _goes_with(self, first: PublishRequest, size: int) -> bool:
         """Whether the next one may be published with a group of so many bytes that begins with `first`."""
         its = self._waiting[0]
-        return size + len(its.data) <= MOST_BYTES and its.wait_seconds == first.wait_seconds and is_plain(its)
+        return size + its.ByteSize() <= MOST_BYTES and its.wait_seconds == first.wait_seconds and self._is_plain(its)
+
+    def _is_plain(self, asked: PublishRequest) -> bool:
+        return asked.type in self._types and is_plain(asked)
 
     def _take(self) -> PublishRequest:
         taken = self._waiting.popleft()
-        self._bytes -= len(taken.data)
+        self._bytes -= taken.ByteSize()
         return taken
 
 
@@ -101,6 +110,7 @@ def _reply(result: Mapping[str, Any]) -> PublishReply:
         if result.get("sequence") is not None:
             reply.position = f"{reply.namespace}-{reply.partition}:{result['sequence']}"
     if result["status"] >= 300:
-        code = code_of(result["status"]).value[0]
-        reply.failure.CopyFrom(Failure(code=code, message=result.get("detail", ""), field=result.get("field", "")))
+        code, told = code_of(result["status"]).value[0], sentence(result.get("detail", ""))
+        failure = Failure(code=code, message=told, type=result.get("problem", ""), field=result.get("field", ""))
+        reply.failure.CopyFrom(failure)
     return reply

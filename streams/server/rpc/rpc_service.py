@@ -12,10 +12,12 @@ import msgspec
 from google.protobuf.message import DecodeError, Message
 from starlette.types import ASGIApp
 
+from streams.namespace import EVENT_TYPE
 from streams.server.connections import ConnectionLimits
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
 from streams.server.http.socket_requests import InnerResponse, SocketRequests
+from streams.server.http.write import unknown_event
 from streams.server.rpc.retold_pb2 import (
     GetRequest,
     ListReply,
@@ -49,11 +51,12 @@ class RetoldService:
     """Its methods are those of the service."""
 
     def __init__(self, app: ASGIApp, parts: ServerParts) -> None:
-        self._app, self._limits = app, parts.connections.limits
+        self._app, self._parts, self._limits = app, parts, parts.connections.limits
+        self._types = frozenset(parts.app.event_types())
         self._refused = parts.connections.refused
 
     async def publish(self, asked: PublishRequest, context: Context) -> PublishReply:
-        answer = await _published(self._requests(context), asked)
+        answer = await self._published(self._requests(context), asked)
         reply = reply_of(answer)
         if answer.status >= 300:
             await abort(context, answer, reply)
@@ -61,13 +64,13 @@ class RetoldService:
 
     async def publish_many(self, asked: AsyncIterator[PublishRequest], context: Context) -> AsyncIterator[PublishReply]:
         """In their order, several at once if they come faster than they are published. Who is not known waits for nothing."""
-        requests, groups = self._requests(context), EventGroups()
+        requests, groups = self._requests(context), EventGroups(self._types)
         if (known := await requests.who()).status >= 300:
             await abort(context, known)
         reading = asyncio.create_task(groups.read(asked))
         try:
             async for group in groups.groups():
-                answer, replies = await _published_group(requests, group)
+                answer, replies = await self._published_group(requests, group)
                 if answer.status == 401:  # nothing that follows would count
                     await abort(context, answer)
                 for reply in replies:
@@ -97,6 +100,24 @@ class RetoldService:
 
     async def watch_rows(self, asked: WatchRowsRequest, context: Context) -> None:
         await self._follow(context, await _url(context, asked.table, asked.key, asked.query), asked.after, change_of)
+
+    async def _published_group(
+        self, requests: SocketRequests, group: Sequence[PublishRequest]
+    ) -> tuple[InnerResponse, Sequence[PublishReply]]:
+        if len(group) > 1:
+            return await published_together(requests, group, _waiting(group[0]))
+        answer = await self._published(requests, group[0])
+        reply = reply_of(answer)
+        if answer.status >= 300:
+            reply.failure.CopyFrom(failure_of(answer))
+        return answer, [reply]
+
+    async def _published(self, requests: SocketRequests, asked: PublishRequest) -> InnerResponse:
+        """A type that is no name could be another address: it is not asked for, but who asks has to be known all the same."""
+        if EVENT_TYPE.fullmatch(asked.type):
+            return await _publish_named(requests, asked)
+        known = await requests.who()
+        return known if known.status >= 300 else refusal(Problem(404, unknown_event(self._parts, asked.type)))
 
     def _requests(self, context: Context) -> SocketRequests:
         """With the token that the client shows. It is asked by a name of this machine: a browser does not speak gRPC."""
@@ -164,23 +185,11 @@ def _problem(data: bytes) -> InnerResponse:
     return InnerResponse(found["status"], data, {})
 
 
-async def _published_group(
-    requests: SocketRequests, group: Sequence[PublishRequest]
-) -> tuple[InnerResponse, list[PublishReply]]:
-    if len(group) > 1:
-        return await published_together(requests, group, _waiting(group[0]))
-    answer = await _published(requests, group[0])
-    reply = reply_of(answer)
-    if answer.status >= 300:
-        reply.failure.CopyFrom(failure_of(answer))
-    return answer, [reply]
-
-
 def _waiting(asked: PublishRequest) -> list[tuple[bytes, bytes]]:
     return [(b"prefer", b"wait=%.3f" % min(asked.wait_seconds, 60.0))] if asked.wait_seconds > 0 else []
 
 
-async def _published(requests: SocketRequests, asked: PublishRequest) -> InnerResponse:
+async def _publish_named(requests: SocketRequests, asked: PublishRequest) -> InnerResponse:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(asked.data)), *_waiting(asked)]
     if asked.idempotency_key:
         headers.append((b"idempotency-key", asked.idempotency_key.encode()))
