@@ -1,15 +1,19 @@
-"""Sockets that listen, on loopback unless there is a token that keeps others out."""
+"""Sockets that listen, on loopback unless there is a token that keeps others out; and by which name a client asks."""
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 
 from streams.errors import ConfigError
 
 BACKLOG = 512
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names of this machine, as the header Host has them."""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{0,5})?")
 
 
 class PortTaken(ConfigError):
@@ -63,6 +67,12 @@ def refuse_strangers(at: ListenAddress, host: str, where: str) -> None:
 def url_of(listening: socket.socket, scheme: str = "http") -> str:
     host, port = listening.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def host_name(header: str | None) -> str | None:
+    """Of a header Host: name or address, in small letters and without the port; None if it is no `host[:port]` as a whole."""
+    found = HOST.fullmatch((header or "").lower())
+    return None if found is None else found[1]
 
 
 def _is_loopback(host: str) -> bool:

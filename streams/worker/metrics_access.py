@@ -6,7 +6,8 @@ import hmac
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+from streams.listening import LOOPBACK, host_name
+
 BEARER = "bearer "
 Refusal = Callable[[Mapping[str, str]], tuple[int, str] | None]
 """Of a request's headers, with names in small letters: status and sentence for who may not; None: it may."""
@@ -35,9 +36,7 @@ def _refusal_for_strangers(hosts: frozenset[str]) -> Refusal:
     """A web page could point its own host name here (DNS rebinding), and a browser would give it our answers."""
 
     def refusal(headers: Mapping[str, str]) -> tuple[int, str] | None:
-        host = headers.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name in hosts:
+        if host_name(headers.get("host")) in hosts:
             return None
         return 421, "without a token this worker answers to localhost alone; see RETOLD_WORKER_METRICS_TOKEN"
 

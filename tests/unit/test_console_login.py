@@ -68,6 +68,8 @@ def test_the_cookie_is_for_this_server_alone(browser: httpx.Client) -> None:
     assert "HttpOnly; SameSite=Strict" in logged_in(browser).headers["set-cookie"]
     far = browser.post("/-/login", data={"token": TOKEN}, headers={"Host": "shop.example"}).headers["set-cookie"]
     assert far.startswith("__Host-retold=")
+    like = browser.post("/-/login", data={"token": TOKEN}, headers={"Host": "localhost:80@shop.example"}).headers["set-cookie"]
+    assert like.startswith("__Host-retold="), "it is no name of this machine"
     assert far.endswith("; Secure")
     assert TOKEN not in far
     plain = {"Host": "shop.example", "Cookie": f"retold={cookie_value(SECRET, HOLDER, 2e9)}"}

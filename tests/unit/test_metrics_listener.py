@@ -79,7 +79,11 @@ def test_a_scrape_on_this_machine_needs_no_token(tmp_path: Path) -> None:
     listening(config_of(tmp_path), test)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:9100", "127.0.0.1.evil.example", ""])
+STRANGE = ["localhost:9100@evil", "localhost:evil", "localhost:9100:1", "a@localhost", "[::1]x", "::1", "localhost, evil"]
+"""What begins or ends as a name of this machine does, and is none."""
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9100", "127.0.0.1.evil.example", "", ":9100", *STRANGE])
 def test_a_page_that_points_its_name_here_learns_nothing(tmp_path: Path, host: str) -> None:
     """DNS rebinding: a browser would send its own host's name."""
 

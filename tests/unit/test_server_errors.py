@@ -343,7 +343,13 @@ def test_every_route_of_the_registry_takes_the_password() -> None:
     assert len(paths) > 7
 
 
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("localhost:8080", 200), ("evil.example", 421)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200), ("localhost:8080", 200), ("LocalHost:", 200), ("[::1]:80", 200), ("evil.example", 421), ("", 421),
+        ("localhost:80@evil", 421), ("localhost:evil", 421), ("localhost:80:1", 421), ("[::1]x", 421),
+    ],
+)  # fmt: skip
 def test_a_page_cannot_lead_its_own_name_here(http: httpx.Client, host: str, status: int) -> None:
     """Without a token, only names of loopback are answered to; and no other origin is let in."""
     got = http.get("/rows/order", headers={"Host": host, "Origin": "http://evil.example"})

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.listening import LOOPBACK, host_name
 from streams.server.access.principal import Principal
 from streams.server.access.request_rates import RequestRates
 from streams.server.connections import ALWAYS_ANSWERED
@@ -27,7 +28,6 @@ from streams.server.pages.html_accept import prefers_html
 
 LONGEST_ADDRESS = 8 * 1024
 """Bytes of path and parameters."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 LOGIN, STATIC_PATH, SITE_PATH = "/-/login", "/-/static/", "/app/"
 PAGES_ALONE = frozenset({"/-/docs", "/-/go", LOGIN})
 """Pages of addresses where the API has nothing."""
@@ -122,10 +122,10 @@ class Guard:
 
     def _local(self, request: Request) -> Principal | None:
         """Who asks where no token is needed. Raises a 421 problem for a host that is not this machine's."""
-        local, name = self._principals.local(), _host_name(request)
-        if local is not None and name not in self._hosts:
+        local, host = self._principals.local(), request.headers.get("host", "")
+        if local is not None and host_name(host) not in self._hosts:
             raise Problem(
-                421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
+                421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {host[:100]!r}; for other "
                 "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
             )  # fmt: skip
         return local
@@ -159,13 +159,7 @@ def login_url(request: Request) -> str:
 
 def is_local(request: Request) -> bool:
     """Whether this machine is asked by a name of its own."""
-    return _host_name(request) in LOOPBACK
-
-
-def _host_name(request: Request) -> str:
-    """Of the Host header, without the port."""
-    host = request.headers.get("host", "").lower()
-    return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    return host_name(request.headers.get("host")) in LOOPBACK
 
 
 def refuse_other_sites(request: Request, origins: frozenset[str]) -> None:
