@@ -16,10 +16,9 @@ from streams.history.branch.branch_calls import Answers
 from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_queue import END, BranchTimer
 from streams.history.branch.branch_rows import BranchRow
-from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.code.local_code import LocalCode
+from streams.history.correction.decided_change import decided_change
 from streams.history.correction.rows_as_kept import RowsAsKept, has_come
 from streams.history.difference.difference import Difference
 from streams.history.past import Past
@@ -59,9 +58,7 @@ class CorrectedPast:
         """Raises as `what_if`."""
         handlers = handlers.leaving(change.again)
         self._log, self._handlers, self._applied = log, handlers, applied
-        run = BranchRun(log, LocalCode(handlers), handlers, answers, limit, in_full=False, steps_stand=False)
-        run.begin(change)
-        run.decide_all()
+        run = decided_change(log, handlers, change, answers, limit)
         self._reached: Mapping[Place, BranchRow] = run.reached
         self.past: BranchPast = run.past()
         self.difference: Difference = run.difference()

@@ -26,13 +26,22 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
 
     Raises InvalidChange if one puts in again what another one took out, at another time, or by an id that another row's has.
     """
+    change, undone = _merged(log, changes)
+    return replace(change, undone=[_merged(log, changes[:number])[0] for number in undone])
+
+
+def _merged(log: Past, changes: Sequence[Change]) -> tuple[Change, Sequence[int]]:
+    """With the numbers of the changes that take back some of those before them."""
     put_in: dict[str, InsertedEvent] = {}
     removed: set[str] = set()
     replaced: dict[str, EventData] = {}
     places: dict[str, OrderKey] = {}
     gone: set[str] = set()
     decided_again = frozenset(name for change in changes for name in change.again)
-    for change in changes:
+    undone: dict[int, None] = {}
+    for number, change in enumerate(changes):
+        if not {*change.remove, *change.replace}.isdisjoint({*put_in, *replaced}):
+            undone[number] = None
         for name in change.remove:
             it = put_in.pop(name, None)
             if it is not None:
@@ -54,13 +63,15 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
                 gone.discard(reference)
             else:
                 removed.discard(again)
+                undone[number] = None
                 _put_again(log, again, it, replaced)
     ends = [change.end for change in changes if change.end is not None]
     put_in = {name: it for name, it in put_in.items() if not _is_published(log, name, it)}
-    return Change(
+    change = Change(
         [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends, frozenset(gone),
         decided_again,
     )
+    return change, [*undone]
 
 
 def _place(it: InsertedEvent) -> Place:

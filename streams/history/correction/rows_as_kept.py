@@ -22,6 +22,7 @@ from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.code.recorded_code import without_recorded
+from streams.history.correction.decided_change import decided_change
 from streams.history.past import Past
 from streams.history.recorded_event import STEP, Place, RecordedEvent
 
@@ -78,10 +79,7 @@ class RowsAsKept:
     def _run(self) -> BranchRun:
         if self._applied is None:
             raise HistoryError("corrections of code of another generation have set rows, and what they make of these is not known")
-        run = BranchRun(self._log, LocalCode(self._handlers), self._handlers, None, None, in_full=False, steps_stand=False)
-        run.begin(self._applied)
-        run.decide_all()
-        return run
+        return decided_change(self._log, self._handlers, self._applied)
 
     def _waiting(self, it: BranchTimer) -> WaitingTimer:
         event, cause = it.turn.event, self._past.find(it.turn.cause or "")
