@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import msgspec
 from confluent_kafka import Message
 
-from streams.engine.readable import harmless, named
-from streams.errors import UNREADABLE_JSON, StalePlan
-from streams.history.correction.correction_calls import CLOSED, OPEN, CorrectionCall
+from streams.engine.readable import harmless
+from streams.errors import UNREADABLE_JSON
+from streams.history.correction.correction_calls import CLOSED, CorrectionCall, open_call
 from streams.kafka.clients import Clients
 from streams.kafka.corrections_topic import CALLS, corrections_records, write_records
 
@@ -64,11 +64,9 @@ def write_calls(
 
 
 def close_call(clients: Clients, prefix: str, application: str, request: str, by: str, why: str) -> CorrectionCall:
-    """Say that a person has seen to the open call of this request's id. Raises StalePlan if there is none, or several."""
-    found = [it for it in read_calls(clients, prefix, application).values() if it.state == OPEN and it.id == request]
-    if len(found) != 1:
-        raise StalePlan(f"{len(found)} open calls have the request {named(request)}: `retold correct open` lists them")
-    closed = msgspec.structs.replace(found[0], state=CLOSED, by=by, why=why, at=clients.clock.now())
+    """Say that a person has seen to the open call of a request, by its id or the beginning of it. Raises as `open_call`."""
+    found = open_call(read_calls(clients, prefix, application), request)
+    closed = msgspec.structs.replace(found, state=CLOSED, by=by, why=why, at=clients.clock.now())
     write_calls(clients, prefix, [closed])
     return closed
 

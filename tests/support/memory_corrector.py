@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.codec import AvroCodec
 from streams.errors import StalePlan
-from streams.history.correction.correction_calls import CLOSED, OPEN, CorrectionCall
+from streams.history.correction.correction_calls import CLOSED, CorrectionCall, open_call
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_waiting import StoredWaiting
@@ -74,10 +74,8 @@ class MemoryCorrector:
             raise StalePlan(f"the correction {correction} has been applied, at least in part, and stays in the log")
 
     def close_call(self, request: str, by: str, why: str) -> CorrectionCall:
-        found = [it for it in self.calls().values() if it.state == OPEN and it.id == request]
-        if len(found) != 1:
-            raise StalePlan(f"{len(found)} open calls have the request {request}")
-        self._closed[found[0].reference] = closed = replace(found[0], state=CLOSED, by=by, why=why, at=1)
+        found = open_call(self.calls(), request)
+        self._closed[found.reference] = closed = replace(found, state=CLOSED, by=by, why=why, at=1)
         return closed
 
     def _put(self, state: CorrectionState) -> None:

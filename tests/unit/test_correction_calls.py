@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streams import Event, Gateway
-from streams.errors import DefinitionError, InvalidChange
+from streams.errors import DefinitionError, InvalidChange, StalePlan
+from streams.history.correction.correction_calls import OPEN, CorrectionCall, open_call
 from streams.testing import World
 from tests.applications import shop
 from tests.applications.shop.events import (
@@ -146,6 +147,20 @@ def test_a_call_that_cannot_be_taken_back_is_left_to_a_person(undone_by: Undoing
     assert why in call.why
     assert "o0" not in world.table(shop.order)
     assert refunds(world) == []
+
+
+def a_call(request: str, state: str = OPEN) -> CorrectionCall:
+    return CorrectionCall("shop", "c1", f"r-{request}", "would not call", "payment.charge", "o1", request, state)
+
+
+def test_an_open_call_is_named_by_any_beginning_that_one_request_has() -> None:
+    """Its whole id names it also if another one begins with that; nothing names none."""
+    calls = {it.reference: it for it in (a_call("7c1e-1"), a_call("7c1e-12"), a_call("7d00"), a_call("8e00", "closed"))}
+    assert open_call(calls, "7d").id == "7d00"
+    assert open_call(calls, "7c1e-1").id == "7c1e-1"
+    for request, count in (("7", 3), ("8", 0), ("", 0)):
+        with pytest.raises(StalePlan, match=f"{count} open calls have a request whose id begins with"):
+            open_call(calls, request)
 
 
 def test_another_word_is_refused_before_anything_happens() -> None:

@@ -212,13 +212,15 @@ def open_(
 
 @correct.command(cls=Command)
 def close(
-    request: Annotated[str, typer.Argument(help="The request's id, as `retold correct open` lists it.", metavar="REQUEST")],
+    request: Annotated[
+        str, typer.Argument(help="The request's id, as `retold correct open` lists it, or its beginning.", metavar="REQUEST")
+    ],
     why: Annotated[str, typer.Option("--why", help="What was done about it.", metavar="TEXT")] = "",
     by: Annotated[str | None, typer.Option("--by", help="Who has seen to it; default: your login.", metavar="NAME")] = None,
 ) -> None:
     """Say that a person has seen to a gateway's call that was wrong.
 
-    Example: [bold]retold correct close 7c1e… --why "refunded by bank transfer"[/]
+    Example: [bold]retold correct close 7c1e --why "refunded by bank transfer"[/]
     """
     if not why.strip():
         raise WrongUsage('--why is missing: it is kept what was done about the call; such as --why "refunded by hand"')

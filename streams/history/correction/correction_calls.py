@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from streams.data import EventData
 from streams.engine.identity import answer_id
-from streams.engine.readable import in_a_line, shortened
-from streams.errors import InvalidChange
+from streams.engine.readable import in_a_line, named, shortened
+from streams.errors import InvalidChange, StalePlan
 from streams.event import Event, derived_id, reference_of
 from streams.gateway import Gateway
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -70,6 +70,17 @@ class UndoEvent(NamedTuple):
     data: EventData
     id: str
     source: str
+
+
+def open_call(calls: Calls, request: str) -> CorrectionCall:
+    """The open call of a request, by its id or the beginning of it. Raises StalePlan if there is none, or several."""
+    there = [it for it in calls.values() if it.state == OPEN]
+    found = [it for it in there if it.id == request] or [it for it in there if request and it.id.startswith(request)]
+    if len(found) != 1:
+        raise StalePlan(
+            f"{len(found)} open calls have a request whose id begins with {named(request)}: `retold correct open` lists them"
+        )
+    return found[0]
 
 
 def refuse_unknown_policy(calls: str) -> None:
