@@ -145,6 +145,8 @@ class CorrectionClaim:
         was_still = self._still() > ALONE
         for at, it in found.claims.items():
             if at > self._first and it.correction == self.state.correction and it.state == APPLIED:
+                if all(known.state != APPLIED for known in found.states if known.correction == it.correction):
+                    self._write(it)  # this one stood still in the midst of saying that it is at work, and said so afterwards
                 raise StalePlan(f"the correction {it.correction} was applied by another coordinator meanwhile")
             if at == self._first or not (at < self._first or was_still):
                 continue

@@ -138,6 +138,10 @@ def test_what_another_one_made_of_a_correction_meanwhile_stands(kafka: MemoryBro
         with pytest.raises(StalePlan, match="c1 was applied by another coordinator meanwhile"):
             first.look()
         first._note_said()
+    first._write(first.state)  # as if it had stood still between looking and saying that it is at work
+    with pytest.raises(StalePlan, match="c1 was applied by another coordinator meanwhile"):
+        first.look()
+    assert told(kafka) == {"c1": (APPLIED, "")}
     take_back(clients(kafka), "", "c1")
     with pytest.raises(StalePlan, match="c1 was withdrawn meanwhile"):
         first.look()
