@@ -52,6 +52,7 @@ SERVICE = "retold.v1.Retold"
 CSV = {"_form": "csv"}
 SNAPSHOT = {"_from": "snapshot"}
 HEALTH = "grpc.health.v1.Health/Check"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 A1 = {"sku": "A1", "quantity": 5, "price": 300}
 
 
@@ -368,10 +369,43 @@ def test_calls_are_held_by_nobody_without_a_token(tmp_path: Path, method: str) -
             return False
 
         until(is_published, "no call is taken", seconds=10)
-        expected = grpc.StatusCode.UNAUTHENTICATED if method.endswith("Many") else grpc.StatusCode.DEADLINE_EXCEEDED
+        expected = grpc.StatusCode.DEADLINE_EXCEEDED if method == HEALTH else grpc.StatusCode.UNAUTHENTICATED
         until(lambda: all(call.done() for call in held), "they are held", seconds=10)
         assert expected in {call.code() for call in held} <= {expected, grpc.StatusCode.RESOURCE_EXHAUSTED}, "ours was first"
         may_end.set()
+
+
+@pytest.mark.parametrize("method", ["retold.v1.Retold/Get", "retold.v1.Retold/Watch", HEALTH, REFLECTION])
+def test_calls_without_a_token_leave_room_for_others(tmp_path: Path, method: str) -> None:
+    """However long a body may take: who shows no token is refused before the message, or may hold a quarter of all calls."""
+    may_end, token = threading.Event(), "t" * 32
+    shown = (("authorization", f"Bearer {token}"),)
+    given = dict[str, Any](token=token, http_connections="8", limits=ConnectionLimits(body_seconds=60.0))
+
+    def late(seconds: float, *sent: Any) -> Iterator[Any]:
+        may_end.wait(seconds)
+        yield from sent
+
+    with serving(tmp_path, **given) as served, dialled(served.server.config.grpc_port) as others:
+        held = [others.stream_stream(f"/{method}", bytes, bytes)(late(60), timeout=60) for _ in range(8)]
+        most = 0 if method.startswith(SERVICE) else 2
+        until(lambda: sum(call.is_active() for call in held) == most, "more are held, or less", seconds=10)
+        assert healthy(served.channel, "") == health_pb2.HealthCheckResponse.SERVING
+        asked = it.ListRequest(table="rows/stock").SerializeToString()
+        slow = served.channel.stream_unary(f"/{SERVICE}/List", bytes, it.ListReply.FromString)
+        assert slow(late(1.0, asked), metadata=shown, timeout=20).position == "stock-0:0"
+        with pytest.raises(grpc.RpcError) as caught:
+            slow(late(1.0, asked), timeout=20)
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]  # it is a call, too
+        may_end.set()
+
+
+def test_a_call_whose_message_does_not_read_is_wrong(served: Served) -> None:
+    """Over every method; the server's own words are not told."""
+    for name in ("Publish", "Get", "List", "Watch", "WatchRows"):
+        call = served.channel.stream_stream(f"/{SERVICE}/{name}", bytes, bytes)
+        found = failed(lambda call=call: [*call(iter([b"\xff\xff"]), timeout=20)])  # type: ignore[misc]  # mypy cannot infer it
+        assert (found.code, "is no message" in found.sentence) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
 def test_who_goes_away_frees_what_the_call_held(served: Served) -> None:

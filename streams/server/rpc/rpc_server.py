@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection_pb2
@@ -19,9 +19,10 @@ from starlette.types import ASGIApp
 from streams.config import Config
 from streams.errors import ConfigError
 from streams.server.http.parts import ServerParts
+from streams.server.http.problems import Problem
 from streams.server.rpc import retold_pb2
 from streams.server.rpc.rpc_certificate import RpcCertificate
-from streams.server.rpc.rpc_errors import Context
+from streams.server.rpc.rpc_errors import Context, abort, refusal
 from streams.server.rpc.rpc_service import RetoldService
 
 SERVICE: Final = retold_pb2.DESCRIPTOR.services_by_name["Retold"].full_name
@@ -30,6 +31,10 @@ BESIDE: Final = 4_096
 METADATA: Final = 16 * 1024
 STREAMS: Final = 100
 """Calls at once on one connection."""
+PROMPT: Final = 0.05
+"""s in which a message is there with the head of its call, but for large ones and bad lines."""
+Late = Callable[[Context], AbstractAsyncContextManager[None]]
+"""In what a call waits whose message is not there at once. It may end the call."""
 
 
 def options_of(config: Config, parts: ServerParts) -> list[tuple[str, int]]:
@@ -62,7 +67,8 @@ class RpcServer:
     def __init__(self, app: ASGIApp, parts: ServerParts, port: int) -> None:
         self._app, self._parts, self._port = app, parts, port
         self._seconds = parts.connections.limits.body_seconds
-        """In which a client has to send what it asks: calls are bounded in all, and who asks is known only then."""
+        """In which a client has to send what it asks: calls are bounded in all."""
+        self._strangers = 0
 
     async def start(self) -> None:
         """Raises ConfigError for an address that it cannot have."""
@@ -90,13 +96,25 @@ class RpcServer:
     def _service(self) -> grpc.GenericRpcHandler:
         it, service, seconds = retold_pb2, RetoldService(self._app, self._parts), self._seconds
         return grpc.method_handlers_generic_handler(SERVICE, {
-            "Publish": _unary(service.publish, it.PublishRequest, it.PublishReply, seconds),
+            "Publish": _unary(service.publish, it.PublishRequest, it.PublishReply, seconds, service.known),
             "PublishMany": _both(service.publish_many, it.PublishRequest, it.PublishReply),
-            "Get": _unary(service.get, it.GetRequest, it.Row, seconds),
-            "List": _unary(service.list, it.ListRequest, it.ListReply, seconds),
-            "Watch": _stream(service.watch, it.WatchRequest, it.LoggedEvent, seconds),
-            "WatchRows": _stream(service.watch_rows, it.WatchRowsRequest, it.RowChange, seconds),
+            "Get": _unary(service.get, it.GetRequest, it.Row, seconds, service.known),
+            "List": _unary(service.list, it.ListRequest, it.ListReply, seconds, service.known),
+            "Watch": _stream(service.watch, it.WatchRequest, it.LoggedEvent, seconds, service.known),
+            "WatchRows": _stream(service.watch_rows, it.WatchRowsRequest, it.RowChange, seconds, service.known),
         })  # fmt: skip
+
+    @asynccontextmanager
+    async def _stranger(self, context: Context) -> AsyncIterator[None]:
+        """A call that waits and needs no token: a quarter of all calls may be such, so the others find room."""
+        if self._strangers >= max(1, self._parts.config.http_connections // 4):
+            detail = "too many calls wait that need no token: come again later"
+            await abort(context, refusal(Problem(429, detail, kind="too-many-requests", headers={"Retry-After": "1"})))
+        self._strangers += 1
+        try:
+            yield
+        finally:
+            self._strangers -= 1
 
     def _health(self) -> grpc.GenericRpcHandler:
         model = self._parts.model
@@ -109,7 +127,8 @@ class RpcServer:
             return health_pb2.HealthCheckResponse(status=state)
 
         request, response = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
-        return grpc.method_handlers_generic_handler(HEALTH, {"Check": _unary(check, request, response, self._seconds)})
+        method = _unary(check, request, response, self._seconds, self._stranger)
+        return grpc.method_handlers_generic_handler(HEALTH, {"Check": method})
 
     def _reflection(self) -> grpc.GenericRpcHandler:
         """What there is to be called, for tools such as grpcurl: it tells `retold.proto`, and nothing of the application.
@@ -120,7 +139,7 @@ class RpcServer:
 
         async def told(asked: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds), self._stranger(context):
                     async for reply in servicer.ServerReflectionInfo(asked, context):
                         yield reply
 
@@ -128,31 +147,45 @@ class RpcServer:
         return grpc.method_handlers_generic_handler(REFLECTION, {"ServerReflectionInfo": method})
 
 
-def _unary(call: Callable[..., Any], request: type[Message], response: type[Message], seconds: float) -> Any:
+def _unary(call: Callable[..., Any], request: type[Message], response: type[Message], seconds: float, late: Late) -> Any:
     """Taken as a stream, since a call whose message does not come would be held by gRPC for ever."""
 
     async def answer(asked: AsyncIterator[Message], context: Context) -> Any:
-        return await call(await _first(asked, context, seconds), context)
+        return await call(await _first(asked, context, seconds, late), context)
 
     return grpc.stream_unary_rpc_method_handler(answer, request.FromString, response.SerializeToString)
 
 
-def _stream(call: Callable[..., Any], request: type[Message], response: type[Message], seconds: float) -> Any:
+def _stream(call: Callable[..., Any], request: type[Message], response: type[Message], seconds: float, late: Late) -> Any:
     async def answer(asked: AsyncIterator[Message], context: Context) -> None:
-        await call(await _first(asked, context, seconds), context)
+        await call(await _first(asked, context, seconds, late), context)
 
     return grpc.stream_stream_rpc_method_handler(answer, request.FromString, response.SerializeToString)
 
 
-async def _first(asked: AsyncIterator[Message], context: Context, seconds: float) -> Message:
+async def _first(asked: AsyncIterator[Message], context: Context, seconds: float, late: Late) -> Message:
+    reading = asyncio.create_task(_next(asked))
     try:
-        async with asyncio.timeout(seconds):
-            async for message in asked:
-                return message
-    except TimeoutError:
-        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"the message of the call was not complete after {seconds:g} s")
-    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message; one was expected")
-    raise AssertionError("abort raises")
+        await asyncio.wait({reading}, timeout=PROMPT)
+        if not reading.done():
+            async with late(context):
+                await asyncio.wait({reading}, timeout=seconds)
+        if not reading.done():
+            await abort(context, refusal(Problem(504, f"the message of the call was not complete after {seconds:g} s")))
+        if (message := reading.result()) is None:
+            await abort(context, refusal(Problem(400, "the call has no message; one was expected")))
+        return message
+    except DecodeError:
+        await abort(context, refusal(Problem(400, "what was sent is no message of this call")))
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _next(asked: AsyncIterator[Message]) -> Message | None:
+    async for message in asked:
+        return message
+    return None
 
 
 def _both(call: Callable[..., Any], request: type[Message], response: type[Message]) -> Any:

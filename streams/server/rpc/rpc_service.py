@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -54,6 +55,13 @@ class RetoldService:
         self._app, self._parts, self._limits = app, parts, parts.connections.limits
         self._types = frozenset(parts.app.event_types())
         self._refused = parts.connections.refused
+
+    @asynccontextmanager
+    async def known(self, context: Context) -> AsyncIterator[None]:
+        """Whoever waits in this has shown a token that counts, if one is needed."""
+        if (known := await self._requests(context).who()).status == 401:
+            await abort(context, known)
+        yield
 
     async def publish(self, asked: PublishRequest, context: Context) -> PublishReply:
         answer = await self._published(self._requests(context), asked)
