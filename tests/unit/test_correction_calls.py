@@ -15,6 +15,7 @@ from streams.testing import World
 from tests.applications import shop
 from tests.applications.shop.events import (
     Line,
+    OrderCancel,
     OrderPlace,
     PaymentCharge,
     PaymentCharged,
@@ -147,6 +148,31 @@ def test_a_call_that_cannot_be_taken_back_is_left_to_a_person(undone_by: Undoing
     assert why in call.why
     assert "o0" not in world.table(shop.order)
     assert refunds(world) == []
+
+
+def test_a_call_whose_event_was_rejected_is_open_again() -> None:
+    """Once the plan is applied again: the event has taken nothing back, and is published once. Right again, it is forgotten."""
+    app = shop.app()
+    charge, refund = app.gateways
+    charge = Gateway(
+        charge.data, charge.call, answers=charge.answers, undo=OrderCancel,
+        undone_by=lambda request, _: OrderCancel(order=request.key, why="corrected"),
+    )  # fmt: skip
+    world = World(replace(app, gateways=[charge, refund]))
+    world.when(StockReceive(sku="x", quantity=9, price=3), id="receive")
+    world.when(OrderPlace(order="o0", customer="c", lines=(Line(sku="x", quantity=1),)), id="place-0")
+    world.settle()
+    placed = world.history().event("place-0").event
+    plan = world.history().correct(remove=["place-0"], by="ann", why="a test")
+    world.apply(plan, calls="undo")
+    for calls in ("ask", "undo", "ask"):
+        world.apply(plan, calls=calls)
+        [call] = world.open_calls()
+        assert call.why.startswith("order.cancel ")
+        assert call.why.endswith(" was to take it back, and was rejected: there is no such order")
+    assert [it.header.outcome for it in world.log("order") if isinstance(it.event.data, OrderCancel)] == ["rejected"]
+    world.apply(world.history().correct(insert=[(placed.data, placed.time, "place-0")], by="ann", why="it was none"))
+    assert [it.type for it in world.open_calls()] == ["payment.refund"]  # of the cancellation, which is accepted then
 
 
 def a_call(request: str, state: str = OPEN) -> CorrectionCall:

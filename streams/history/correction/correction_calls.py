@@ -21,6 +21,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.difference.difference import BEFORE, NOT, WOULD_CALL
 from streams.history.past import Past
+from streams.history.recorded_event import RecordedEvent
 
 ASK, UNDO, SKIP = "ask", "undo", "skip"
 """What to do about such a call: leave it to a person, publish the event that takes it back, or pass it over."""
@@ -96,13 +97,17 @@ def settle_calls(  # noqa: PLR0913 - the corrected past, and what is to be done 
     """Decide on the calls that are wrong by now, and that nobody has decided on: those of this correction, not of earlier ones.
 
     Each event is published before it is told of: whoever is stopped in between publishes the same event again, with the same id.
+    A call is open again whose event was rejected since: it has taken nothing back.
     """
+    kept, known = known, {reference: _unless_rejected(it, log) for reference, it in known.items()}
     wrong = {it.request.reference: it for it in corrected.difference.calls if it.kind != BEFORE}
     undo = {it.data.event_type: it for it in handlers.app.gateways}
     settled = SettledCalls([], [])
     for reference, it in wrong.items():
         was, event_type = known.get(reference), it.request.data.event_type
         if was is not None and was.kind == it.kind and not (was.state == OPEN and was.correction == correction and policy != ASK):
+            if was != kept[reference]:
+                settled.changed.append(was)
             continue
         gateway = undo.get(event_type)
         undone_by = None if gateway is None or gateway.undo is None or it.kind != NOT else gateway.undo.event_type
@@ -114,12 +119,23 @@ def settle_calls(  # noqa: PLR0913 - the corrected past, and what is to be done 
             call = replace(call, state=SKIPPED, by=by)
         elif policy == UNDO and gateway is not None:
             call = _undone(call, gateway, log, it.request, by, publish)
-        if was is None or replace(call, at=was.at) != was:
+        if was is None or replace(call, at=was.at) != kept[reference]:
             settled.changed.append(call)
     for reference, was in known.items():
         if reference not in wrong:
             _right_again(was, settled, now)
     return settled
+
+
+def _unless_rejected(call: CorrectionCall, log: Past) -> CorrectionCall:
+    """A call that an event has taken back, or was to."""
+    if call.state != UNDONE or (event := log.find(reference_of(SOURCE, call.event))) is None or event.accepted:
+        return call
+    return replace(call, state=OPEN, event="", by="", why=_why_rejected(event))
+
+
+def _why_rejected(event: RecordedEvent) -> str:
+    return shortened(f"{event.event_type} {event.event.id} was to take it back, and was rejected: {event.reason}", LONGEST)
 
 
 def _right_again(was: CorrectionCall, settled: SettledCalls, now: int) -> None:
@@ -146,7 +162,10 @@ def _undone(
     if data is None:
         return replace(call, state=SKIPPED, by=by, why="its gateway says that there is nothing to take back")
     event = UndoEvent(data, derived_id("undo", call.correction, call.reference), SOURCE)
-    if log.find(reference_of(event.source, event.id)) is None:
+    there = log.find(reference_of(event.source, event.id))
+    if there is not None and not there.accepted:
+        return replace(call, why=_why_rejected(there))
+    if there is None:
         publish(event)
     return replace(call, state=UNDONE, event=event.id, by=by)
 
