@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 import processors
 from processors.events import EmailSend, EmailSent
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.wrong_usage import WrongUsage
-from streams.cli.commands.parked_decisions import answer_of, is_called, what_followed, what_next
+from streams.cli.commands.parked_commands import _standing_still
+from streams.cli.commands.parked_decisions import answer_of, has_its_turn, is_called, what_followed, what_next
 from streams.codec import codec_of
 from streams.engine.envelope import ParkedHeader
+from streams.engine.parking import BEHIND
 from streams.errors import InvalidEvent
 from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.kafka.parked_checks import first_at, one_at
@@ -111,10 +114,32 @@ def test_a_request_that_is_tried_again_is_not_called_settled() -> None:
     rejected, accepted = EventOutcome(outcome="rejected", reason="a typo"), EventOutcome(outcome="accepted")
     said = what_followed("reject", QUEUES[0], rejected, handled=1)
     assert said == "email-0@0 was rejected: a typo; 1 event behind it was handled."
-    assert what_followed("retry", QUEUES[0], accepted, handled=2, parked=1) == (
+    assert what_followed("retry", QUEUES[0], accepted, handled=2, left=[QUEUES[3]]) == (
         "email-0@0 was accepted; 2 events behind it were handled; 1 event behind it is still parked."
     )
     assert [is_called(QUEUES), is_called(QUEUES[:2])] == [True, False]
+
+
+def behind(offset: int) -> ParkedEntry:
+    it = kept(offset, "parked", "a")
+    return it._replace(header=msgspec.structs.replace(it.header, reason=BEHIND))
+
+
+def test_what_a_worker_has_not_tried_yet_is_not_said_to_be_parked_still() -> None:
+    """It goes on with such a queue, and is waited for; one that was tried and set aside again stands still."""
+    assert [has_its_turn(it) for it in ([behind(4)], [QUEUES[0], behind(4)], [QUEUES[2]], [])] == [True, False, False, False]
+    assert what_followed("retry", QUEUES[0], EventOutcome(outcome="accepted"), left=[behind(4), behind(5)]) == (
+        "email-0@0 was accepted; 2 events behind it are not handled yet: see `retold parked list email`."
+    )
+
+
+def test_a_queue_is_looked_at_until_its_worker_does_not_go_on() -> None:
+    """Or has handled nothing of it for some time."""
+    looks = iter([[behind(4), behind(5)], [behind(5)], [behind(5)], []])
+    assert _standing_still(lambda: next(looks), 10) == []
+    failed = iter([[behind(4), behind(5)], [QUEUES[0], behind(5)]])
+    assert _standing_still(lambda: next(failed), 10) == [QUEUES[0], behind(5)]
+    assert _standing_still(lambda: [behind(4)], 0.3) == [behind(4)]
 
 
 def test_a_namespace_that_is_mistyped_is_guessed() -> None:

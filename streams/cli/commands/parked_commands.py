@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from streams.cli.arguments.lookup import namespace_named
-from streams.cli.commands.parked_decisions import answer_of, is_called, what_followed
+from streams.cli.commands.parked_decisions import answer_of, has_its_turn, is_called, what_followed
 from streams.cli.output.attention import blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
@@ -53,19 +53,35 @@ def command(
     sent = session.clients.clock.now() // 1000
     send(session.clients, session.config.prefix, at.namespace, [control])
 
-    def what_is_left() -> list[ParkedEntry] | None:
-        now = {it.inbox_offset: it for it in read_parked(session.clients, session.config.prefix, [at.namespace], bodies=())}
+    def now_parked() -> dict[InboxOffset, ParkedEntry]:
+        found = read_parked(session.clients, session.config.prefix, [at.namespace], bodies=())
+        return {it.inbox_offset: it for it in found if it.header.key == key}
+
+    def is_handled() -> bool | None:
+        now = now_parked()
         if at not in now:
-            return list(now.values())
+            return True
         if now[at].header.recorded != event.header.recorded:
             raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}")
         return None
 
-    left = _until(
-        what_is_left, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
+    _until(
+        is_handled, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
     )
-    behind = [sum(it.header.key == key and it.inbox_offset != at for it in events) for events in (before, left)]
-    talk(what_followed(what, event, _outcome(session, event, sent), handled=max(behind[0] - behind[1], 0), parked=behind[1]))
+    left = _standing_still(lambda: [*now_parked().values()], WAIT)
+    behind = sum(it.header.key == key and it.inbox_offset != at for it in before)
+    said = what_followed(what, event, _outcome(session, event, sent), handled=max(behind - len(left), 0), left=left)
+    talk(said)
+
+
+def _standing_still(look: Callable[[], list[ParkedEntry]], seconds: float) -> list[ParkedEntry]:
+    """What is left of a queue once its worker does not go on with it, or has handled nothing of it for so many s."""
+    left, deadline = look(), time.monotonic() + seconds
+    while has_its_turn(left) and time.monotonic() < deadline:
+        time.sleep(EVERY)
+        if (now := look()) != left:
+            left, deadline = now, time.monotonic() + seconds
+    return left
 
 
 def _outcome(session: Session, event: ParkedEntry, sent: int) -> EventOutcome | None:

@@ -9,7 +9,8 @@ from streams.cli.arguments.fields import pairs
 from streams.cli.arguments.lookup import event_class
 from streams.cli.output.screen import plural
 from streams.codec import AvroCodec
-from streams.engine.records import UNANSWERED
+from streams.engine.parking import BEHIND
+from streams.engine.records import PARKED, UNANSWERED
 from streams.errors import InvalidEvent
 from streams.kafka.parked import ParkedEntry
 from streams.kafka.parked_checks import answer_value, declared_answers, refuse_unasked
@@ -44,12 +45,20 @@ def is_called(queue: Iterable[ParkedEntry]) -> bool:
     return any(event.header.status == UNANSWERED for event in queue)
 
 
+def has_its_turn(queue: Sequence[ParkedEntry]) -> bool:
+    """Whether the first event of a queue was not tried yet: one whose handler had raised before it is gone, so a worker goes on.
+
+    A worker handles a long queue in several transactions, as one whose bodies it must read first.
+    """
+    return bool(queue) and queue[0].header.status == PARKED and queue[0].header.reason == BEHIND
+
+
 def what_followed(
-    what: str, event: ParkedEntry, became: EventOutcome | None = None, *, handled: int = 0, parked: int = 0
+    what: str, event: ParkedEntry, became: EventOutcome | None = None, *, handled: int = 0, left: Sequence[ParkedEntry] = ()
 ) -> str:
     """A sentence on what a command has done, once its worker has handled it: what became of the event, and of those behind it.
 
-    `handled` and `parked` count the events behind it that were handled, and that are parked still.
+    `handled` counts the events behind it that were handled, and `left` has those that were not.
     """
     if what == "retry" and is_called([event]):
         listed = f"`retold parked list {event.inbox_offset.namespace}`"
@@ -58,5 +67,7 @@ def what_followed(
     if became is not None:
         said = f"{event.inbox_offset} was {became.outcome}{f': {became.reason}' if became.reason else ''}"
     also = f"; {plural(handled, 'event')} behind it {'was' if handled == 1 else 'were'} handled" if handled else ""
-    still = f"; {plural(parked, 'event')} behind it {'is' if parked == 1 else 'are'} still parked" if parked else ""
+    verb = "is" if len(left) == 1 else "are"
+    how = f"not handled yet: see `retold parked list {event.inbox_offset.namespace}`" if has_its_turn(left) else "still parked"
+    still = f"; {plural(len(left), 'event')} behind it {verb} {how}" if left else ""
     return f"{said}{also}{still}."
