@@ -44,6 +44,7 @@ def test_every_request_has_a_time_out(path: Path) -> None:
 
 WITHOUT_KAFKA = {
     "streams/server/readmodel/commit_thread.py", "streams/server/http/shared_stream.py", "streams/server/http/web_sockets.py",
+    "streams/server/rpc/rpc_server.py",
 }  # fmt: skip
 """Their futures are of work on this machine, such as a file's, and tasks of the event loop that have ended."""
 
