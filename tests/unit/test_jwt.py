@@ -54,7 +54,7 @@ def key_set(*keys: Any, private: bool = False) -> bytes:
 
 def token(key: Any = EC, alg: str = "ES256", kid: str | None = None, **claims: object) -> str:
     """A good one, but for these claims; None takes one away."""
-    given = {"iss": ISSUER, "aud": AUDIENCE, "sub": "c7", "exp": int(time.time()) + 600, "roles": ["customer"], **claims}
+    given = {"iss": ISSUER, "aud": AUDIENCE, "sub": "c7", "exp": int(time.time()) + 86_400, "roles": ["customer"], **claims}
     header = {"alg": alg} | ({} if kid == "" else {"kid": kid or key.kid})
     return jwt.encode(header, {name: it for name, it in given.items() if it is not None}, key, algorithms=[alg])
 
@@ -107,7 +107,7 @@ NOW = int(time.time())
     [
         token(iss="https://id.elsewhere"), token(iss=None), token(aud="other"), token(aud=None), token(exp=NOW - 120),
         token(exp=None), token(exp="soon"), token(sub=None), token(sub=""), token(sub=7), token(sub="c7\n"), token(sub="c" * 300),
-        token(nbf=NOW + 600), token(roles=None), token(roles=["admin"]), token(roles=7), token(kid=""), token(kid="ed"),
+        token(nbf=NOW + 86_400), token(roles=None), token(roles=["admin"]), token(roles=7), token(kid=""), token(kid="ed"),
         token(kid="unknown"), token(OTHER), token(x="y" * 9_000),
         token(jwk.import_key(EC.as_dict(private=True), "EC", {"kid": "ec"}), "ES256")[:-4] + "AAAA",
         token(jwk.OctKey.import_key(key_set(EC)), "HS256", "ec"),
