@@ -54,7 +54,7 @@ def key_set(*keys: Any, private: bool = False) -> bytes:
 
 def token(key: Any = EC, alg: str = "ES256", kid: str | None = None, **claims: object) -> str:
     """A good one, but for these claims; None takes one away."""
-    given = {"iss": ISSUER, "aud": AUDIENCE, "sub": "c7", "exp": int(time.time()) + 86_400, "roles": ["customer"], **claims}
+    given = {"iss": ISSUER, "aud": AUDIENCE, "sub": "c7", "exp": int(time.time()) + 600, "roles": ["customer"], **claims}
     header = {"alg": alg} | ({} if kid == "" else {"kid": kid or key.kid})
     return jwt.encode(header, {name: it for name, it in given.items() if it is not None}, key, algorithms=[alg])
 
