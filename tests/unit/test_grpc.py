@@ -32,6 +32,7 @@ from streams.server.connections import ConnectionLimits
 from streams.server.http.stream_spec import ROW_EVENTS
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.rpc import retold_pb2 as it
+from streams.server.rpc.rpc_certificate import RpcCertificate
 from streams.server.rpc.rpc_errors import code_of
 from streams.server.rpc.rpc_groups import EventGroups
 from streams.server.rpc.rpc_messages import KINDS
@@ -470,6 +471,31 @@ def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
     with channel:
         assert time.monotonic() - began < 4
         assert failed(lambda: next(log)).code == grpc.StatusCode.UNAVAILABLE
+
+
+
+class HalfWritten(RpcCertificate):
+    """Its files cannot be read for a moment."""
+
+    away = False
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        if self.away:
+            raise FileNotFoundError("server.key")
+        return super()._read()
+
+
+def test_a_certificate_that_did_not_read_for_a_moment_is_read_with_the_next_connection(tmp_path: Path) -> None:
+    """Its files may not change again for months, and the one before would expire meanwhile."""
+    files = HalfWritten(*certificate(tmp_path))
+    assert files._changed() is None
+    for file, other in zip(certificate(tmp_path), certificate(tmp_path, "other"), strict=True):
+        other.rename(file)
+    files.away = True
+    assert files._changed() is None
+    files.away = False
+    assert files._changed() is not None
+    assert files._changed() is None
 
 
 def test_it_speaks_tls_with_the_files_of_the_server(tmp_path: Path) -> None:

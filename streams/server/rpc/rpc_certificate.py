@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 
-from streams.errors import ConfigError
 from streams.server.tls_files import TlsFiles
 
 log = logging.getLogger("retold.server")
@@ -31,9 +30,9 @@ class RpcCertificate:
             context = self._looked.context()
             if context is self._context:
                 return None
-            self._context = context
-            return self._read()
-        except (OSError, ConfigError) as error:  # they are just written
+            found, self._context = self._read(), context
+            return found
+        except OSError as error:  # they are just written: the next connection looks again
             log.error("the certificate of gRPC stays as it was: %s", error)
             return None
 
