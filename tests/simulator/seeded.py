@@ -89,9 +89,8 @@ class SeededRun:
         self.codecs, app = codecs(self.kind), self.apps[-1]
         limit, tries = self.dice.choice(["3", "10", "200"]), self.dice.choice(["2", "10"])
         standbys = str(seed % 2)  # no throw of the dice, so that the faults of a seed stay as they are
-        self.config = settings(
-            state, "", partitions=str(PARTITIONS), transaction_events=limit, gateway_tries=tries, standbys=standbys
-        )
+        given = {"partitions": str(PARTITIONS), "transaction_events": limit, "gateway_tries": tries, "standbys": standbys}
+        self.config = settings(state, "", **given)
         self.parked_bytes = [IN_MEMORY, 0, 4_000][seed % 3]
         self.broker = MemoryBroker(VirtualClock())
         for space in app.namespaces:

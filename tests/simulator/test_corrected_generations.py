@@ -121,6 +121,13 @@ def handled(there: CorrectedSite, app: App, slot: int, count: int = 60) -> Worke
     return worker
 
 
+def assert_refused(worker: Worker, why: str) -> None:
+    """It ends rather than going over to the rows that there are."""
+    with pytest.raises(RowsNotBuilt, match=why):
+        settle(worker)
+    worker.stop()
+
+
 def test_rows_are_built_from_the_corrected_past_and_gone_over_to(there: CorrectedSite) -> None:
     """What comes after they are built is folded on them, and they have the versions that publishers have seen."""
     new = app_of(2)
@@ -159,10 +166,7 @@ def test_corrections_go_on_in_the_new_generation_and_back_in_the_one_before(ther
     assert [it.key for it in again.rows] == ["a2"]
     assert there.heard(new) == there.expected(2)
     second.stop()
-    refused = Worker(there, 2, there.app)
-    with pytest.raises(RowsNotBuilt, match="retold rebuild start echo"):
-        settle(refused)
-    refused.stop()
+    assert_refused(Worker(there, 2, there.app), "retold rebuild start echo")
     built(there, there.app, there.corrected(there.app))
     back = handled(there, there.app, 3, 12)
     assert (there.generations(), there.heard(there.app)) == ({1}, there.expected(1))
@@ -177,10 +181,7 @@ def test_a_correction_after_rows_are_built_has_them_built_again(there: Corrected
     built(there, new)
     there.correct(there.app, first, "a3")
     first.stop()
-    refused = Worker(there, 1, new)
-    with pytest.raises(RowsNotBuilt, match="retold rebuild start echo"):
-        settle(refused)
-    refused.stop()
+    assert_refused(Worker(there, 1, new), "retold rebuild start echo")
     built(there, new, there.corrected(new))
     second = Worker(there, 2, new)
     settle(second)
@@ -194,10 +195,7 @@ def test_a_row_that_no_step_has_set_is_built_again_too(tmp_path: Path) -> None:
     built(there, new)
     assert there.correct(there.app, first, "a3").rows == ()
     first.stop()
-    refused = Worker(there, 2, new)
-    with pytest.raises(RowsNotBuilt, match=r"do not have the correction \S+ by ann, which was begun later\. Run `retold rebuild"):
-        settle(refused)
-    refused.stop()
+    assert_refused(Worker(there, 2, new), r"do not have the correction \S+ by ann, which was begun later\. Run `retold rebuild")
     assert there.generations() == {1}
     built(there, new, there.corrected(new))
     assert there.heard(new) == there.expected(2)
@@ -221,10 +219,7 @@ def test_code_that_is_taken_back_has_its_rows_built_with_what_was_corrected_sinc
     third = handled(there, new, 3, 12)
     assert there.correct(new, third, "a3").rows == ()
     third.stop()
-    refused = Worker(there, 4, there.app)
-    with pytest.raises(RowsNotBuilt, match="which was begun later"):
-        settle(refused)
-    refused.stop()
+    assert_refused(Worker(there, 4, there.app), "which was begun later")
     built(there, there.app, there.corrected(there.app))
     again = Worker(there, 5, there.app)
     settle(again)
