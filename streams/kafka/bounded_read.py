@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streams.clock import Clock
 from streams.engine.records import UNREADABLE, Headers
-from streams.errors import BrokerError
+from streams.errors import BrokerError, BrokerUnavailable
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 
 # A producer in another language may write any bytes as a header name. confluent-kafka 2.16 then returns a list with a NULL
@@ -85,8 +85,8 @@ def first_records(
 ) -> Iterator[Message]:
     """The first record of each (topic, partition) from its offset on, as they arrive; none where an end comes first.
 
-    The consumer reports ends of partitions. Raises BrokerError, also after `timeout` s: what could not be read is not taken
-    for nothing.
+    The consumer reports ends of partitions. Raises BrokerError, and BrokerUnavailable after `timeout` s: what could not be read
+    is not taken for nothing.
     """
     left, deadline = set(begin), clock.monotonic() + timeout
     consumer.assign([TopicPartition(*topic_partition, begin[topic_partition]) for topic_partition in left])
@@ -102,7 +102,7 @@ def first_records(
             left.discard(topic_partition)
         if left and clock.monotonic() > deadline:
             where = ", ".join(f"{topic}-{partition} at {begin[topic, partition]}" for topic, partition in sorted(left))
-            raise BrokerError(f"{where}: not readable for {timeout:.0f} s. The broker does not answer")
+            raise BrokerUnavailable(f"{where}: not readable for {timeout:.0f} s. The broker does not answer")
 
 
 def _refused(message: Message, error: KafkaError) -> BrokerError:

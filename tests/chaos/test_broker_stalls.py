@@ -6,15 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from processors.events import UserSignup
-from streams.errors import BrokerError, BrokerUnavailable
+from streams.errors import BrokerError
 from streams.kafka.offsets import ends
 from streams.kafka.topics import ensure, group_of, topic_names
 from streams.localbroker import embedded
@@ -46,16 +44,16 @@ def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> No
     """Whatever it was about to do: each sign-up is handled once, with its folder and mail, and no table is found empty."""
     site, java = stalling
     with site.start("worker") as worker:
-        until(site.all_owned, "the worker is not ready")
+        site.wait_until_owned()
         sign_up(site, range(50))
         stand_still(java)
         try:
             time.sleep(STALL)  # what is tried is this very time
         finally:
             os.kill(java, signal.SIGCONT)
-        until(lambda: handled(site, 50), "what came before was not handled")
+        wait_until_handled(site, 50, "what came before was not handled")
         sign_up(site, range(50, 100))
-        until(lambda: handled(site, 100), "what came afterwards was not handled")
+        wait_until_handled(site, 100, "what came afterwards was not handled")
         assert worker.process.poll() is None
         assert "has ended" not in site.said()
     done = retold("get", "user", "7", env=site.env)
@@ -66,9 +64,9 @@ def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, i
     """Though each time other clients are left with connections that nobody serves (rule 35)."""
     site, java = stalling
     with site.start("worker") as worker:
-        until(site.all_owned, "the worker is not ready")
+        site.wait_until_owned()
         sign_up(site, range(20))
-        until(lambda: handled(site, 20), "it does not handle")
+        wait_until_handled(site, 20, "it does not handle")
         for count in (40, 60, 80):
             sign_up(site, range(count - 20, count - 10))
             stand_still(java)
@@ -78,15 +76,14 @@ def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, i
                 os.kill(java, signal.SIGCONT)
             sign_up(site, range(count - 10, count))
             # It takes 2 to 8 s, and 20 s more for each producer that is lost meanwhile; what this guards against takes for ever.
-            until(partial(handled, site, count), "it does not go on")
+            wait_until_handled(site, count, "it does not go on")
         assert worker.process.poll() is None
 
 
-def handled(site: Site, count: int) -> bool:
+def wait_until_handled(site: Site, count: int, what: str) -> None:
     """A broker that has just gone on, on a busy machine, may not answer within a request's time-out yet."""
-    with suppress(BrokerUnavailable):
-        return site.accepted() == {"user": count, "folder": count, "email": 2 * count}
-    return False
+    expected = {"user": count, "folder": count, "email": 2 * count}
+    until(lambda: site.accepted() == expected, what, despite=BrokerError)
 
 
 def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, int]) -> None:
@@ -104,7 +101,7 @@ def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, i
             ends(admin, partitions, timeout=1.0)
     finally:
         os.kill(java, signal.SIGCONT)
-    until(lambda: ends(admin, partitions) == known, "the ends are not known again")
+    until(lambda: ends(admin, partitions) == known, "the ends are not known again", despite=BrokerError)
 
 
 def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tuple[Site, int]) -> None:
@@ -113,7 +110,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tu
     ensure(site.foreign.clients.admin(), site.foreign.config, SPACES)
     dead = transaction_of_a_dead_worker(site)
     worker = site.start("worker")
-    until(site.all_owned, "the worker is not ready")
+    site.wait_until_owned()
     until(lambda: "__consumer_offsets-" in site.said(), "it is not reported")
     told_to_stop(worker, java)
     del dead
@@ -123,9 +120,9 @@ def test_a_worker_that_is_told_to_stop_gives_up_a_commit(stalling: tuple[Site, i
     """Sending a transaction's offsets alone holds librdkafka for 8 s, whatever time it is given."""
     site, java = stalling
     worker = site.start("worker")
-    until(site.all_owned, "the worker is not ready")
+    site.wait_until_owned()
     sign_up(site, range(20))
-    until(lambda: handled(site, 20), "it does not handle")
+    wait_until_handled(site, 20, "it does not handle")
     producer = site.foreign.clients.producer()
     topic = topic_names(site.foreign.config.prefix, "user").inbox
     for user in range(20, 2000):
@@ -165,7 +162,7 @@ def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple
     """The first one finishes what was begun, and waits seconds for a broker that is away."""
     site, java = stalling
     worker = site.start("worker")
-    until(site.all_owned, "the worker is not ready")
+    site.wait_until_owned()
     sign_up(site, range(5))
     stand_still(java)
     try:

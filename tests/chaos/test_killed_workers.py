@@ -42,7 +42,7 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     deaths = sorted(chance.uniform(2, SECONDS) for _ in range(DEATHS))
     with ExitStack() as stack:
         workers = [stack.enter_context(site.start_alone(ERRATIC, "worker")) for _ in range(2)]
-        until(site.all_owned, "the workers are not ready")
+        site.wait_until_owned()
         start = time.monotonic()
         for number in range(USERS):
             while deaths and time.monotonic() - start > deaths[0]:

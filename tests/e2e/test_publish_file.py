@@ -29,7 +29,7 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     state = tmp_path_factory.mktemp("file")
     site = Site.make(broker, state, f"file{state.name[-1]}.", DEMO_REMINDERS="off")
     with site.start("worker"):
-        until(site.all_owned, "the worker is not ready")
+        site.wait_until_owned()
         for user in ("u1", "u2"):
             answer("publish", "user.signup", f"user={user}", "email=e", "--wait", "60", env=site.env)
         yield site

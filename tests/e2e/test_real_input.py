@@ -78,7 +78,7 @@ def peaceful(broker: str, tmp_path_factory: pytest.TempPathFactory) -> SignUps:
     state = tmp_path_factory.mktemp("peaceful")
     site = SignUps.make(broker, state, f"peace{state.name[-1]}.", DEMO_REMINDERS="off")
     with site.start("worker"):
-        until(site.all_owned, "the worker is not ready")
+        site.wait_until_owned()
         done = retold(*publish(beginning(COUNT, state)), env=site.env)
         assert done.returncode == 0, done.stderr
         until(site.answered, "not all was handled", seconds=400, pause=LONG)
@@ -112,7 +112,7 @@ def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def deploy_the_bug(site: SignUps, few: Path, all_of_them: Path) -> int:
     """A few of its events are parked; many stop the namespace. Gives how many are parked at the end."""
     with site.start_alone("tests.applications.buggy:app", "worker"):
-        until(site.all_owned, "the worker is not ready")
+        site.wait_until_owned()
         assert retold(*publish(few), env=site.env).returncode == 0
         until(lambda: site.now()["user"].lag == 0, "the first sign-ups were not handled")
         assert site.now()["user"].parked == len(BROKEN & set(users()[:FIRST])) == 15

@@ -399,7 +399,7 @@ def test_a_server_that_is_killed_while_it_waits_loses_nothing(window: Any, broke
     site = Site.make(broker, tmp_path, prefix, RETOLD_HTTP_PORT=str(port), DEMO_REMINDERS="off")
     url = f"http://127.0.0.1:{port}"
     with site.start("worker"):
-        until(site.all_owned, "the worker does not own every partition")
+        site.wait_until_owned()
     with site.start("server") as first:
         until(lambda: answers(f"{url}/-/ready"), "the server is not ready")
         page = shown(window, url)

@@ -10,7 +10,7 @@ import pytest
 from streams.cli.output.attention import attention
 from streams.codec import codec_of, prefix_of
 from streams.engine.records import SCHEMA
-from streams.errors import BrokerError
+from streams.errors import BrokerUnavailable
 from streams.kafka.alarms import checks
 from streams.kafka.status import NamespaceStatus, status
 from streams.kafka.task_reports import end_of
@@ -60,7 +60,7 @@ def test_a_status_that_cannot_be_read_is_no_status_without_lag(kafka: MemoryBrok
     kafka.create(ECHO[1:], 1)
     kafka.append(("echo", 0), b"k", b"value", [], None)
     assert echo(kafka).lag == 1
-    with pytest.raises(BrokerError, match="echo-0 at 0: not readable for 10 s"):
+    with pytest.raises(BrokerUnavailable, match="echo-0 at 0: not readable for 10 s"):
         status(clients(kafka, MuteConsumer), "", ["echo"], codec_of(probe.app()))
 
 

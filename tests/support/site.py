@@ -12,11 +12,11 @@ from typing import Self
 from confluent_kafka import Message
 
 from processors import app
-from streams.errors import BrokerUnavailable
+from streams.errors import BrokerError
 from streams.kafka.status import NamespaceStatus, status
 from tests.support.inbox import Foreign
 from tests.support.processes import PROJECT, Process, environment
-from tests.support.workers import settings
+from tests.support.workers import settings, until
 
 SPACES = ("user", "email", "folder")
 PARTITIONS = 4
@@ -57,13 +57,13 @@ class Site:
         found = status(self.foreign.clients, self.foreign.config.prefix, SPACES, self.foreign.codec)
         return {space.name: space for space in found.namespaces}
 
-    def all_owned(self) -> bool:
-        """Every partition has a worker. A new broker on a busy machine may not know of groups within a request's time-out."""
-        try:
-            found = self.now()
-        except BrokerUnavailable:
-            return False
-        return sum(part.owner is not None for space in found.values() for part in space.partitions) == len(SPACES) * PARTITIONS
+    def wait_until_owned(self) -> None:
+        """Until every partition has a worker. A new broker on a busy machine may not know of groups at once."""
+        until(self._all_owned, "not every partition has a worker", despite=BrokerError)
+
+    def _all_owned(self) -> bool:
+        owners = [part.owner for space in self.now().values() for part in space.partitions]
+        return len(owners) == len(SPACES) * PARTITIONS and None not in owners
 
     def handled(self) -> int:
         return sum(space.counters.accepted + space.counters.duplicates for space in self.now().values())

@@ -35,20 +35,34 @@ def settings(state: Path, prefix: str, **others: str) -> Config:
     return load({**variables, **{f"RETOLD_{name.upper()}": value for name, value in others.items()}}, start=state)
 
 
-def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, pause: float | None = None) -> None:
+def until(
+    condition: Callable[[], bool],
+    what: str,
+    *,
+    seconds: float = PATIENCE,
+    pause: float | None = None,
+    despite: type[Exception] | tuple[()] = (),
+) -> None:
     """Wait for `condition`, or fail saying what did not happen.
+
+    A question that raises `despite` is asked again, as one does of a broker that has just come back; the last such error is
+    shown with a failure.
 
     It is asked 50 times a second, and less often where asking takes long itself, such as by a status or a command: who
     waits leaves the machine to what is waited for. `pause` is the time between two questions, in s, where that is known.
     """
     __tracebackhide__ = True  # a failure is shown where it was waited
-    deadline = time.monotonic() + seconds
+    deadline, unanswered = time.monotonic() + seconds, ""
     while True:
         began = time.monotonic()
-        if condition():
-            return
+        try:
+            if condition():
+                return
+            unanswered = ""
+        except despite as error:
+            unanswered = f"; the last question raised {error!r}"
         now = time.monotonic()
-        assert now < deadline, f"after {seconds:.0f} s: {what}"
+        assert now < deadline, f"after {seconds:.0f} s: {what}{unanswered}"
         time.sleep(min(max(OFTEN, 3 * (now - began)), SELDOM) if pause is None else pause)
 
 
