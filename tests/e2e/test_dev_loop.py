@@ -79,6 +79,23 @@ def test_a_change_is_taken_over_while_it_runs_and_a_broken_one_is_not(shop: Shop
     assert "is missing" in shop.run("get", "item", expected=3).stderr
 
 
+def test_rows_are_built_while_their_worker_waits_for_them(shop: Shop) -> None:
+    """`retold run` with a generation that is not built keeps its broker, which builds it, and its worker begins then."""
+    receive = ("publish", "item.receive", "item=tea", "count=3", "--wait", "60")
+    with Process("run", "--no-server", env=shop.env, log=shop.log, folder=shop.folder):
+        until(lambda: shop.said("Ready: item"), "it is not ready")
+        shop.run(*receive)
+    shop.change("shop/item.py", "row=ItemRow", "row=ItemRow, generation=2")
+    with Process("run", "--no-server", env=shop.env, log=shop.log, folder=shop.folder) as run:
+        until(lambda: shop.said("Run `retold rebuild start item` with this code"), "it is not said what to do")
+        until(lambda: shop.said("Everything else keeps running"), "the worker has not ended")
+        assert run.process.poll() is None
+        shop.run("rebuild", "start", "item")
+        until(lambda: shop.said("Ready: item", 2), "its worker does not begin")
+        shop.run(*receive[:-2], "--id", "other", "--wait", "60")
+    assert '"count": 6' in shop.run("get", "item", "tea", "--json").stdout
+
+
 def test_a_projection_is_queried(broker: str, prefix: str, tmp_path: Path) -> None:
     """Its rows, one row, as JSON; up to which sequences, and what is not there."""
     env = environment(broker, prefix, tmp_path, app="tests.applications.shop:app", partitions="2")

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Annotated, NoReturn
 
@@ -49,6 +49,9 @@ def run(
 
     Ctrl-C stops all of them, and so does an error that ends a namespace. If RETOLD_BROKER is set, that broker is used.
 
+    If rows of a new generation are not built, the broker stays, so that `retold rebuild start` builds them; the worker is
+    started again until they are.
+
     With --reload, a change of a file restarts the worker and the server, if it keeps the laws; the broker stays. A broken
     application is waited for.
 
@@ -69,7 +72,7 @@ def run(
         if reset_breaker:
             reset_breakers(app, config, ())
         words = ["worker", "--wait", f"{FOR_A_BROKER:.0f}", *(["--keep-going"] if keep_going else [])]
-        processes = [SupervisedProcess("The worker", words, shutdown, final=ended_for_good(config), waits=reload)]
+        processes = [SupervisedProcess("The worker", words, shutdown, final=_ended_for_good(config), waits=reload)]
         stack.enter_context(processes[0])
         if listening is not None:
             url = url_of(listening, scheme_of(config))
@@ -87,6 +90,12 @@ def run(
             if ready_again():
                 report_ready(processes[0].line.removeprefix(READY), to_program=False)
     raise typer.Exit(shutdown.code)
+
+
+def _ended_for_good(config: Config) -> Callable[[int], bool]:
+    """As for any worker, but for rows that are not built: what builds them needs this command's broker."""
+    is_final = ended_for_good(config)
+    return lambda code: code != exit_codes.NOT_BUILT and is_final(code)
 
 
 def _lawful_at_last(config: Config) -> App:

@@ -11,11 +11,13 @@ from streams.errors import (
     InvalidChange,
     NoSuchEvent,
     OutcomeTimeout,
+    RowsNotBuilt,
     StreamsError,
     TopicMismatch,
 )
 
-OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, FAULT, START_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 75, 130
+OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, NOT_BUILT = 0, 1, 2, 3, 4, 5, 6
+FAULT, START_AGAIN, INTERRUPTED = 70, 75, 130
 
 MEANINGS = {
     OK: "success",
@@ -24,6 +26,7 @@ MEANINGS = {
     CONFIGURATION: "a setting, a file or a topic is not usable, or a past, or a part of it, cannot be told by this code",
     BROKER: "no broker answers, or it refuses",
     TIMEOUT: "no result within the time limit",
+    NOT_BUILT: "the rows of this code's generation are not built: `retold rebuild start` builds them",
     FAULT: "internal error in retold",
     START_AGAIN: "a handler did not return, so its process has ended: start it again",
     INTERRUPTED: "interrupted with Ctrl-C",
@@ -38,6 +41,7 @@ BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
     (HandlerTimeout, START_AGAIN),
     (NoSuchEvent, NO),
     (InvalidChange, USAGE),
+    (RowsNotBuilt, NOT_BUILT),
     (HistoryError, CONFIGURATION),
     (StreamsError, NO),
 )
