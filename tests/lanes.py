@@ -19,7 +19,7 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 
-CHAOS, E2E, INTEGRATION = ROOT / "tests/chaos", ROOT / "tests/e2e", ROOT / "tests/integration"
+CHAOS, E2E, INTEGRATION, UNIT = (ROOT / "tests" / name for name in ("chaos", "e2e", "integration", "unit"))
 
 
 def files(folder: Path, *names: str) -> list[str]:
@@ -38,7 +38,16 @@ PEOPLE = [
     *files(INTEGRATION, "simulated_kafka", "imports", "verify"),
 ]  # fmt: skip
 ASKED = files(INTEGRATION, "history", "password")
-APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED}
+
+
+def asking_a_server() -> list[str]:
+    """Unit tests that send requests over a socket: some wait for the time-outs of connections."""
+    found = sorted(path for path in UNIT.glob("test_*.py") if "MemoryServer" in path.read_text(encoding="utf-8"))
+    return [path.relative_to(ROOT).as_posix() for path in found]
+
+
+SERVED = asking_a_server()
+APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED, *SERVED}
 
 
 def others(folder: Path) -> list[str]:
@@ -47,14 +56,16 @@ def others(folder: Path) -> list[str]:
 
 
 LANES = {
-    "unit": ["tests/unit", "tests/simulator"],
+    "unit": ["tests/simulator", *others(UNIT)],
+    "unit, of a server": SERVED,
     "brokers that stall and end": OWN_BROKERS,
     "whole jobs, then alarms": JOBS,
     "tutorial and browsers, then imports": PEOPLE,
     "the command line": [*others(E2E), *others(CHAOS), *ASKED],
     "integration": others(INTEGRATION),
 }
-"""Cut by the CPU time and the waits of single files. A new file is in one of the last two until it is named."""
+"""Cut by the CPU time and the waits of single files. A new file is in the lane of its folder, or for e2e and chaos in that of the
+command line, until it is named."""
 
 NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""

@@ -64,8 +64,8 @@ class MemoryCorrector:
             begun()
             assert self.goes_on.wait(60)
             steps = self._kafka.world.apply(self._plans[state.correction], calls or "ask")
+            self._kafka.show()  # the server has read the steps before it hears that they were all
             self._put(replace(state, state=APPLIED, number=number, steps=steps))
-            self._kafka.show()
 
         return self._attempts.begin(state.correction, calls, apply)
 
