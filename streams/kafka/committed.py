@@ -25,6 +25,11 @@ COORDINATOR_MOVING = {
 """Errors while the group's coordinator moves or its broker starts."""
 
 
+def nothing_to_end(*_: object) -> Steps[None]:
+    """Where a transaction's own time-out ends it."""
+    yield from ()
+
+
 class StableOffset(NamedTuple):
     """`offset` is -1 if nothing was committed. `waited`: for an open transaction, which may have written records meanwhile."""
 
@@ -38,13 +43,15 @@ class CommittedOffsets:
     An AdminClient of librdkafka 2.16 crashes the process when it asks a coordinator that has just moved (NULL is read), so
     a consumer asks. While a transaction that has sent an offset is open, the broker does not return the group's offset
     (KIP-447); the client retries silently, so for us the request times out. `coordinator_timeout` in s.
+    `end_dead` ends what a dead worker has left open there; it is called after a first request that timed out.
     """
 
     def __init__(
-        self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, coordinator_timeout: float = COORDINATOR_TIMEOUT
-    ) -> None:
+        self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, coordinator_timeout: float = COORDINATOR_TIMEOUT,
+        end_dead: Callable[[Cancelled], Steps[None]] = nothing_to_end,
+    ) -> None:  # fmt: skip
         self._consumer, self._admin, self._topic = RenewedClient(consumer, lambda it: it.close()), admin, topic
-        self._coordinator_timeout = coordinator_timeout
+        self._coordinator_timeout, self._end_dead = coordinator_timeout, end_dead
 
     def offset(
         self, partition: int, cancelled: Cancelled, held: Callable[[bool], None] = lambda _: None
@@ -74,6 +81,8 @@ class CommittedOffsets:
                     raise BrokerError(f"{what}: {cause.str()}") from error
                 if cause.code() != KafkaError._TIMED_OUT:
                     yield RETRY_WAIT
+            if silences == 1:
+                yield from self._end_dead(cancelled)
             if silences > SILENCES:  # a new client got no answer either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=COORDINATOR_TIMEOUT, cancelled=cancelled)
                 held(True)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import TopicAndPartition, held_up, last_written, stable_ends
+from streams.kafka.offsets import TopicAndPartition, group_offsets_partition, held_up, last_written, stable_ends
 from streams.kafka.open_transactions import OpenTransaction, open_transactions
 from streams.kafka.owners import member_ids
 from streams.kafka.producer import Complete
@@ -75,6 +75,19 @@ class DeadWorkers:
                 return
             yield AGAIN
 
+    def end_offsets(self, cancelled: Cancelled = never_cancelled) -> Steps[None]:
+        """As `end_transactions`, of those that hold up the group's committed offsets, and maybe no record.
+
+        A worker that was killed may have sent its offsets and not a record yet. Nothing is done for a user who may not see
+        Kafka's own topic.
+        """
+        try:
+            at = group_offsets_partition(self._admin, self._group)
+        except KafkaException as error:
+            log.warning("whether a dead worker left a transaction open is not known: %s", error)
+            return
+        yield from self.end_transactions([at] if at is not None else [], cancelled)
+
     def _left_open(self, partitions: Sequence[TopicAndPartition]) -> tuple[list[OpenTransaction], bool]:
         """One of each worker that is not in the group, and whether that is all: a busy broker may not say whose one is."""
         found = open_transactions(self._clients, self._admin, partitions)
@@ -90,12 +103,16 @@ class DeadWorkers:
 
     def _end(self, it: OpenTransaction) -> None:
         """A producer of the same id takes its place for a moment: the broker aborts what was open."""
-        if stable_ends(self._admin, [it.topic_partition])[it.topic_partition] != it.first_offset:
-            return  # it has ended: the worker may have been started again
+        if self._has_ended(it):
+            return  # the worker may have been started again
         name = it.transactional_id or ""
         log.warning("ending the transaction that the worker %s left open: it is not in its group any more", name)
         self._complete(name)
-        if stable_ends(self._admin, [it.topic_partition])[it.topic_partition] != it.first_offset:
+        if self._has_ended(it):
             return  # it was committed, and is now
         producer = self._clients.transactional_producer(name, "retold-dead-workers", lambda *_: None)
         producer.init_transactions(SECONDS)
+
+    def _has_ended(self, it: OpenTransaction) -> bool:
+        """Where other groups' offsets are, an older transaction may hold up the same partition."""
+        return stable_ends(self._admin, [it.topic_partition])[it.topic_partition] > it.first_offset

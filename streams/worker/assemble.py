@@ -272,7 +272,8 @@ def _restoring(parts: WorkerParts, at: _Place, admin: Admin, complete: Complete)
         ours = [(topic, number) for topic in (topics.inbox, topics.log) for number in range(at.count)]
         ids = worker_ids(config.prefix, parts.app.name, topics.namespace)
         dead = DeadWorkers(clients, admin, ids, at.group, at.worker_id, ours, complete)
-        restorer = replace(restorer, end_dead=dead.end_transactions)
+        committed = partial(restorer.committed, end_dead=dead.end_offsets)
+        restorer = replace(restorer, end_dead=dead.end_transactions, committed=committed)
     return restorer, standby
 
 

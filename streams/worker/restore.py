@@ -23,7 +23,7 @@ from streams.errors import (
 )
 from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import Cancelled, Steps
-from streams.kafka.committed import CommittedOffsets
+from streams.kafka.committed import CommittedOffsets, nothing_to_end
 from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
@@ -54,10 +54,6 @@ class RestoredImage(NamedTuple):
     parked_end: int = 0
 
 
-def _nothing_to_end(*_: object) -> Steps[None]:
-    yield from ()
-
-
 @dataclass(frozen=True)
 class Restorer:
     """`consumer` makes a read_committed consumer without a group that reports ends of partitions.
@@ -71,7 +67,7 @@ class Restorer:
     """
 
     consumer: Callable[[], Consumer]
-    committed: Callable[[], CommittedOffsets]
+    committed: Callable[..., CommittedOffsets]
     admin: Admin
     names: TopicNames
     group: str
@@ -81,7 +77,7 @@ class Restorer:
     last_correction: Callable[[], LastCorrection]
     code: CodeHere
     copies: Copies = NO_COPIES
-    end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = _nothing_to_end
+    end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = nothing_to_end
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams.clock import SystemClock
 from streams.config import Config
@@ -62,13 +62,13 @@ def left_open(foreign: Foreign, instance: str) -> Producer:
 
 
 @contextmanager
-def member(foreign: Foreign, client_id: str) -> Iterator[None]:
+def member(foreign: Foreign, client_id: str) -> Iterator[Consumer]:
     """Of the group, under this name."""
     consumer = foreign.clients.group_consumer(group_of(foreign.config.prefix, "echo"), client_id)
     try:
         consumer.subscribe([f"{foreign.config.prefix}echo"])
-        until(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), "it has not joined")
-        yield
+        until(lambda: consumer.poll(0.1) is None and len(consumer.assignment()) == 2, "it has not joined")
+        yield consumer
     finally:
         consumer.close()
 
@@ -101,6 +101,23 @@ def test_a_transaction_of_a_worker_that_is_gone_is_ended_by_who_takes_over(
     time.sleep(OLD)
     began = time.monotonic()
     foreign.publish(*[EchoHear(name="k")] * 3)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "not handled")
+    assert time.monotonic() - began < LONG / 2
+
+
+def test_a_transaction_that_had_only_sent_its_offsets_is_ended(config: Config, broker: str, foreign: Foreign) -> None:
+    """Its records were not on the broker yet when its worker was killed: the group's offset alone waits for its end."""
+    inbox = f"{config.prefix}echo"
+    foreign.publish(*[EchoHear(name="k")] * 3)
+    with member(foreign, name(config, "gone")) as consumer:
+        producer = foreign.clients.transactional_producer(name(config, "gone"), "gone", lambda *_: None, timeout=LONG)
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        offsets = [TopicPartition(inbox, partition, 1) for partition in range(2)]
+        producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), 20)
+    time.sleep(OLD)
+    began = time.monotonic()
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "not handled")
     assert time.monotonic() - began < LONG / 2
