@@ -295,7 +295,7 @@ def test_a_correction_needs_the_right_to_every_namespace_that_it_touches(limited
 
 
 def test_calls_are_seen_and_closed_by_who_may_correct_them(limited: MemoryServer) -> None:
-    """For others they are not listed."""
+    """For others they are not listed, and the beginning of an id names none of them."""
     http = limited.http
     made = planned(http, bearer("ann"))
     done = http.post(f"{url_of(made)}/apply", json={}, headers={**bearer("ann"), **WAIT, "If-Match": made.headers["ETag"]})
@@ -304,7 +304,10 @@ def test_calls_are_seen_and_closed_by_who_may_correct_them(limited: MemoryServer
     assert http.get("/corrections/calls", headers=bearer("orders")).json()["calls"] == []
     close = f"/corrections/calls/{call['id']}/close"
     assert_problem(http.post(close, json={"why": "done"}, headers=bearer("orders")), 403, "correct payment")
-    assert http.post(close, json={"why": "done"}, headers=bearer("ann")).json()["by"] == "ann"
+    begins = f"/corrections/calls/{call['id'][:8]}/close"
+    assert_problem(http.post(begins, json={"why": "done"}, headers=bearer("orders")), 409, "0 open calls")
+    assert http.post(begins, json={"why": "done"}, headers=bearer("ann")).json()["by"] == "ann"
+    assert_problem(http.post(close, json={"why": "done"}, headers=bearer("orders")), 403, "correct payment")
 
 
 def test_what_events_in_flight_have_led_to_is_told_to_who_has_the_right_to_that(limited: MemoryServer) -> None:

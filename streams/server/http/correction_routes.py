@@ -11,7 +11,7 @@ from starlette.responses import Response
 from streams.data import namespace_of
 from streams.errors import UNREADABLE_JSON
 from streams.history.branch.change_document import LARGEST
-from streams.history.correction.correction_calls import OPEN, refuse_unknown_policy
+from streams.history.correction.correction_calls import OPEN, open_call, refuse_unknown_policy
 from streams.history.correction.planning import refuse_unsigned
 from streams.kafka.correction_document import correction_document
 from streams.server.access.principal import Right
@@ -134,7 +134,8 @@ async def close(request: Request) -> Response:
     for it in found.values():
         if it.id == name:
             require(principal, Right("correct", namespace_of(it.type)))
-    closed = await asking.in_thread(asking.corrector.close_call, name, principal.name, asked.why.strip())
+    call = open_call({at: it for at, it in found.items() if may_correct(principal, it)}, name)  # a beginning names no other
+    closed = await asking.in_thread(asking.corrector.close_call, call.id, principal.name, asked.why.strip())
     return latest(call_members(closed))
 
 
