@@ -29,14 +29,14 @@ class NewRow(ProbeRow, frozen=True, kw_only=True):
     by: str = "nobody"
 
 
-def deployed(row: type[ProbeRow], words: str) -> App:
-    """The probe with this row, and with code that folds and answers in these words."""
-    space = Namespace("probe", row=row)
+def deployed(row: type[ProbeRow], words: str, generation: int = 1) -> App:
+    """The probe with this row, and with code that folds and answers in these words; each generation counts more."""
+    space = Namespace("probe", row=row, generation=generation)
     folded = Projection("folded", row=EchoRow)
 
     @space.handles(ProbeDo, emits=[EchoHear])
     def do(old: ProbeRow | None, event: Event[ProbeDo]) -> Outcome[Any]:
-        return Outcome(row(count=(old.count if old else 0) + 1, texts=MappingProxyType({})))
+        return Outcome(row(count=(old.count if old else 0) + generation, texts=MappingProxyType({})))
 
     @folded.folds(ProbeDo, key=lambda event: event.key)
     def fold(old: EchoRow | None, event: Event[ProbeDo]) -> EchoRow:
@@ -68,6 +68,16 @@ def test_a_row_whose_schema_changed_is_sent_again(before: MemoryServer, tmp_path
         assert new.headers["etag"] != old.headers["etag"]
         assert after.http.get("/rows/probe/k", headers={"If-None-Match": new.headers["etag"]}).status_code == 304
     assert old.headers["etag"] == f'"1.{id_of(ProbeRow.schemas[0])}"'
+
+
+def test_a_row_of_another_generation_is_sent_again(before: MemoryServer, tmp_path: Path) -> None:
+    """Other handlers made another row of the same events, so at the same version and of the same schema."""
+    old = before.http.get("/rows/probe/k")
+    with MemoryServer(deployed(ProbeRow, "old", generation=2), tmp_path) as after:
+        after.http.post("/events/probe.do", json={"name": "k"}, headers=WAIT)
+        new = after.http.get("/rows/probe/k", headers={"If-None-Match": old.headers["etag"]})
+        assert (new.status_code, new.json()["version"], new.json()["row"]["count"]) == (200, old.json()["version"], 2)
+        assert after.http.get("/rows/probe/k", headers={"If-None-Match": new.headers["etag"]}).status_code == 304
 
 
 @pytest.mark.parametrize(

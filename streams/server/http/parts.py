@@ -23,6 +23,7 @@ from streams.history.correction.told_correction import ToldCorrections
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
+from streams.namespace import FIRST
 from streams.query.declared_indexes import TableIndex
 from streams.receipt import Receipt
 from streams.server.access.console_secret import console_secret
@@ -151,10 +152,14 @@ class ServerParts:
         return code_of(self.app, self.codec)
 
     def row_etag(self, namespace: str, version: int) -> str:
-        """`"<version>.<id of the row's schema>"`: a deployment may change a row's body and leave its version (rule 16)."""
-        if namespace in self.model.reshaped:  # the row is as its former schema has it
+        """`"<version>.<id of the row's schema>"`, which each later generation adds 1 to.
+
+        A deployment may change a row's body and leave its version (rule 16), by another schema or by other handlers.
+        """
+        if namespace in self.model.reshaped:  # the row is as its former schema or generation has it
             return f'"{version}.0"'
-        return f'"{version}.{self.codec.newest_id(self.app.namespace(namespace).row_type)}"'
+        space = self.app.namespace(namespace)
+        return f'"{version}.{self.codec.newest_id(space.row_type) + space.generation - FIRST}"'
 
 
 def parts_of(request: Request) -> ServerParts:
