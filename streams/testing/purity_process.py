@@ -126,12 +126,15 @@ def run(app: App, steps: list[StepInput], arm: Callable[[], None]) -> list[dict[
 
 
 def main() -> None:
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the application prints is no answer
     locale.setlocale(locale.LC_ALL, "")
     guards = ImpurityGuards()
     guards.lay()
     steps = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[StepInput])
     traces = run(load(sys.argv[1]), steps, guards.arm)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(traces))
+    with answer:
+        answer.write(msgspec.msgpack.encode(traces))
 
 
 if __name__ == "__main__":

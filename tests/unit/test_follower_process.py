@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from streams.codec import codec_of
-from streams.server.readmodel import follower_process
+from streams.server.readmodel import child_follower, follower_process
 from streams.server.readmodel.follower_process import FollowerProcess
 from streams.server.readmodel.model import ReadModel
 from tests.applications import bank
@@ -36,3 +39,15 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_is_asked_for_again(
         stopped.set()
         following.join(30)
     assert not following.is_alive()
+
+
+def test_what_an_application_prints_is_no_report(tmp_path: Path) -> None:
+    """A server that took it for one would end the process, and the next one, and never be ready."""
+    (tmp_path / "noisy.py").write_text("from tests.applications.bank import app\nprint('hello')\n")
+    env = {
+        **os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "RETOLD_APP": "noisy:app",
+        "RETOLD_STATE": str(tmp_path / "state"),
+    }  # fmt: skip
+    command = [sys.executable, "-P", "-m", child_follower.__name__, "127.0.0.1:1"]
+    done = subprocess.run(command, input=b"", capture_output=True, cwd=tmp_path, env=env, timeout=120, check=True)
+    assert (done.stdout, done.stderr.split()) == (b"", [b"hello"])

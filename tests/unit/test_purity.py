@@ -128,6 +128,14 @@ def test_a_process_that_dies_is_reported_with_its_signal(tmp_path: Path, monkeyp
         purity_probe(world, "faulty:app", seeds=(1,))
 
 
+def test_what_an_application_prints_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be read as a part of what came out."""
+    (tmp_path / "noisy.py").write_text("from tests.applications.bank import app\n\nprint('hello')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    world = given(bank.app(), AccountOpen(account="a", balance=1))
+    assert purity_probe(world, "noisy:app", seeds=(1,)) == []
+
+
 def test_an_application_that_cannot_be_made_there_is_said() -> None:
     """With the other process's own words."""
     world = given(bank.app(), AccountOpen(account="a", balance=1))

@@ -22,7 +22,7 @@ from streams.load import application
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
 
-STDIN, STDOUT = 0, 1
+STDIN, STDOUT, STDERR = 0, 1, 2
 COLLECT_AFTER = 100_000
 """New containers after which cycles are looked for: following makes many containers and no cycles (ADR 10)."""
 log = logging.getLogger("retold.server")
@@ -31,10 +31,10 @@ log = logging.getLogger("retold.server")
 def follow(address: str) -> int:
     """Until stdin ends. Returns an exit code."""
     stopped = threading.Event()
-
+    pipe = ReportPipe(os.dup(STDOUT))
+    os.dup2(STDERR, STDOUT)  # what the application prints is no report
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the server, which then ends this process
-    pipe = ReportPipe()
     root = logging.getLogger("retold")
     root.addHandler(pipe)
     try:
@@ -53,18 +53,18 @@ def follow(address: str) -> int:
 
 
 class ReportPipe(logging.Handler):
-    """Writes reports, and what is logged, for the server, whose log it is."""
+    """Writes reports, and what is logged, for the server, whose log it is. `descriptor` is of the pipe to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._turn = threading.Lock()
+        self._descriptor, self._turn = descriptor, threading.Lock()
 
     def tell(self, report: FollowerReport) -> None:
         line = msgspec.json.encode(report) + b"\n"
         with self._turn:
             try:
                 while line:
-                    line = line[os.write(STDOUT, line) :]
+                    line = line[os.write(self._descriptor, line) :]
             except BrokenPipeError:  # the server is gone; stdin says so too
                 return
 
