@@ -49,7 +49,7 @@ class Projection(Generic[R]):
 
         Args:
             data: The class of the event, of any namespace of the application.
-            key: A pure function from the event to the key of the row that it changes.
+            key: A pure function from the event to the key of the row that it changes: a text.
 
         Returns:
             The decorator. It returns the function as it is.

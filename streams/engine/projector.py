@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streams.data import EventData, Record
+from streams.engine.readable import shortened
 from streams.engine.records import Codec
 from streams.errors import DefinitionError
 from streams.event import Event
@@ -37,10 +38,13 @@ class Projector:
     ) -> tuple[str, Record | None]:
         """The key and the new row (None: it is deleted) that a projection's fold returns for an event; changes nothing.
 
-        `rows` are those that are kept elsewhere. Raises whatever the fold raises, and DefinitionError for a row of another class.
+        `rows` are those that are kept elsewhere. Raises whatever the fold raises, and DefinitionError for a row of another class,
+        or a key that is no text: no server could keep it.
         """
         key_of, function = projection.folds_by[type(event.data)]
         key = key_of(event)
+        if not isinstance(key, str):
+            raise _no_key(projection, event, key)
         new = function((self.rows[projection.name] if rows is None else rows).get(key), event)
         if new is None:
             return key, None
@@ -50,3 +54,10 @@ class Projector:
             f"the projection {projection.name} folded {event.data.event_type} into {type(new).__name__}; "
             f"its rows are {projection.row_type.__name__}"
         )
+
+
+def _no_key(projection: Projection[Any], event: Event[EventData], key: object) -> DefinitionError:
+    return DefinitionError(
+        f"the projection {projection.name} gave the key {shortened(repr(key), 80)} for {event.data.event_type}; a text was "
+        "expected: if the field may be nothing, say by what key such events are kept"
+    )

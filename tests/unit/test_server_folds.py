@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +117,24 @@ def marker(last: int) -> Marker:
         first=1, last=last, inbox_next=last, recorded=0, application="bank", topic_ids={}, partitions=1,
         transactional_id="t", counters=Counters(),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [None, 7, ("a", "b")])
+def test_a_key_that_is_no_text_stops_its_projection_alone(tmp_path: Path, key: Any) -> None:
+    """A field that may be nothing is soon taken as a key: the file takes none, and is read again in vain if it is given one."""
+    odd, good = (Projection(name, row=OrdersPerDayRow) for name in ("odd", "good"))
+
+    @odd.folds(AccountOpen, key=lambda event: key if event.key == "b" else event.key)
+    @good.folds(AccountOpen, key=lambda event: event.key)
+    def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        return OrdersPerDayRow(count=1)
+
+    with MemoryServer(replace(bank.app(), projections=[odd, good]), tmp_path) as server:
+        for name in ("a", "b", "c"):
+            server.kafka.publish(AccountOpen(account=name, balance=1))
+        http = server.http
+        stopped = http.get("/projections/odd/a")
+        assert stopped.status_code == 500
+        assert "the projection odd gave the key" in stopped.json()["detail"]
+        for there in ("/projections/good/c", "/rows/account/c"):
+            assert http.get(there).status_code == 200
