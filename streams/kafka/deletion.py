@@ -1,13 +1,17 @@
-"""Deleting all topics and consumer groups of an application's namespaces."""
+"""Deleting all topics and consumer groups of an application's namespaces, and nothing that another application has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.errors import BrokerError, ConfigError
+from streams.errors import BrokerError, BrokerUnavailable, ConfigError
+from streams.kafka.clients import Clients
+from streams.kafka.correction_calls_topic import read_calls, write_calls
+from streams.kafka.corrections_topic import read_claims, write_records
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import (
@@ -21,10 +25,18 @@ from streams.kafka.topics import (
     tasks_topic,
     topic_names,
 )
+from streams.namespace import NAME
 
 
-def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> list[str]:
-    """The names of the topics that were deleted, when the broker shows none of them any more.
+class Deletion(NamedTuple):
+    """The topics that were deleted. Those that all applications of a prefix share were not if there are `others`: namespaces."""
+
+    topics: list[str]
+    others: list[str]
+
+
+def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> Deletion:
+    """Returns when the broker shows none of the topics any more.
 
     Raises ConfigError while a worker runs, before anything is deleted; BrokerUnavailable or BrokerError.
     """
@@ -32,7 +44,9 @@ def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> list[str
         names = ", ".join(sorted({topic for topic, _ in held}))
         raise ConfigError(f"a worker handles {names}: stop `retold run` and every worker first; nothing was deleted")
     asked = [name for space in namespaces for name in topic_names(prefix, space)[1:]]
-    there = sorted(describe(admin, [*asked, schemas_topic(prefix), tasks_topic(prefix), corrections_topic(prefix)]))
+    others = _others(admin, prefix, namespaces)
+    shared = [] if others else [schemas_topic(prefix), tasks_topic(prefix), corrections_topic(prefix)]
+    there = sorted(describe(admin, [*asked, *shared]))
     if there:
         answers = admin.request(AdminClient.delete_topics, there, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
         for name, answer in answers.items():
@@ -43,7 +57,26 @@ def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> list[str
     ).items():
         result(answer, f"deleting the group {group}", KafkaError.GROUP_ID_NOT_FOUND, KafkaError.COORDINATOR_NOT_AVAILABLE)
     _wait_until_gone(admin, there)
-    return there
+    return Deletion(there, others)
+
+
+def forget_corrections(clients: Clients, prefix: str, application: str) -> None:
+    """Take an application's corrections, plans and calls out of the topic that others use, too. Raises BrokerError."""
+    corrections, calls = read_claims(clients, prefix, application).states, read_calls(clients, prefix, application)
+    write_calls(clients, prefix, (), calls.values())
+    if corrections:
+        write_records(clients, prefix, [(it.correction.encode(), None) for it in corrections])
+
+
+def _others(admin: Admin, prefix: str, namespaces: Collection[str]) -> list[str]:
+    """Other namespaces that have topics under this prefix. Raises BrokerUnavailable."""
+    try:
+        topics = admin.ask(lambda client: client.list_topics(timeout=TIMEOUT)).topics
+    except KafkaException as error:
+        raise BrokerUnavailable(f"asking which topics there are: the broker did not answer ({error.args[0].str()})") from error
+    inboxes = [topic for topic in topics if topic_names("", topic).log in topics and topic.startswith(prefix)]
+    found = (topic.removeprefix(prefix) for topic in inboxes)
+    return sorted(name for name in found if NAME.fullmatch(name) and name not in namespaces)
 
 
 def _wait_until_gone(admin: Admin, names: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from streams.app import App
 from streams.cli.output.screen import say, talk
 from streams.cli.process import logging_setup
 from streams.config import Config, load
+from streams.engine.readable import shortened
 from streams.errors import ConfigError, NamespaceTaken, unwritable_state
 from streams.load import application
 from streams.localbroker import docker, embedded, state
@@ -78,7 +79,7 @@ def _delete_topics(app: App, config: Config, address: str) -> None:
     """Raises ConfigError while a worker runs, and NamespaceTaken for topics that another application has written."""
     from streams.codec import codec_of  # late: Kafka's clients are not needed to delete a folder
     from streams.kafka.clients import Clients
-    from streams.kafka.deletion import delete_all
+    from streams.kafka.deletion import delete_all, forget_corrections
     from streams.kafka.status import status
 
     clients = Clients.of(config, address)
@@ -87,11 +88,18 @@ def _delete_topics(app: App, config: Config, address: str) -> None:
     for space in found.namespaces:
         if space.application not in (None, app.name):
             raise NamespaceTaken(f"the topics of {space.name} were written by {space.application!r}; nothing was deleted")
-    names = delete_all(clients.admin(), config.prefix, [space.name for space in app.namespaces])
+    names, others = delete_all(clients.admin(), config.prefix, [space.name for space in app.namespaces])
     for name in names:
         say(f"deleted {name}")
     if not names:
         talk(f"No topic of {app.name} is there.")
+    if others:
+        forget_corrections(clients, config.prefix, app.name)
+        who = shortened(", ".join(others), 200)
+        talk(
+            f"The topics that all applications share are kept, since others use them (namespaces: {who}). The corrections of "
+            f"{app.name} are taken out."
+        )
 
 
 def _delete_data(config: Config) -> None:
