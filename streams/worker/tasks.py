@@ -121,6 +121,8 @@ class Tasks:
     def reopen(self, tasks: Iterable[PartitionTask]) -> None:
         """Close these tasks and restore their partitions in new ones. Unlike `rewind`, this asks the broker nothing now."""
         partitions = [task.partition for task in tasks if self._tasks.get(task.partition) is task]
+        if not partitions:  # as before it has joined: then there is no consumer, either
+            return
         self._close(partitions)
         self._consumer.pause([self._at(partition) for partition in partitions])
         for partition in partitions:

@@ -13,6 +13,7 @@ from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import topic_names
 from streams.worker.restore_progress import RestoreProgress
 from streams.worker.standby import STALE
+from streams.worker.topic_comparison import FRESH
 from tests.simulator.copies import TOPICS, CopiedSite, check, copied, copies, restored, standby_of, with_copies
 from tests.simulator.workers import ENOUGH, PARTITIONS, Worker, go_on
 
@@ -170,6 +171,27 @@ def test_a_new_worker_reads_its_copies_before_it_joins(tmp_path: Path) -> None:
     restored(second)
     assert there.read["retold"] == 0
     check(there, second, 10)
+
+
+def test_a_broker_that_is_away_ends_no_worker_that_reads_its_copies(tmp_path: Path) -> None:
+    """It has not joined, so there is no partition that it could pause until the broker is back."""
+    there = CopiedSite(tmp_path)
+    there.broker.tells_members = True
+    first = Worker(there, 0)
+    there.hear(range(60))
+    go_on(there, first)
+    second = Worker(there, 1)
+    there.broker.describes_nothing = there.broker.lists_nothing = True
+    there.broker.clock.sleep(FRESH + 1)
+    second.step()
+    second.step()
+    assert not second.cycle.members.topics.fresh
+    assert not second.cycle.tasks.joined
+    there.broker.describes_nothing = there.broker.lists_nothing = False
+    for _ in range(ENOUGH):
+        first.step()
+        second.step()
+    assert (len(first.cycle.tasks.running()), len(second.cycle.tasks.running())) == (2, 2)
 
 
 def test_a_worker_joins_at_once_where_a_partition_has_no_owner(tmp_path: Path) -> None:
