@@ -18,6 +18,7 @@ from streams.engine.envelope import version_header
 from streams.engine.fold import NOTHING_CORRECTED, CorrectedRows, RowFold
 from streams.engine.generations import BuiltTo, built_key, built_to_key, complete_to, encode_built_to
 from streams.engine.marker import Marker
+from streams.engine.readable import named
 from streams.errors import BrokerError, CodeChanged, RowsNotBuilt
 from streams.kafka.bounded_read import headers_of, read_to
 from streams.kafka.cancellable_steps import Cancelled, Steps
@@ -30,6 +31,8 @@ from streams.worker.image_reader import ImageReader
 
 RECORDS, IDLE, AGAIN = 1_000, 0.2, 0.5
 """Records that are taken at once; s until the next look if there were fewer; s after a transaction that was aborted."""
+REFUSED, ABORTED = 2, 20
+"""Transactions in a row that are aborted for the size of a record, or for anything else, after which the build ends."""
 
 Accepted = Collection[str]
 """The names of events that may be decided otherwise."""
@@ -174,20 +177,38 @@ class RowBuilder:
     def _go_on(self, messages: list[Message]) -> Steps[None]:
         for message in messages:
             self._take(message)
+        failed = 0
         while waiting := [it for it in self._builds.values() if it.is_new and not it.is_over(self._generation)]:
             try:
                 yield from self._write(waiting)
-            except TransactionAborted:  # nothing of it counts: all of it is written again
+            except (TransactionAborted, ProducerLost) as error:  # nothing of it counts: all of it is written again
+                failed += 1
+                self._refuse(error, failed, waiting)
                 yield AGAIN
                 self._parts.producer.ready()
-            except ProducerLost as error:
-                if error.fenced:
-                    raise RowsNotBuilt(
-                        "another `retold rebuild start` of this namespace has begun, or a worker has ended what this one had "
-                        f"open ({error}). What is built is kept: if no other is at work, start it again"
-                    ) from error
-                self._parts.producer.ready()
         yield 0.0 if len(messages) == RECORDS else IDLE
+
+    def _refuse(self, error: TransactionAborted | ProducerLost, failed: int, builds: Collection[PartitionBuild]) -> None:
+        """Raises what ends the build, if another try would fail as well; `failed` tries in a row have."""
+        if isinstance(error, ProducerLost) and error.fenced:
+            raise RowsNotBuilt(
+                "another `retold rebuild start` of this namespace has begun, or a worker has ended what this one had "
+                f"open ({error}). What is built is kept: if no other is at work, start it again"
+            ) from error
+        why = str(error).partition(": ")[2]
+        rows = [(len(value), key) for it in builds for key, (value, _) in it.fold.changed.items()]
+        if rows and isinstance(error, TransactionAborted) and error.poison and failed >= REFUSED:
+            size, key = max(rows)
+            raise RowsNotBuilt(
+                f"a row of generation {self._generation} of {self._parts.engine.namespace} is larger than Kafka takes into "
+                f"{self._parts.names.table} ({why}). The largest is that of {named(key)}, with {size:,} bytes: let the handlers "
+                "make smaller rows, or raise max_event_bytes"
+            ) from error
+        if failed >= ABORTED:
+            raise BrokerError(
+                f"rows cannot be built: {failed} transactions in a row came to nothing ({why}). What is built is kept: start it "
+                "again once Kafka takes them"
+            ) from error
 
     def _take(self, message: Message) -> None:
         topic, number, offset = message.topic(), message.partition() or 0, message.offset() or 0

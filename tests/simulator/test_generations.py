@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 import structlog
-from confluent_kafka import murmur2
+from confluent_kafka import KafkaError, KafkaException, murmur2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from streams.engine.envelope import version_header
 from streams.engine.fold import CorrectedRows, RowFold, fold
 from streams.engine.generations import built_key, is_of
 from streams.engine.image import Image
-from streams.errors import CodeChanged, HistoryError, RowsNotBuilt
+from streams.errors import BrokerError, CodeChanged, HistoryError, RowsNotBuilt
 from streams.kafka.cancellable_steps import Steps, never_cancelled
 from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.producer import TransactionalProducer
@@ -32,10 +32,11 @@ from streams.kafka.topics import topic_names
 from streams.worker import generation_restore, partition_restore
 from streams.worker.partition_copy import PartitionCopy
 from streams.worker.restore_progress import RestoreProgress
-from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
+from streams.worker.row_builder import ABORTED, Accepted, BuilderParts, RowBuilder
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
 from tests.simulator.clients import clients
+from tests.simulator.memory_producer import MemoryProducer
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 KEYS = [f"a{number}" for number in range(12)]
@@ -337,6 +338,39 @@ def test_rows_of_one_generation_are_made_by_one_code(tmp_path: Path) -> None:
     other = there.builder(new, code="another")
     with pytest.raises(RowsNotBuilt, match="Give this code the generation 3"):
         run(other.follow(never_cancelled), lambda: other.has_caught_up)
+
+
+def test_a_row_that_is_too_large_for_the_table_ends_its_builder(tmp_path: Path) -> None:
+    """It is named: written again without end, nobody would hear of it."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    go_on(there, Worker(there, 0))
+    there.broker.largest["echo-table"] = 0
+    builder = there.builder(new)
+    with pytest.raises(RowsNotBuilt, match=r"is larger than Kafka takes into echo-table .* is that of a\d+, with 6 bytes"):
+        run(builder.follow(never_cancelled), lambda: builder.has_caught_up)
+
+
+def test_a_builder_whose_transactions_come_to_nothing_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as without the right to write to the table. What is aborted now and then is written again."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    go_on(there, Worker(there, 0))
+    no = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, txn_requires_abort=True)
+    refusals, commit = [no] * (ABORTED - 1), MemoryProducer.commit_transaction
+
+    def refused(self: MemoryProducer, timeout: float) -> None:
+        if refusals:
+            raise KafkaException(refusals.pop())
+        commit(self, timeout)
+
+    monkeypatch.setattr(MemoryProducer, "commit_transaction", refused)
+    built(there, new)
+    assert (refusals, there.rows(new)) == ([], there.folded(new))
+    refusals += [no] * ABORTED
+    there.corrections = 1  # so there is something to write
+    with pytest.raises(BrokerError, match=rf"{ABORTED} transactions in a row came to nothing \(.*uthoriz"):
+        built(there, new)
 
 
 def test_a_second_builder_ends_the_first(tmp_path: Path) -> None:
