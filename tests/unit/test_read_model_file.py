@@ -554,6 +554,32 @@ def test_a_disk_that_is_full_in_a_large_transaction_tears_nothing(tmp_path: Path
     store.close()
 
 
+def test_a_file_that_a_full_disk_does_not_let_open_is_opened_anew(tmp_path: Path) -> None:
+    """An index that has come has no room at first. Then it is still known that the projection's code has changed."""
+    store = opened(tmp_path)
+    store.compare(TOPICS, {"account": 4})
+    store.completed()
+    store._db.executemany("insert into p_opened(key, f_count) values(?, ?)", [(f"{n:0100}", n) for n in range(5_000)])
+    store.close()
+    projection = Projection("opened", row=OrdersPerDayRow, indexes=["count"])
+
+    @projection.folds(AccountOpen, key=lambda event: event.key)
+    def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        return OrdersPerDayRow(count=0)
+
+    again = Store(tmp_path, "", replace(BANK, projections=[projection]), codec_of(BANK))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, limits[1]))
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            again.open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert again.open()
+    assert (again.changed, again.is_complete, again.partitions) == (["opened"], True, {"account": 4})
+    again.close()
+
+
 def test_a_file_that_is_torn_while_it_is_written_is_read_again(tmp_path: Path) -> None:
     """At once: nothing is answered until then."""
     told: list[FollowerReport] = []

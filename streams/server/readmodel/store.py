@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,7 @@ from streams.history.stored.past_file import StoreIdentity
 from streams.history.stored.stored_past import noted_frontier
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
+from streams.namespace import Namespace
 from streams.server.readmodel.change_log import begin_changes_anew
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.corrected_note import note_folded
@@ -90,9 +92,17 @@ class Store:
         return self._opened.db
 
     def open(self) -> bool:
-        """Open the file unless it is open; returns whether it was not."""
+        """Open the file unless it is open; returns whether it was not. One of which this fails is not open, and is opened anew."""
         if self._opened is not None:
             return False
+        try:
+            self._open()
+        except BaseException:  # open by half, it would go on without knowing what of it has changed
+            self._give_up()
+            raise
+        return True
+
+    def _open(self) -> None:
         self._opened = self._folder.open(self._identity, statements(self._app))
         if self.limit.asks_for_more(self._opened.db):
             log.warning("the read model is read again from Kafka: the setting history asks for more than was kept")
@@ -106,7 +116,7 @@ class Store:
         if self._opened.fresh:
             self._set(sources=msgspec.json.encode(self._sources))
             self.reshaped, self.reread, self.changed, self.missing, self.held = [], [], [], [], {}
-            return True
+            return
         with transaction(self._db):
             self.missing = fit_tables(self._db, self._app)
         self.reshaped = reshaped_tables(self._db, self._identity)
@@ -119,7 +129,6 @@ class Store:
             name for name, of in self._sources.items() if known.get(name) != of or name in self.reshaped or name in held
         ]  # also one whose code is again what it was: nothing was folded into it meanwhile
         self._hold(held)
-        return True
 
     def _hold(self, held: dict[str, dict[str, int]]) -> None:
         """Note where the rows of changed projections end: what comes from now on is not folded into them."""
@@ -151,18 +160,15 @@ class Store:
         """Whether nothing was read yet: then it is of these topics from now on. Raises StoreDoubt if it is of others."""
         now: Topics = {name: (info.id, info.partitions) for name, info in topics.items()}
         kept = meta_value(self._db, "topics")
-        if kept is None:
-            self._set(topics=msgspec.json.encode(now), partitions=msgspec.json.encode(partitions))
-            self.partitions = dict(partitions)
-            return True
-        known, new = msgspec.json.decode(kept, type=Topics), partitions.keys() - self.partitions
-        if wrong := [name for name, info in now.items() if known.get(name, info if new else None) != info]:
-            raise StoreDoubt(f"the topic {wrong[0]} is another one than it was read from")
-        if partitions.keys() != self.partitions.keys():
-            self._set(topics=msgspec.json.encode(now), partitions=msgspec.json.encode(partitions))
-            self.partitions = dict(partitions)
-            return True
-        return False
+        if kept is not None:
+            known, new = msgspec.json.decode(kept, type=Topics), partitions.keys() - self.partitions
+            if wrong := [name for name, info in now.items() if known.get(name, info if new else None) != info]:
+                raise StoreDoubt(f"the topic {wrong[0]} is another one than it was read from")
+            if partitions.keys() == self.partitions.keys():
+                return False
+        self._set(topics=msgspec.json.encode(now), partitions=msgspec.json.encode(partitions))
+        self.partitions = dict(partitions)
+        return True
 
     @property
     def new_namespaces(self) -> Set[str]:
@@ -188,13 +194,7 @@ class Store:
         """Put rows that are read again, all of which are committed, in the place of those before."""
         reshaped = [name for name in self.reshaped if name != namespace]
         with transaction(self._db):
-            self._db.execute(f"drop table {row_table(namespace)}")
-            self._db.execute(f"alter table {rows_beside(namespace)} rename to {row_table(namespace)}")
-            self._db.execute(unreadable_statement(namespace))
-            make_indexes(self._db, self._app.namespace(namespace))
-            begin_changes_anew(self._db, row_table(namespace))
-            self._db.execute("delete from position where kind = 'table' and ns = ?", (namespace,))
-            self._db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, namespace))
+            _exchange_rows(self._db, self._app.namespace(namespace))
             note_identity(self._db, self._identity, reshaped)
         self.reread, self.reshaped = [name for name in self.reread if name != namespace], reshaped
         self.missing = [name for name in self.missing if name != namespace]
@@ -248,3 +248,15 @@ class Store:
         finally:
             self._opened = None
             self._folder.release()
+
+
+def _exchange_rows(db: sqlite3.Connection, of: Namespace[Any]) -> None:
+    """Within a transaction: what was read beside a table takes its place, with its positions."""
+    table = row_table(of.name)
+    db.execute(f"drop table {table}")
+    db.execute(f"alter table {rows_beside(of.name)} rename to {table}")
+    db.execute(unreadable_statement(of.name))
+    make_indexes(db, of)
+    begin_changes_anew(db, table)
+    db.execute("delete from position where kind = 'table' and ns = ?", (of.name,))
+    db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, of.name))
