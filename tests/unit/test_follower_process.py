@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,24 +22,45 @@ from tests.support.workers import until
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_file_that_cannot_be_read_is_a_fault_and_is_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nobody would listen any more: the server would answer what is old as if it were the present."""
+@pytest.fixture
+def following(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], ReadModel]]:
+    """Follows in a folder; the process tells at once of a file that is not there."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(follower_process, "MODULE", committed_report.__name__)
     monkeypatch.setattr(follower_process, "AGAIN", 0.1)
-    app = bank.app()
-    model, stopped = ReadModel(app, codec_of(app)), threading.Event()
-    following = threading.Thread(target=FollowerProcess(model, "nobody:0", tmp_path).run, args=(stopped,), daemon=True)
-    following.start()
-    try:
-        until(lambda: caplog.text.count("its file is not there") >= 2, "it is not started again")
-        assert "its file is not there" in model.faults["follower"]
-    finally:
-        stopped.set()
-        following.join(30)
-    assert not following.is_alive()
+    stopped, threads = threading.Event(), list[threading.Thread]()
+
+    def follow(folder: Path) -> ReadModel:
+        app = bank.app()
+        model = ReadModel(app, codec_of(app))
+        threads.append(threading.Thread(target=FollowerProcess(model, "nobody:0", folder).run, args=(stopped,), daemon=True))
+        threads[0].start()
+        return model
+
+    yield follow
+    stopped.set()
+    threads[0].join(30)
+    assert not threads[0].is_alive()
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_and_is_asked_for_again(
+    tmp_path: Path, following: Callable[[Path], ReadModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody would listen any more: the server would answer what is old as if it were the present."""
+    model = following(tmp_path)
+    until(lambda: caplog.text.count("its file is not there") >= 2, "it is not started again")
+    assert "its file is not there" in model.faults["follower"]
+
+
+def test_a_process_that_cannot_be_started_is_a_fault_and_is_tried_again(
+    tmp_path: Path, following: Callable[[Path], ReadModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when there is no descriptor left for a while; here its folder comes later."""
+    model = following(tmp_path / "later")
+    until(lambda: caplog.text.count("cannot be started") >= 2, "it is not tried again")
+    assert "that is tried again" in model.faults["follower"]
+    (tmp_path / "later").mkdir()
+    until(lambda: "its file is not there" in caplog.text, "it is not started")
 
 
 def test_what_an_application_prints_is_no_report(tmp_path: Path) -> None:

@@ -29,23 +29,30 @@ class FollowerProcess:
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
-            with subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE, self._address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder
-            ) as process:
-                ending = threading.Thread(target=_end, args=(process, stopped), daemon=True)
-                ending.start()
-                try:
-                    self._listen(process)
-                    why = f"the process that follows Kafka ended with {process.wait()}, and is started again"
-                except Exception as error:  # noqa: BLE001 - such as no descriptor left: else nobody would listen any more
-                    process.kill()
-                    what = str(error) or "its file is not there"
-                    why = f"the read model cannot be read ({what}); the process that writes it is started again"
+            why = self._follow(stopped)
             if stopped.is_set():
                 return
             log.error("%s", why)
             self._model.fault("follower", why)
             stopped.wait(AGAIN)
+
+    def _follow(self, stopped: threading.Event) -> str:
+        """Why a process has ended, or was not started. Nobody else would start it again."""
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, self._address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder
+            )
+        except OSError as error:  # such as no descriptor or no memory left
+            return f"the process that follows Kafka cannot be started ({error}); that is tried again"
+        with process:
+            try:
+                threading.Thread(target=_end, args=(process, stopped), daemon=True).start()
+                self._listen(process)
+                return f"the process that follows Kafka ended with {process.wait()}, and is started again"
+            except Exception as error:  # noqa: BLE001 - such as no descriptor left: else nobody would listen any more
+                process.kill()
+                what = str(error) or "its file is not there"
+                return f"the read model cannot be read ({what}); the process that writes it is started again"
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None, "it was made with a pipe"
