@@ -146,6 +146,13 @@ def test_a_repeated_batch_publishes_nothing_again(server: MemoryServer) -> None:
     )
 
 
+def test_nothing_is_published_if_a_line_cannot_have_the_key(server: MemoryServer) -> None:
+    """Also not the lines before it: sent again without the key, as the answer says, they would be there twice."""
+    got = send(server, lines(stock(), order(1, id="e")), Idempotency_Key="k2")
+    assert_problem(got, 400, "has an id of its own", field="Idempotency-Key")
+    assert published(server) == []
+
+
 def test_what_kafka_does_not_take_is_said_line_by_line(server: MemoryServer) -> None:
     """503, and the others are published; what is not confirmed in time may still arrive."""
     server.kafka.broken = True

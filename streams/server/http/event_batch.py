@@ -94,15 +94,20 @@ def _refuse_bad(lines: Iterable[BatchLine]) -> None:
 
 
 def _publish(request: Request, lines: Iterable[BatchLine]) -> Sent:
-    """Hand all to Kafka in their order, then wait until it has them. What one cannot is a problem of its own. Blocks."""
+    """Hand all to Kafka in their order, then wait until it has them. What one cannot is a problem of its own. Blocks.
+
+    Raises a 400 problem, before any is sent, for an Idempotency-Key that one of them cannot have.
+    """
+    named = [
+        (line, line.wanted, line.endpoint, line.endpoint.id_of(request, line.wanted.asked, f"POST /events, line {line.number}"))
+        for line in lines if line.wanted is not None and line.endpoint is not None
+    ]  # fmt: skip
     sent: list[tuple[BatchLine, str | None, Receipt | Problem]] = []
-    for line in lines:
-        if line.wanted is not None and line.endpoint is not None:
-            event_id = line.endpoint.id_of(request, line.wanted.asked, f"POST /events, line {line.number}")
-            try:
-                sent.append((line, event_id, line.endpoint.send(request, line.wanted, event_id)))
-            except (StreamsError, Problem) as error:
-                sent.append((line, event_id, problem_of(error)))
+    for line, wanted, endpoint, event_id in named:
+        try:
+            sent.append((line, event_id, endpoint.send(request, wanted, event_id)))
+        except (StreamsError, Problem) as error:
+            sent.append((line, event_id, problem_of(error)))
     deadline = time.monotonic() + CONFIRMED_IN
     return [(line, _confirmed(line, event_id, receipt, deadline)) for line, event_id, receipt in sent]
 
