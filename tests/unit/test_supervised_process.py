@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from watchfiles import Change
 
 from streams.cli.commands.run import server_beside
+from streams.cli.commands.worker_role import words_beside
 from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
 from streams.cli.process.reloader import Told, _filter
@@ -58,6 +60,14 @@ def test_a_child_that_does_not_end_is_ended_by_force(environ: dict[str, str]) ->
     child = ChildProcess("server", "--wait", "60", environ=environ)
     child.process.send_signal(signal.SIGSTOP)
     assert child.stop(0.2) == -signal.SIGKILL
+
+
+def test_a_worker_that_is_started_again_waits_for_its_broker(environ: dict[str, str]) -> None:
+    """One of several that was killed while the broker is away would end the others, which go on when it is back."""
+    with ChildProcess(*words_beside(["user"], keep_going=False), environ=environ) as child:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.process.wait(8)
+        assert child.stop(60) == exit_codes.OK
 
 
 def test_a_server_that_ends_is_started_again(

@@ -16,7 +16,7 @@ import typer
 from streams.app import App
 from streams.cli.arguments.options import KeepGoing, ResetBreaker
 from streams.cli.commands.application_checks import lawful
-from streams.cli.commands.worker_role import ended_for_good, reset_breakers
+from streams.cli.commands.worker_role import ended_for_good, reset_breakers, words_beside
 from streams.cli.output.readiness import READY, report_ready
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
@@ -32,9 +32,6 @@ from streams.server.listen import listen, scheme_of
 from streams.server.rpc_port import check_rpc_port
 from streams.server.site_folder import check_site
 from streams.server.speech import speech_of
-
-FOR_A_BROKER = 60.0
-"""s that a worker waits for the broker, if it is restarted while that is away."""
 
 
 def run(
@@ -71,7 +68,7 @@ def run(
         shutdown = Shutdown()
         if reset_breaker:
             reset_breakers(app, config, ())
-        words = ["worker", "--wait", f"{FOR_A_BROKER:.0f}", *(["--keep-going"] if keep_going else [])]
+        words = words_beside((), keep_going=keep_going)
         processes = [SupervisedProcess("The worker", words, shutdown, final=_ended_for_good(config), waits=reload)]
         stack.enter_context(processes[0])
         if listening is not None:

@@ -13,7 +13,7 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import BrokerWait, EndsWithStdin, KeepGoing, ResetBreaker
 from streams.cli.arguments.parsers import whole
 from streams.cli.commands.application_checks import lawful
-from streams.cli.commands.worker_role import ended_for_good, handle_events, import_worker, reset_breakers
+from streams.cli.commands.worker_role import ended_for_good, handle_events, import_worker, reset_breakers, words_beside
 from streams.cli.output.readiness import WorkerReadinessReporter, report_ready
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.shutdown import Shutdown
@@ -57,7 +57,7 @@ def worker(
     if reset_breaker:
         reset_breakers(app, config, names)
     if processes > 1:
-        words = [*names, *(["--keep-going"] if keep_going else [])]
+        words = words_beside(names, keep_going=keep_going)
         environs = [environ_of(config, number) for number in range(processes)]
         raise typer.Exit(_supervise(environs, words, shutdown, ended_for_good(config), to_program=ends_with_stdin))
     reporter = WorkerReadinessReporter(to_program=ends_with_stdin)
@@ -76,7 +76,7 @@ def environ_of(config: Config, number: int) -> Mapping[str, str] | None:
 
 def _supervise(
     environs: Sequence[Mapping[str, str] | None],
-    arguments: Sequence[str],
+    words: Sequence[str],
     shutdown: Shutdown,
     final: Callable[[int], bool],
     *,
@@ -85,7 +85,6 @@ def _supervise(
     """Runs a worker in each environment; they end together, and one that is killed is restarted. Gives the exit code."""
     processes = len(environs)
     with ExitStack() as stack:
-        words = ["worker", *arguments]
         workers = [
             stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=final, environ=environ))
             for n, environ in enumerate(environs, 1)

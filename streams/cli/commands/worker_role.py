@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from streams.worker.deadman import Deadman
 
 
+FOR_A_BROKER = 60.0
+"""s that a worker waits for the broker, if it is started again while that is away."""
+
+
+def words_beside(namespaces: Sequence[str], *, keep_going: bool) -> list[str]:
+    """The command of a worker in a process of its own, which is started again if it was killed.
+
+    It waits for the broker then: to end without one ends all that runs beside it, which would have outlasted that.
+    """
+    return ["worker", *namespaces, "--wait", f"{FOR_A_BROKER:.0f}", *(["--keep-going"] if keep_going else [])]
+
+
 def import_worker() -> None:
     """Faust takes seconds to import; a broker may start meanwhile."""
     import streams.worker.assemble  # noqa: F401 - used by `handle_events`, once there is a broker to use it on
