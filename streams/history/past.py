@@ -14,7 +14,16 @@ from streams.engine.times import to_micros
 from streams.errors import BeforeHistory
 from streams.history.branch.branch_aside import NOTHING_ASIDE, BranchAside
 from streams.history.high_water import LEAST, with_high_water
-from streams.history.recorded_event import EMITTED, ROOT, STEP, TIMER, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import (
+    EMITTED,
+    ROOT,
+    STEP,
+    TIMER,
+    NamespacePartition,
+    OrderKey,
+    Place,
+    RecordedEvent,
+)
 
 
 class ErasedEvent(NamedTuple):
@@ -119,11 +128,15 @@ class MemoryPast:
         self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
         self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
+        self.last: dict[NamespacePartition, int] = {}
+        """The last sequence of each log."""
         for it in self._events:
             self._by_reference[it.reference].append(it)
             self._by_key[it.place].append(it)
             if it.cause is not None:
                 self._effects[it.cause].append(it)
+            at = it.order[1:3]
+            self.last[at] = max(self.last.get(at, 0), it.order.sequence)
 
     def __len__(self) -> int:
         return len(self._events)

@@ -15,7 +15,8 @@ from streams.engine.readable import harmless
 from streams.errors import UNREADABLE_JSON
 from streams.history.correction.correction_calls import CLOSED, CorrectionCall, open_call
 from streams.kafka.clients import Clients
-from streams.kafka.corrections_topic import CALLS, corrections_records, write_records
+from streams.kafka.corrections_topic import CALLS, corrections_records
+from streams.kafka.corrections_writer import CorrectionRecord, CorrectionsWriter
 
 log = logging.getLogger("retold.corrections")
 
@@ -58,9 +59,9 @@ def write_calls(
     clients: Clients, prefix: str, changed: Iterable[CorrectionCall], over: Iterable[CorrectionCall] = ()
 ) -> None:
     """Returns when the broker has them. Raises BrokerError."""
-    records: list[tuple[bytes, bytes | None]] = [(_key(it), msgspec.json.encode(it)) for it in changed]
+    records: list[CorrectionRecord] = [(_key(it), msgspec.json.encode(it)) for it in changed]
     if records := [*records, *((_key(it), None) for it in over)]:
-        write_records(clients, prefix, records)
+        CorrectionsWriter(clients, prefix).write(records)
 
 
 def close_call(clients: Clients, prefix: str, application: str, request: str, by: str, why: str) -> CorrectionCall:

@@ -22,10 +22,11 @@ from streams.kafka.corrections_topic import (
     READING,
     Corrections,
     CorrectionState,
-    note_time,
-    take_back,
-    write_correction,
+    gone_record,
+    state_record,
+    time_record,
 )
+from streams.kafka.corrections_writer import CorrectionsWriter
 from streams.kafka.watched_corrections import WatchedCorrections
 
 ALONE = 120_000_000
@@ -40,6 +41,7 @@ class CorrectionClaim:
 
     def __init__(self, clients: Clients, prefix: str, name: str) -> None:
         self._clients, self._prefix, self._name = clients, prefix, name
+        self._writer = CorrectionsWriter(clients, prefix)
         self._topic: WatchedCorrections | None = None
         self._known: Collection[str] = ()
         """Ids of the corrections that this coordinator has read: all that the present is brought to."""
@@ -55,7 +57,7 @@ class CorrectionClaim:
 
         So nothing is said of a correction by one that only waits for its turn: others would wait for it in their turn.
         """
-        note_time(self._clients, self._prefix, self._name)
+        self._writer.write([time_record(self._name)])
         found = self._look(application)
         for it in found.claims.values():
             if is_at_work(it, found.now):
@@ -73,7 +75,7 @@ class CorrectionClaim:
         """
         self._known = {*known, state.correction}
         first = replace(state, state=APPLYING, coordinator=self._name, seen=self._clients.clock.now(), claim=-1)
-        self._first = write_correction(self._clients, self._prefix, first)
+        self._first = self._writer.write([state_record(first, self._clients.largest)])
         self._note_said()
         self.state = replace(first, claim=self._first)
         try:
@@ -103,7 +105,7 @@ class CorrectionClaim:
     def look(self) -> None:
         """Before a round, and before the end: say that it is at work. Raises StalePlan if it is another coordinator's turn."""
         self._refuse(self._read())
-        self._write(self.state)
+        self._write(self.state, is_there=self._topic is not None and self._topic.is_there)
 
     def stay(self) -> None:
         """The same, if that was a while ago."""
@@ -125,8 +127,10 @@ class CorrectionClaim:
             self._topic = WatchedCorrections(self._clients, self._clients.admin(), self._prefix, application, READING)
         return self._topic.look()
 
-    def _write(self, state: CorrectionState) -> None:
-        write_correction(self._clients, self._prefix, replace(state, seen=self._clients.clock.now()))
+    def _write(self, state: CorrectionState, *, is_there: bool = False) -> None:
+        """`is_there`: the topic was seen just now."""
+        said = replace(state, seen=self._clients.clock.now())
+        self._writer.write([state_record(said, self._clients.largest)], is_there=is_there)
         self._note_said()
 
     def _note_said(self) -> None:
@@ -161,9 +165,9 @@ class CorrectionClaim:
         if any(at < self._first and it.correction == mine and is_at_work(it, now) for at, it in found.claims.items()):
             return
         if before is None:
-            take_back(self._clients, self._prefix, mine)
+            self._writer.write([gone_record(mine)])
         else:
-            write_correction(self._clients, self._prefix, replace(before, coordinator="", claim=self._first))
+            self._writer.write([state_record(replace(before, coordinator="", claim=self._first), self._clients.largest)])
 
 
 def own_name() -> str:

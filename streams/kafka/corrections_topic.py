@@ -7,7 +7,7 @@ Key: the correction's id. Value: JSON, a `CorrectionState`; the last one counts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +20,7 @@ from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.correction.correction_calls import ASK
 from streams.history.correction.correction_plan import StoredChange
 from streams.kafka.clients import Clients
-from streams.kafka.confirmed_producer import ConfirmedProducer
+from streams.kafka.corrections_writer import CorrectionRecord, CorrectionsWriter
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topic_contents import read_whole
 from streams.kafka.topics import corrections_topic, describe, ensure
@@ -157,7 +157,7 @@ def _time(message: Message) -> int:
     return message.timestamp()[1] * 1000
 
 
-def encode_state(state: CorrectionState, largest: int) -> bytes:
+def state_record(state: CorrectionState, largest: int) -> CorrectionRecord:
     """Raises InvalidChange for one that is larger than a record of the topic may be; `largest` in bytes."""
     value = msgspec.json.encode(state)
     if len(value) + ROOM > largest:
@@ -165,17 +165,22 @@ def encode_state(state: CorrectionState, largest: int) -> bytes:
             f"the correction {state.correction} takes {len(value)} bytes to keep, and {largest - ROOM} are allowed: correct less "
             "at once, or raise max_event_bytes"
         )
-    return value
+    return state.correction.encode(), value
+
+
+def time_record(name: str) -> CorrectionRecord:
+    """It says nothing but what time it is for Kafka; `name` is its writer's."""
+    return f"time of {name}".encode(), None
+
+
+def gone_record(correction: str) -> CorrectionRecord:
+    """As if it had never been begun."""
+    return correction.encode(), None
 
 
 def write_correction(clients: Clients, prefix: str, state: CorrectionState) -> int:
     """Returns its offset, when the broker has it. Raises BrokerError, and InvalidChange for one that is too large."""
-    return write_records(clients, prefix, [(state.correction.encode(), encode_state(state, clients.largest))])
-
-
-def note_time(clients: Clients, prefix: str, name: str) -> None:
-    """Write a record that says nothing but what time it is for Kafka; `name` is its writer's. Raises BrokerError."""
-    write_records(clients, prefix, [(f"time of {name}".encode(), None)])
+    return CorrectionsWriter(clients, prefix).write([state_record(state, clients.largest)])
 
 
 def find_correction(found: Corrections, name: str) -> CorrectionState:
@@ -188,24 +193,5 @@ def find_correction(found: Corrections, name: str) -> CorrectionState:
 
 
 def take_back(clients: Clients, prefix: str, correction: str) -> None:
-    """As if it had never been begun. Raises BrokerError."""
-    write_records(clients, prefix, [(correction.encode(), None)])
-
-
-def write_records(clients: Clients, prefix: str, records: Sequence[tuple[bytes, bytes | None]]) -> int:
-    """Keys and values, of which there is one at least. Returns the last offset when the broker has them.
-
-    Raises BrokerError, and TopicMismatch if the topic is missing.
-    """
-    offsets: list[int] = []
-    topic = corrections_topic(prefix)
-    if topic not in describe(clients.admin(), [topic]):  # a broker may make one that is sent to, and it would forget after days
-        raise TopicMismatch(
-            f"the topic {topic} is missing, so nothing can be kept of a correction: bring it back from a backup if there were "
-            "corrections, or make it with `retold topics --create`"
-        )
-    producer = ConfirmedProducer(clients, "retold-corrections", lambda message: offsets.append(message.offset() or 0))
-    for key, value in records:
-        producer.put(topic, value, key)
-    producer.flush(f"the state of a correction could not be written to {topic}", "Try again")
-    return offsets[-1]
+    """Raises BrokerError."""
+    CorrectionsWriter(clients, prefix).write([gone_record(correction)])

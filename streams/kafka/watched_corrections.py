@@ -44,6 +44,11 @@ class WatchedCorrections:
         self._read_on()
         return self._states.found()
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the topic was there when it was looked at last."""
+        return self._id != ""
+
     def calls(self) -> Mapping[str, CorrectionCall]:
         """Calls of gateways that they have made wrong, by the reference of the request, in the order of their decisions."""
         self._read_on()

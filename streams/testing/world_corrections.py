@@ -26,8 +26,9 @@ from streams.history.correction.fixed_point import check_steps, reach_fixed_poin
 from streams.history.correction.last_corrected import LastCorrected
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
+from streams.history.recorded_event import RecordedEvent
 from streams.testing.memory_application import MemoryApplication
-from streams.testing.world_history import recorded_past
+from streams.testing.world_history import events_of
 from streams.testing.world_io import headers_of
 
 
@@ -39,7 +40,9 @@ class MemoryCorrections:
         self._handlers = ApplicationHandlers(run.app, codec_of(run.app))
         self._changes: dict[str, Change] = {}
         self._known: dict[str, KnownCorrection] = {}
-        self._last: tuple[list[int], MemoryPast] | None = None
+        self._read: dict[str, list[RecordedEvent]] = {}
+        """What is read of the log of each namespace."""
+        self._last: MemoryPast | None = None
         self._decided = LastCorrected(self._handlers, ())
         self.calls: dict[str, CorrectionCall] = {}
         """Those that corrections have made wrong, by the reference of the request."""
@@ -52,10 +55,14 @@ class MemoryCorrections:
 
     def _log(self) -> MemoryPast:
         """The same one until more is handled."""
-        counts = [len(space.log) for space in self._run.spaces.values()]
-        if self._last is None or self._last[0] != counts:
-            self._last = counts, recorded_past(self._handlers, self._run.spaces.values())
-        return self._last[1]
+        count = sum(map(len, self._read.values()))
+        for space in self._run.spaces.values():
+            known = self._read.setdefault(space.name, [])
+            known += events_of(self._handlers, space, len(known))
+        events = [it for known in self._read.values() for it in known]
+        if self._last is None or len(events) != count:
+            self._last = MemoryPast(events)
+        return self._last
 
     def begin(self, plan: CorrectionPlan) -> Signature:
         """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `check_steps`."""

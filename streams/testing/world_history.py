@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from streams.app import App
 from streams.codec import codec_of
@@ -30,7 +30,12 @@ def history_of(app: App, spaces: Iterable[Space], so_far: CorrectedLog | None = 
 
 def recorded_past(handlers: ApplicationHandlers, spaces: Iterable[Space]) -> MemoryPast:
     """The logs of a World, with the steps of corrections."""
-    return MemoryPast(_recorded(handlers, space.name, it) for space in spaces for it in space.log)
+    return MemoryPast(it for space in spaces for it in events_of(handlers, space))
+
+
+def events_of(handlers: ApplicationHandlers, space: Space, known: int = 0) -> Iterator[RecordedEvent]:
+    """What the log of a namespace has behind its first `known` records."""
+    return (_recorded(handlers, space.name, it) for it in space.log[known:])
 
 
 def _recorded(handlers: ApplicationHandlers, namespace: str, it: HandledRecord) -> RecordedEvent:

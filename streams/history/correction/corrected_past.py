@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Set
+from copy import copy
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
 from streams.engine.times import iso_text
 from streams.errors import HistoryError, InvalidChange
 from streams.history.branch.branch_calls import Answers
+from streams.history.branch.branch_change import events_in_change
 from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_queue import END, BranchTimer
 from streams.history.branch.branch_rows import BranchRow
@@ -57,11 +59,18 @@ class CorrectedPast:
     ) -> None:  # fmt: skip
         """Raises as `what_if`."""
         handlers = handlers.leaving(change.again)
-        self._log, self._handlers, self._applied = log, handlers, applied
+        self._log, self._handlers, self._applied, self._again = log, handlers, applied, change.again
         run = decided_change(log, handlers, change, answers, limit)
         self._reached: Mapping[Place, BranchRow] = run.reached
         self.past: BranchPast = run.past()
         self.difference: Difference = run.difference()
+
+    def over(self, log: Past) -> CorrectedPast:
+        """The same of a log that tells the same, but for steps which have set rows to what they are here."""
+        found = copy(self)
+        found._log, found.past = log, self.past.over(log)
+        vars(found).pop("_as_kept", None)
+        return found
 
     @property
     def reached(self) -> Collection[Place]:
@@ -84,9 +93,10 @@ class CorrectedPast:
 
     @cached_property
     def otherwise(self) -> Set[str]:
-        """References of recorded events that are not in the corrected past, or otherwise there."""
+        """References of recorded events that are not in the corrected past, or otherwise there, or decided again."""
         gone, changed = self.difference.missing, self.difference.changed
-        return {it.reference for it in gone} | {it.recorded.reference for it in changed}
+        again = (it for name in self._again for it in events_in_change(self._log, name))
+        return {it.reference for it in (*gone, *again)} | {it.recorded.reference for it in changed}
 
     def different_rows(self) -> Iterator[DifferentRow]:
         """In causal order: by where each was reached. Raises HistoryError if one cannot be told, or a handler raises."""

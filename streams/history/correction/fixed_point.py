@@ -37,7 +37,7 @@ def next_steps(
 
     Raises HistoryError if the past cannot be told, a handler raises in the corrected past, or a step holds over `largest` bytes.
     """
-    return _round(LastCorrected(handlers, changes).of(log), by, largest)
+    return _round(LastCorrected(handlers, changes).of(log), by, largest)[0]
 
 
 def check_steps(corrected: CorrectedPast, by: Signature, largest: int = LARGEST) -> int:
@@ -45,14 +45,15 @@ def check_steps(corrected: CorrectedPast, by: Signature, largest: int = LARGEST)
     return sum(1 for _ in _steps(corrected, by, largest))
 
 
-def _round(corrected: CorrectedPast, by: Signature, largest: int) -> list[CorrectionStep]:
+def _round(corrected: CorrectedPast, by: Signature, largest: int) -> tuple[list[CorrectionStep], bool]:
+    """And whether these are all."""
     found, held = list[CorrectionStep](), 0
     for step, size in _steps(corrected, by, largest):
+        if len(found) >= STEPS_OF_A_ROUND or held >= BYTES_OF_A_ROUND:
+            return found, False
         found.append(step)
         held += size
-        if len(found) >= STEPS_OF_A_ROUND or held >= BYTES_OF_A_ROUND:
-            break
-    return found
+    return found, True
 
 
 def _steps(corrected: CorrectedPast, by: Signature, largest: int) -> Iterator[tuple[CorrectionStep, int]]:
@@ -91,7 +92,7 @@ def reach_fixed_point(  # noqa: PLR0913 - what is corrected, and how its steps a
     past = log()
     while True:
         corrected = decided.of(past)
-        steps = _round(corrected, by, largest)
+        steps, all_of_them = ([], True) if decided.is_settled(past) else _round(corrected, by, largest)
         if not steps:
             if await_handled is None or not corrected.otherwise or led_further == corrected.otherwise:
                 return taken
@@ -102,16 +103,20 @@ def reach_fixed_point(  # noqa: PLR0913 - what is corrected, and how its steps a
         publish(steps)
         past = log()
         left = {step.event_id for step in steps if past.find(step.event_id) is None}
+        if all_of_them and not left:
+            decided.settle(past, len(steps))
         accepted = len(steps) - len(left)
         taken += accepted
         in_vain = 0 if accepted else in_vain + 1
         if in_vain == ROUNDS_IN_VAIN:
-            first = steps[0]
-            raise TooBusy(
-                f"the row {named(first.entity)} of {first.namespace} moved {ROUNDS_IN_VAIN} times before "
-                f"the step of the correction {by.correction} came to it. All that was set before stands: apply the "
-                "correction again when there is less to do"
-            )
+            raise _too_busy(steps[0])
+
+
+def _too_busy(first: CorrectionStep) -> TooBusy:
+    return TooBusy(
+        f"the row {named(first.entity)} of {first.namespace} moved {ROUNDS_IN_VAIN} times before the step of the correction "
+        f"{first.correction} came to it. All that was set before stands: apply the correction again when there is less to do"
+    )
 
 
 def _refuse_untaken(steps: Sequence[CorrectionStep], left: Collection[str]) -> None:

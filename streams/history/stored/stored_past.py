@@ -240,8 +240,8 @@ class StoredPast:
                 yield self._stored.event(row)
 
 
-def state_of(past: StoredPast) -> Hashable:
-    """Pasts of one application that have the same state tell the same. Raises sqlite3.Error.
+def state_of(past: StoredPast) -> tuple[Hashable, ...]:
+    """Pasts of one application that have the same state tell the same. Its last part: how far each log goes. Raises sqlite3.Error.
 
     Of a log only what an operator has erased and what is too old ever goes, and a topic that is made again has another id.
     """
