@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from streams import App
 from streams.data import EventData
 from streams.engine.records import Headers
 from streams.engine.stored import log_record
@@ -52,14 +53,14 @@ def past_of(there: Partitions) -> MemoryPast:
     )
 
 
-def made(kind: str, seed: int) -> tuple[random.Random, Partitions]:
-    """An application that has run, and what chose."""
+def made(kind: str, seed: int, app: App | None = None) -> tuple[random.Random, Partitions]:
+    """An application that has run, and what chose. `app`: the same by other code."""
     chosen = random.Random(seed)
     makers = {
         "bank": a_bank, "shop": a_shop, "timed": some_alarms, "permits": some_permits, "waiting": waiting_alarms,
         "repeated": repeated_ids,
     }  # fmt: skip
-    return chosen, makers[kind](chosen, seed)
+    return chosen, makers[kind](chosen, seed, app)
 
 
 def _some_steps(there: Partitions, chosen: random.Random, most: int) -> None:
@@ -67,9 +68,9 @@ def _some_steps(there: Partitions, chosen: random.Random, most: int) -> None:
         there.step()
 
 
-def a_bank(chosen: random.Random, seed: int) -> Partitions:
+def a_bank(chosen: random.Random, seed: int, app: App | None = None) -> Partitions:
     """Transfers between a few accounts, some of them late, some of more than there is, some to nobody."""
-    there = Partitions(bank.app(), chosen.randint(1, 4), now=START, seed=seed, most=6)
+    there = Partitions(app or bank.app(), chosen.randint(1, 4), now=START, seed=seed, most=6)
     accounts = [f"a{number}" for number in range(chosen.randint(2, 6))]
     for name in accounts:
         there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
@@ -84,9 +85,9 @@ def a_bank(chosen: random.Random, seed: int) -> Partitions:
     return there
 
 
-def a_shop(chosen: random.Random, seed: int) -> Partitions:
+def a_shop(chosen: random.Random, seed: int, app: App | None = None) -> Partitions:
     """Orders that are reserved, paid over a gateway, cancelled or expired by a timer."""
-    there = Partitions(shop.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
+    there = Partitions(app or shop.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
     for sku in "xyz":
         there.publish(StockReceive(sku=sku, quantity=chosen.randint(1, 12), price=3), f"receive-{sku}", there.now)
     for number in range(chosen.randint(1, 25)):
@@ -105,9 +106,9 @@ def a_shop(chosen: random.Random, seed: int) -> Partitions:
     return there
 
 
-def some_alarms(chosen: random.Random, seed: int) -> Partitions:
+def some_alarms(chosen: random.Random, seed: int, app: App | None = None) -> Partitions:
     """Timers of a key's own and of another namespace's."""
-    there = Partitions(timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
+    there = Partitions(app or timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
     for number in range(chosen.randint(1, 25)):
         data = AlarmTouch(
             name=chosen.choice("abc"),
@@ -125,11 +126,11 @@ def some_alarms(chosen: random.Random, seed: int) -> Partitions:
     return there
 
 
-def some_permits(chosen: random.Random, seed: int) -> Partitions:
+def some_permits(chosen: random.Random, seed: int, app: App | None = None) -> Partitions:
     """Real cases that came one after the other, and in the end the time in which they should have been closed is over."""
     first, count = chosen.randrange(len(cases()) - 3), chosen.randint(1, 3)
     events = sorted((it for case in cases()[first : first + count] for it in case), key=lambda it: it[1])
-    there = Partitions(permits.app(), chosen.randint(1, 3), now=events[0][1], seed=seed, most=5)
+    there = Partitions(app or permits.app(), chosen.randint(1, 3), now=events[0][1], seed=seed, most=5)
     for number, (data, time) in enumerate(events):
         there.now = max(there.now, time + timedelta(days=chosen.choice([0, 0, 0, 0, 1])))
         there.publish(data, f"event-{number}", time)
@@ -141,9 +142,9 @@ def some_permits(chosen: random.Random, seed: int) -> Partitions:
     return there
 
 
-def waiting_alarms(chosen: random.Random, seed: int) -> Partitions:
+def waiting_alarms(chosen: random.Random, seed: int, app: App | None = None) -> Partitions:
     """Timers that nobody has waited for."""
-    there = Partitions(timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
+    there = Partitions(app or timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
     for number in range(chosen.randint(1, 12)):
         data = AlarmTouch(
             name=chosen.choice("abc"),
@@ -158,12 +159,12 @@ def waiting_alarms(chosen: random.Random, seed: int) -> Partitions:
     return there
 
 
-def repeated_ids(chosen: random.Random, seed: int) -> Partitions:
+def repeated_ids(chosen: random.Random, seed: int, app: App | None = None) -> Partitions:
     """Few ids for many events: of several keys, and of one again after more events than a worker remembers.
 
     Not while a timer of the one before waits: it has the same id, so a worker keeps the later one alone.
     """
-    there = Partitions(timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5, window=1)
+    there = Partitions(app or timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5, window=1)
     used = set[tuple[str, str]]()
     for number in range(chosen.randint(2, 12)):
         name = f"touch-{chosen.randint(0, 3)}"

@@ -405,7 +405,7 @@ def without_what_steps_did_to_timers(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put in has its place anew each time that the log has grown, and so have timers that were overdue."""
     begin = BranchRun.begin
-    monkeypatch.setattr(BranchRun, "begin", lambda run, change, also: begin(run, replace(change, places={}, end=None), also))
+    monkeypatch.setattr(BranchRun, "begin", lambda run, change: begin(run, replace(change, places={}, end=None)))
 
 
 def with_the_last_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,7 @@ def _planned(session: Session, asked: ChangeDocument | str, by: str, why: str) -
         so_far = opened.corrected
         past = so_far.past(opened.handlers)
         if isinstance(asked, str):
-            change = decided_otherwise(past, opened.handlers, asked)
+            change = decided_otherwise(past, opened.handlers, asked, opened.waiting)
         else:
             find = in_file(opened.past, opened.waiting, opened.app)
             change = change_of(session.app, asked, lambda name: find(past, name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.engine.readable import shortened
 from streams.history.correction.correction_plan import StoredChange
 
@@ -19,9 +21,10 @@ def changes_text(change: StoredChange) -> str:
         )
         if names
     ]  # fmt: skip
-    return "; ".join(f"{word} {_named(names)}" for word, names in parts)
+    return "; ".join(f"{word} {first_of(names)}" for word, names in parts)
 
 
-def _named(names: list[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
+    """The first few of them."""
     more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
     return ", ".join(shortened(name, LONGEST) for name in names[:MOST]) + more

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from streams.cli.output.correction_text import first_of
 from streams.cli.output.row_text import change_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, second_text
 from streams.engine.readable import one_line, shortened
+from streams.history.correction.call_advice import call_advice
 from streams.history.correction.correction_plan import CorrectionPlan, PlannedCall, PlannedEvent, PlannedRow
 from streams.history.difference.difference import DATA
 from streams.history.difference.row_changes import row_changes
@@ -32,7 +34,10 @@ def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
     yield from _listed("put in", [_event(it) for it in plan.surplus])
     yield from _listed("otherwise", [f"{_event(it)}: {_otherwise(it)}" for it in plan.changed])
     yield from _listed("rows", [_row(it) for it in plan.rows])
-    yield from _listed("calls", [_call(it) for it in plan.calls])
+    told = {it.id: it for it in (*plan.surplus, *plan.changed)}
+    yield from _listed("calls", [_call(it, told.get(it.id)) for it in plan.calls])
+    if plan.change.again:
+        yield _line("again", f"decided again as the code here decides: {first_of(plan.change.again)}")
     if plan.projections:
         yield _line("projections", f"{', '.join(plan.projections)}: each server folds them again")
     if plan.open:
@@ -82,5 +87,10 @@ def _short(value: Any) -> str:
     return "(none)" if value is None else shortened(msgspec.json.encode(value).decode(), LONGEST)
 
 
-def _call(it: PlannedCall) -> str:
-    return f"{it.kind}  {it.type} {it.key} ({it.id})" + (f"  undo: {it.undo}" if it.undo else "")
+def _call(it: PlannedCall, request: PlannedEvent | None) -> str:
+    """With what is to be done about it; `request` is the event as it would be, if it would be."""
+    text = f"{it.kind}  {it.type} {it.key} ({it.id})"
+    asked, right = (None, None) if request is None else (request.before, request.data)
+    if advice := call_advice(it.kind, it.type, it.undo, asked, right):
+        return f"{text}  {advice}"
+    return f"{text}  undo: {it.undo}" if it.undo else text

@@ -50,6 +50,13 @@ class BranchPast:
         """The rows that the branch has decided on."""
         return self._since.keys()
 
+    def reached_since(self) -> dict[Place, OrderKey]:
+        """From where on each row is this branch's, or that of one that it is a branch of."""
+        found = self._past.reached_since() if isinstance(self._past, BranchPast) else {}
+        for place, order in self._since.items():
+            found[place] = min(order, found.get(place, order))
+        return found
+
     def all_decided(self) -> Sequence[RecordedEvent]:
         """What the branch has decided, and what those have that it is a branch of, as far as it is here."""
         if not isinstance(self._past, BranchPast):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from heapq import merge
 
@@ -80,9 +80,7 @@ class BranchRun:
                 self._were.erased.keys(),
             )
 
-    def begin(self, change: Change, also: Iterable[RecordedEvent] = ()) -> None:
-        for was in also:  # decided again, though nothing before it may be otherwise
-            self._queue.push(was.order, was)
+    def begin(self, change: Change) -> None:
         placed = place_change(self._past, self._handlers, change, self._queue)
         self._corrections.begin(self._queue)
         self._lineage.removed |= placed.removed

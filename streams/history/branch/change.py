@@ -49,8 +49,6 @@ class Change(msgspec.Struct, frozen=True):
             led to meanwhile is in the past, and goes with them.
         again: Events to decide again, though nothing before them is otherwise: newer code decides them otherwise than was
             recorded. Where it refuses one that was accepted, its row is as it was before that event, as `retold rebuild` has it.
-        undone: What corrections had changed together each time before another one took back some of it. What they had reached is
-            decided again.
 
     """
 
@@ -62,4 +60,3 @@ class Change(msgspec.Struct, frozen=True):
     ends: Sequence[OrderKey] = ()
     gone: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
-    undone: Sequence[Change] = ()

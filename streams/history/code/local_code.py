@@ -40,8 +40,8 @@ class LocalCode:
     def count(self) -> int:
         return len(self._emissions)
 
-    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:  # noqa: ARG002 - it was folded last
-        return self._timers
+    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
+        return {} if self.handlers.leaves(it) else self._timers  # of one that is decided again, as for `in_flight`
 
     def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
         if self.handlers.leaves(it):  # it is decided again: what it leads to then is no part of what was said

@@ -18,8 +18,10 @@ from streams.errors import InvalidChange, StalePlan
 from streams.event import Event, derived_id, reference_of
 from streams.gateway import Gateway
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.call_advice import call_advice
 from streams.history.correction.corrected_past import CorrectedPast
-from streams.history.difference.difference import BEFORE, NOT, WOULD_CALL
+from streams.history.correction.correction_plan import plain
+from streams.history.difference.difference import BEFORE, NOT, WOULD_CALL, CallChange
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
 
@@ -39,8 +41,9 @@ Calls = Mapping[str, "CorrectionCall"]
 class CorrectionCall(msgspec.Struct, frozen=True, omit_defaults=True):
     """A call that should not have been made, is missing, or differs: `kind` says which.
 
-    `undo` is the type of the event that takes it back; `event` the id of the one that was published. `by` and `why` say who has
-    decided and for what reason, or why it is open although it was to be undone. `at` in µs since 1970.
+    `undo` is the type of the event that takes back what was asked; `event` the id of the one that was published. `by` and `why`
+    say who has decided and for what reason, or why it is open although it was to be undone, or what a person is to do about it.
+    `at` in µs since 1970.
     """
 
     application: str
@@ -110,14 +113,14 @@ def settle_calls(  # noqa: PLR0913 - the corrected past, and what is to be done 
                 settled.changed.append(was)
             continue
         gateway = undo.get(event_type)
-        undone_by = None if gateway is None or gateway.undo is None or it.kind != NOT else gateway.undo.event_type
+        undone_by = None if gateway is None or gateway.undo is None or it.kind == WOULD_CALL else gateway.undo.event_type
         call = CorrectionCall(
             handlers.app.name, correction if was is None else was.correction, reference, it.kind, event_type, it.request.key,
-            it.request.id, OPEN, undone_by, at=now,
+            it.request.id, OPEN, undone_by, why=_advice(it, undone_by, log), at=now,
         )  # fmt: skip
         if policy == SKIP:
-            call = replace(call, state=SKIPPED, by=by)
-        elif policy == UNDO and gateway is not None:
+            call = replace(call, state=SKIPPED, by=by, why="")
+        elif policy == UNDO and gateway is not None and it.kind == NOT:
             call = _undone(call, gateway, log, it.request, by, publish)
         if was is None or replace(call, at=was.at) != kept[reference]:
             settled.changed.append(call)
@@ -125,6 +128,13 @@ def settle_calls(  # noqa: PLR0913 - the corrected past, and what is to be done 
         if reference not in wrong:
             _right_again(was, settled, now)
     return settled
+
+
+def _advice(it: CallChange, undo: str | None, log: Past) -> str:
+    asked = log.find(it.request.reference)
+    before = None if asked is None else plain(asked.event.data)
+    advice = call_advice(it.kind, it.request.data.event_type, undo, before, plain(it.request.data))
+    return shortened(advice, LONGEST)
 
 
 def _unless_rejected(call: CorrectionCall, log: Past) -> CorrectionCall:
@@ -150,8 +160,6 @@ def _right_again(was: CorrectionCall, settled: SettledCalls, now: int) -> None:
 def _undone(
     call: CorrectionCall, gateway: Gateway[Any], log: Past, request: Event[Any], by: str, publish: Callable[[UndoEvent], None]
 ) -> CorrectionCall:
-    if call.kind != NOT:
-        return replace(call, why="nothing takes back what was not asked; publish what is missing")
     answer = log.find(answer_id(call.reference))
     if answer is None:
         return replace(call, why="its answer is not here yet")

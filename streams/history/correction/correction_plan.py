@@ -99,7 +99,7 @@ class PlannedRow(msgspec.Struct, frozen=True):
 
 
 class PlannedCall(msgspec.Struct, frozen=True):
-    """A gateway's call that should not have been made, is missing, or differs; `undo` is the event that takes it back."""
+    """A gateway's call that should not have been made, is missing, or differs; `undo` is the event that takes back what was."""
 
     kind: str
     type: str

@@ -10,25 +10,28 @@ from streams.engine.readable import named
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, InvalidChange
 from streams.history.branch.branch import replay_difference
-from streams.history.branch.branch_emissions import emissions_of
+from streams.history.branch.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.difference.difference import EVENTS, OUTCOME, RAISES, UNHANDLED
 from streams.history.past import Past, is_cause
 from streams.history.recorded_event import ANSWER, STEP, RecordedEvent
+from streams.history.story.waiting import NothingWaits, Waiting
+
+NOTHING_WAITS: Waiting = NothingWaits()
 
 
 class RebuiltRows(LocalCode):
     """Rows as a rebuild leaves them, of a past.
 
     `otherwise` has the exact names of events of one namespace that are refused there, though accepted, or that lead there to
-    something else than they have led to.
+    something else than they have led to, or to more. `waiting` knows what they have led to and was not handled yet.
     """
 
-    def __init__(self, past: Past, handlers: ApplicationHandlers, namespace: str) -> None:
+    def __init__(self, past: Past, handlers: ApplicationHandlers, namespace: str, waiting: Waiting) -> None:
         super().__init__(handlers)
-        self._past, self._namespace = past, namespace
+        self._past, self._namespace, self._waiting = past, namespace, waiting
         self.otherwise: set[str] = set()
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
@@ -45,22 +48,35 @@ class RebuiltRows(LocalCode):
         return folded
 
     def _leads_elsewhere(self, it: RecordedEvent) -> bool:
-        """Whether it does not lead to something that it has led to. What it leads to beside may be on its way."""
+        """Whether it does not lead to something that it has led to, or leads to what is neither in the log nor waits."""
         effects = [each for each in self._past.effects(it.reference) if each.kind != ANSWER and is_cause(self._past, it, each)]
         handler = self.handlers.handler_of(it.namespace, it.event)
-        if not effects or handler is None or handler.function is None:
+        if not (effects or self._emissions) or handler is None or handler.function is None:
             return False
-        same = sum(each.same for each in emissions_of(self.handlers, handler, it.event, self._emissions, effects))
-        return same < len(effects)
+        emissions = emissions_of(self.handlers, handler, it.event, self._emissions, effects)
+        if sum(each.same for each in emissions) < len(effects):
+            return True
+        more = {each.reference for each in emissions if each.recorded is None and self._would_be_known(each)}
+        return not more <= {each.id for each in self._waiting.caused_by(it.reference)} if more else False
+
+    def _would_be_known(self, emission: BranchEmission) -> bool:
+        """Whether it would be in the log by now, or wait: it is no other application's, and nothing of its row is gone."""
+        place = emission.namespace, emission.event.key
+        return emission.namespace in self.handlers.spaces and self._past.first_erased(place) is None
 
 
-def decided_otherwise(past: Past, handlers: ApplicationHandlers, namespace: str) -> Change:
+def decided_otherwise(
+    past: Past, handlers: ApplicationHandlers, namespace: str, waiting: Waiting = NOTHING_WAITS
+) -> Change:
     """The change that has events of a namespace decided again; it may be empty.
 
-    These are those that are decided otherwise on rows as a rebuild leaves them, also as a consequence of others. Raises
-    InvalidChange if a handler raises at one, or there is none for it: nobody knows then what it would have led to. HistoryError.
+    These are those that are decided otherwise on rows as a rebuild leaves them, also as a consequence of others, or that lead to
+    more. What is in an inbox still counts as more: it is handled before a correction looks what to set.
+
+    Raises InvalidChange if a handler raises at one, or there is none for it: nobody knows then what it would have led to.
+    HistoryError.
     """
-    rows, names = RebuiltRows(past, handlers, namespace), set[str]()
+    rows, names = RebuiltRows(past, handlers, namespace, waiting), set[str]()
     for it in replay_difference(past, rows, handlers).origins:
         was = it.recorded
         if was.namespace != namespace:

@@ -26,22 +26,13 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
 
     Raises InvalidChange if one puts in again what another one took out, at another time, or by an id that another row's has.
     """
-    change, undone = _merged(log, changes)
-    return replace(change, undone=[_merged(log, changes[:number])[0] for number in undone])
-
-
-def _merged(log: Past, changes: Sequence[Change]) -> tuple[Change, Sequence[int]]:
-    """With the numbers of the changes that take back some of those before them."""
     put_in: dict[str, InsertedEvent] = {}
     removed: set[str] = set()
     replaced: dict[str, EventData] = {}
     places: dict[str, OrderKey] = {}
     gone: set[str] = set()
     decided_again = frozenset(name for change in changes for name in change.again)
-    undone: dict[int, None] = {}
-    for number, change in enumerate(changes):
-        if not {*change.remove, *change.replace}.isdisjoint({*put_in, *replaced}):
-            undone[number] = None
+    for change in changes:
         for name in change.remove:
             it = put_in.pop(name, None)
             if it is not None:
@@ -63,15 +54,26 @@ def _merged(log: Past, changes: Sequence[Change]) -> tuple[Change, Sequence[int]
                 gone.discard(reference)
             else:
                 removed.discard(again)
-                undone[number] = None
                 _put_again(log, again, it, replaced)
-    ends = [change.end for change in changes if change.end is not None]
     put_in = {name: it for name, it in put_in.items() if not _is_published(log, name, it)}
-    change = Change(
-        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends, frozenset(gone),
-        decided_again,
-    )
-    return change, [*undone]
+    return Change(
+        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends_of(changes),
+        frozenset(gone), decided_again,
+    )  # fmt: skip
+
+
+def added_to(past: Past, earlier: Sequence[Change], change: Change) -> Change:
+    """What a change adds to those before it, which have made `past` of the log.
+
+    What it has decided again may not be in that past, since one of them took it out.
+    """
+    again = frozenset(name for name in change.again if events_in_change(past, name))
+    return replace(change, ends=ends_of(earlier), again=again)
+
+
+def ends_of(changes: Sequence[Change]) -> Sequence[OrderKey]:
+    """Where the past ended each time that it was corrected."""
+    return [change.end for change in changes if change.end is not None]
 
 
 def _place(it: InsertedEvent) -> Place:

@@ -12,6 +12,7 @@ from streams.errors import InvalidChange
 from streams.event import derived_id
 from streams.history.branch.branch import what_if
 from streams.history.branch.branch_change import place_change
+from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_queue import END, BranchQueue
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -30,14 +31,17 @@ from streams.history.correction.correction_plan import (
     sealed,
     stored_change,
 )
-from streams.history.correction.merged_change import merged
+from streams.history.correction.merged_change import added_to, merged
+from streams.history.correction.said_and_come import led_elsewhere
 from streams.history.correction.unknown_corrections import refuse_unknown
-from streams.history.difference.difference import NOT, Difference
+from streams.history.difference.difference import NOT, OTHERWISE, Difference
 from streams.history.past import Past
 from streams.history.recorded_event import OrderKey
 
 LONGEST = 1_000
 """Characters of who corrects, and of why."""
+MOST_LOOKS = 10
+"""At whether what comes is what is said. Each but the first decides the past twice more; nearly always there is none."""
 
 
 class _Meant(NamedTuple):
@@ -59,12 +63,13 @@ def plan_correction(
     before = so_far.past(handlers)
     placed = with_places(before, so_far.log, handlers, change)
     merged(so_far.log, [*so_far.changes, placed])  # it refuses what cannot be kept
-    stored = stored_change(handlers.codec, placed)
+    decided = _decided_as_said(so_far, before, handlers, placed, limit)
+    stored = stored_change(handlers.codec, decided.change)
     first = next(iter(so_far.log.events()), None)
     told = [msgspec.json.encode(stored).hex(), by, why, len(so_far.changes)]
     name = derived_id("correction", handlers.app.name, *told)
     meant = _Meant(name, by, why, stored, None if first is None else first.exact_name)
-    return _planned(so_far, before, handlers, meant, placed, limit)
+    return _planned(before, handlers, meant, decided)
 
 
 def plan_again(
@@ -77,7 +82,8 @@ def plan_again(
     refuse_other_log(kept, handlers.app.name, so_far.log)
     _refuse_unknown_steps(so_far)
     meant = _Meant(kept.correction, kept.by, kept.why, kept.change, kept.first)
-    return _planned(so_far, so_far.past(handlers), handlers, meant, kept.change.read(handlers.codec), limit)
+    before = so_far.past(handlers)
+    return _planned(before, handlers, meant, _decided(so_far, before, handlers, kept.change.read(handlers.codec), limit))
 
 
 def _refuse_unknown_steps(so_far: CorrectedLog) -> None:
@@ -85,23 +91,51 @@ def _refuse_unknown_steps(so_far: CorrectedLog) -> None:
         refuse_unknown(so_far.log, so_far.names)
 
 
-def _planned(
-    so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, meant: _Meant, placed: Change, limit: int | None
-) -> CorrectionPlan:
-    log, first = so_far.log, not so_far.changes
-    change = merged(log, [*so_far.changes, placed])
-    corrected = CorrectedPast(log, handlers, change, applied=merged(log, so_far.changes), limit=limit if first else None)
-    now, found = corrected.past, corrected.difference
-    if not first:  # what it adds to those before, which the first one alone is decided with already
-        ends = [it.end for it in so_far.changes if it.end is not None]
-        branch = what_if(before, handlers, replace(placed, ends=ends), limit=limit)
-        now, found = branch.past, branch.difference
+class _Decided(NamedTuple):
+    """What a change makes of the log, with the corrections before it; and of the past that those have made: what it `adds`."""
+
+    change: Change
+    corrected: CorrectedPast
+    now: BranchPast
+    adds: Difference
+
+
+def _decided_as_said(
+    so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, change: Change, limit: int | None
+) -> _Decided:
+    """With a change that names the events, too, which the code here decides otherwise than what it was recorded from.
+
+    Corrections before had reached them. Without that, the log with all corrections may have them as they were recorded, and what
+    comes would be something else than what is said.
+    """
+    decided = _decided(so_far, before, handlers, change, limit)
+    for _ in range(MOST_LOOKS if so_far.changes else 0):
+        again = decided.change.again
+        names = led_elsewhere(so_far.log, decided.now, decided.corrected.past) - again
+        if not names:
+            break
+        decided = _decided(so_far, before, handlers, replace(decided.change, again=again | names), limit)
+    return decided
+
+
+def _decided(so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, change: Change, limit: int | None) -> _Decided:
+    log, earlier = so_far.log, so_far.changes
+    applied = merged(log, earlier)
+    corrected = CorrectedPast(log, handlers, merged(log, [*earlier, change]), applied=applied, limit=None if earlier else limit)
+    if not earlier:  # the first one is decided with it already
+        return _Decided(change, corrected, corrected.past, corrected.difference)
+    branch = what_if(before, handlers, added_to(before, earlier, change), limit=limit)
+    return _Decided(change, corrected, branch.past, branch.difference)
+
+
+def _planned(before: Past, handlers: ApplicationHandlers, meant: _Meant, decided: _Decided) -> CorrectionPlan:
+    corrected, found = decided.corrected, decided.adds
     different = [*corrected.different_rows()]
     for it in different:
         corrected.refuse_fired(it)
     plan = CorrectionPlan(
         handlers.app.name, meant.correction, meant.by, meant.why, meant.change, meant.first, tuple(map(_row, different)),
-        *told_events(before, now, found), tuple(_calls(handlers, found)), len(found.open), _projections(handlers, found),
+        *told_events(before, decided.now, found), tuple(_calls(handlers, found)), len(found.open), _projections(handlers, found),
     )  # fmt: skip
     return sealed(plan)
 
@@ -163,7 +197,7 @@ def _calls(handlers: ApplicationHandlers, found: Difference) -> list[PlannedCall
     return [
         PlannedCall(
             it.kind, it.request.data.event_type, it.request.key, it.request.id,
-            undo.get(type(it.request.data)) if it.kind == NOT else None,
+            undo.get(type(it.request.data)) if it.kind in (NOT, OTHERWISE) else None,
         )
         for it in found.calls
     ]  # fmt: skip

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from streams.errors import HistoryError, StreamsError
 from streams.history.branch.branch import what_if
 from streams.history.branch.branch_rows import row_before
@@ -15,7 +13,7 @@ from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.correction_plan import PlannedEvent, PlannedRow, plain, touched
-from streams.history.correction.merged_change import merged
+from streams.history.correction.merged_change import added_to, merged
 from streams.history.correction.planning import told_events
 from streams.history.past import Past
 
@@ -67,8 +65,7 @@ def told_correction(
 ) -> ToldCorrection:
     """`before` are the corrections that were begun before it. Raises as `what_if`."""
     past = CorrectedPast(log, handlers, merged(log, before)).past
-    ends = [it.end for it in before if it.end is not None]
-    branch = what_if(past, handlers, replace(change, ends=ends), limit=limit)
+    branch = what_if(past, handlers, added_to(past, before, change), limit=limit)
     return ToldCorrection(_rows(log, handlers, correction), *told_events(past, branch.past, branch.difference))
 
 
