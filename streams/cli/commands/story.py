@@ -85,7 +85,7 @@ def _named(opened: OpenedPast, what: str) -> tuple[Past, RecordedEvent]:
 
 
 def _storyteller(opened: OpenedPast, past: Past) -> Storyteller:
-    return Storyteller(past, opened.handlers, opened.waiting, EventCorrections(opened.corrections, opened.codec))
+    return Storyteller(past, opened.telling, opened.waiting, EventCorrections(opened.corrections, opened.codec))
 
 
 def _of_row(opened: OpenedPast, place: Place, depth: int, last: int, *, as_json: bool) -> None:

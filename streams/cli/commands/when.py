@@ -74,7 +74,7 @@ def _told(
 ) -> int:
     """Show the turns of a row, or of all; the exit code."""
     untold = UntoldRows(opened.past, namespace, keys=None if key is None else ())
-    turns = Turns(predicate, opened.handlers, untold)
+    turns = Turns(predicate, opened.telling, untold)
     gone: BeforeHistory | None = None
     if key is None:
         found = turns.take(opened.past.namespace_events(namespace))

@@ -21,6 +21,7 @@ from streams.engine.times import from_micros
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
+from streams.history.correction.steps_of_others import telling_all
 from streams.history.cut_past import Cut
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.past import Past
@@ -57,6 +58,11 @@ class OpenedPast:
     def corrected(self) -> CorrectedLog:
         """The past with its corrections."""
         return CorrectedLog.of(self.past, self.corrections, self.codec)
+
+    @cached_property
+    def telling(self) -> ApplicationHandlers:
+        """Those that tell each row of the log, whichever code has set it."""
+        return telling_all(lambda: self.corrected, self.handlers)
 
     @cached_property
     def counted(self) -> Past:

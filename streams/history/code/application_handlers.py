@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from copy import copy
 from typing import Any
 
@@ -54,6 +54,7 @@ class ApplicationHandlers:
         self.wire = WireFormat(codec, Limits())
         self.spaces = {space.name: EventHandlers(app, space.name) for space in app.namespaces}
         self._left: Set[str] = frozenset()
+        self._row_of: Callable[[RecordedEvent], Entry] | None = None
         self.now = HandledNow()
 
     def leaving(self, events: Set[str]) -> ApplicationHandlers:
@@ -63,6 +64,15 @@ class ApplicationHandlers:
         """
         found = copy(self)
         found._left = events
+        return found
+
+    def telling(self, row_of: Callable[[RecordedEvent], Entry]) -> ApplicationHandlers:
+        """The same, where `row_of` tells the row behind a step of a correction that code of another generation has made.
+
+        It raises CodeChanged if it cannot.
+        """
+        found = copy(self)
+        found._row_of = row_of
         return found
 
     def leaves(self, it: RecordedEvent) -> bool:
@@ -140,6 +150,8 @@ class ApplicationHandlers:
         """The row that a correction has set. Raises CodeChanged if it is of another generation, or cannot be read here."""
         step, space = it.event.data, self.spaces[it.namespace]
         if not step.is_of(space.generation):
+            if self._row_of is not None:
+                return self._row_of(it)
             raise CodeChanged(
                 f"{_untold(it)}: a correction set it as {it.name}, as code of generation {step.generation} makes it, and the "
                 f"code here is of generation {space.generation}"

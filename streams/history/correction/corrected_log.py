@@ -72,6 +72,11 @@ class CorrectedLog(NamedTuple):
         corrections = [it for it in self.corrections if it.known_from <= known]
         return CorrectedLog(log, [change for change, _ in times], [at for _, at in times], corrections, self.decided, self.names)
 
+    def first(self, count: int) -> CorrectedLog:
+        """The same with no more than the first so many corrections."""
+        some = self.changes[:count], self.known_from[:count], self.corrections[:count]
+        return CorrectedLog(self.log, *some, self.decided, self.names)
+
     def past(self, handlers: ApplicationHandlers) -> Past:
         """The history that counts. Raises NotKnownYet if the log has steps of corrections that are not known here."""
         if self.changes:

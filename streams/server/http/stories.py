@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streams.errors import NoSuchEvent
+from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.steps_of_others import telling_all
 from streams.history.event_lookup import put_in
 from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast
@@ -37,7 +39,7 @@ async def of_event(request: Request) -> Response:
     depth = _number("_depth", given, DEPTH, 0, DEEPEST)
 
     def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-        teller = Storyteller(past, parts.handlers, waiting, _corrections_of(parts, past))
+        teller = _storyteller(parts, past, waiting)
         try:
             found = event_named(past, waiting, parts.app, event)
         except NoSuchEvent:
@@ -62,12 +64,19 @@ async def of_row(request: Request) -> Response:
     last = _number("_last", given, LAST, 1, MOST_LAST)
 
     def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-        found = Storyteller(past, parts.handlers, waiting, _corrections_of(parts, past)).of_key((namespace, key), depth, last)
+        found = _storyteller(parts, past, waiting).of_key((namespace, key), depth, last)
         if found is None:
             raise nothing_happened(past, (namespace, key))
         return key_story_members(found)
 
     return await _told(request, parts, ask)
+
+
+def _storyteller(parts: ServerParts, past: StoredPast, waiting: StoredWaiting) -> Storyteller:
+    def corrected() -> CorrectedLog:
+        return CorrectedLog.of(past, kept_corrections(past.db), parts.past_codec, parts.decided)
+
+    return Storyteller(past, telling_all(corrected, parts.handlers), waiting, _corrections_of(parts, past))
 
 
 def _corrections_of(parts: ServerParts, past: StoredPast) -> EventCorrections:

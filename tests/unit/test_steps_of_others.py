@@ -1,0 +1,142 @@
+"""Rows that a correction has set as code of an earlier generation are told as the code here makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from streams import App
+from streams.data import EventData, namespace_of
+from streams.errors import CodeChanged
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
+from streams.history.correction.steps_of_others import telling_all
+from streams.history.recorded_event import STEP, RecordedEvent
+from streams.history.story.story import Storyteller
+from streams.history.story.waiting import NothingWaits
+from streams.history.when.predicate import Predicate
+from streams.history.when.when import Turns
+from tests.applications import bank, permits, shop, timed
+from tests.applications.bank.events import AccountOpen, AccountRow, TransferStart
+from tests.applications.permits.events import PermitReceive
+from tests.applications.shop.events import OrderPlace
+from tests.applications.timed.events import AlarmTouch
+from tests.support.corrections import Corrected
+from tests.support.other_code import row_with, with_change
+from tests.support.partitions import Partitions
+from tests.support.pasts import START
+from tests.unit.test_corrections import a_correction, begun, unless_it_is_refused
+
+CASES = int(os.environ.get("CORRECTION_CASES", "15"))
+many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+ONE = timedelta(minutes=1)
+A = "account", "a"
+NEWER: dict[str, tuple[Callable[[], App], type[EventData], Callable[[Any], Any]]] = {
+    "bank": (bank.app, AccountOpen, row_with()),
+    "shop": (shop.app, OrderPlace, row_with(customer=lambda it: f"{it}!")),
+    "permits": (permits.app, PermitReceive, row_with(channel=lambda it: f"{it}!")),
+    "timed": (timed.app, AlarmTouch, row_with(trace=lambda it: f"{it}!")),
+    "waiting": (timed.app, AlarmTouch, row_with(trace=lambda it: f"{it}!")),
+}
+"""By kind, which handler leaves another row; nothing is decided on that."""
+
+
+def next_generation(app: App, event: type[EventData], change: Callable[[Any], Any]) -> App:
+    """With one handler changed, and rows of generation 2 in its namespace."""
+    app = with_change(app, event, change)
+    next(it for it in app.namespaces if it.name == namespace_of(event.event_type)).generation = 2
+    return app
+
+
+def a_bank(*amounts: int) -> Corrected:
+    """One transfer of 80, corrected to each of these amounts by the code before; an account opens with one more by the new one."""
+    there = Partitions(bank.app(), 1, now=START)
+    for name in "ab":
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
+    there.settle()
+    start = TransferStart(transfer="t", source="a", target="b", amount=80)
+    there.now += ONE
+    there.publish(start, "start", there.now)
+    there.settle()
+    here = Corrected(there)
+    name = next(it for it in here.log.events() if it.event.id == "start").exact_name
+    for amount in amounts:
+        here.correct(Change(replace={name: replace(start, amount=amount)}))
+        here.finish()
+    app = next_generation(bank.app(), AccountOpen, row_with(balance=lambda it: it + 1))
+    here.handlers = ApplicationHandlers(app, there.codec)
+    return here
+
+
+def known(here: Corrected) -> CorrectedLog:
+    corrections = [KnownCorrection(f"c{number}", "ann", "a test", 0, it) for number, it in enumerate(here.stored, 1)]
+    return CorrectedLog.of(here.log, corrections, here.handlers.codec)
+
+
+def telling(here: Corrected) -> ApplicationHandlers:
+    return telling_all(lambda: known(here), here.handlers)
+
+
+def test_a_story_tells_the_row_that_each_step_stands_for() -> None:
+    """As the code here makes it of the past with the corrections that there were by then, and goes on from there."""
+    here = a_bank(8, 20)
+    here.there.publish(AccountOpen(account="c", balance=0), "open-c", here.there.now)
+    here.there.settle()
+    found = Storyteller(here.log, telling(here), NothingWaits()).of_key(A, 0, 20)
+    assert found is not None
+    assert (found.row, found.unknown) == (AccountRow(balance=81), None)
+    rows = [it.after for it in found.steps]
+    assert rows == [AccountRow(balance=101), AccountRow(balance=21), AccountRow(balance=93), AccountRow(balance=81)]
+    assert [it.event.kind == STEP for it in found.steps] == [False, False, True, True]
+    assert found.version == here.log.key_events(A)[-1].version
+
+
+def test_when_something_began_to_hold_is_told_too() -> None:
+    """With the step at which it did."""
+    here = a_bank(8)
+    turns = Turns(Predicate("balance > 50", AccountRow), telling(here)).take(here.log.key_events(A))
+    assert [(it.holds, it.event.kind == STEP) for it in turns] == [(True, False), (False, False), (True, True)]
+
+
+def test_without_its_correction_a_row_is_not_told_and_a_sentence_says_why() -> None:
+    """As in a file that does not have it; nor by who does not ask what the corrections make of it."""
+    here = a_bank(8)
+    first = here.log.steps()[0]
+    nothing = telling_all(lambda: CorrectedLog(here.log), here.handlers)
+    with pytest.raises(CodeChanged, match=f"{first.name} is a step of the correction c1, which is not known here"):
+        nothing.fold((None, 0), first)
+    with pytest.raises(CodeChanged, match="as code of generation 1 makes it, and the code here is of generation 2"):
+        here.handlers.fold((None, 0), step_of(here, "account"))
+
+
+def step_of(here: Corrected, namespace: str) -> RecordedEvent:
+    return next(it for it in here.log.steps() if it.namespace == namespace)
+
+
+def is_what_counts(kind: str, seed: int) -> None:
+    chosen, here = begun(kind, seed)
+    for name in ("first", "second")[: chosen.choice([1, 2])]:
+        here.correct(a_correction(kind, chosen, here.past, name))
+        here.go_on(chosen)
+        here.finish()
+    app, event, change = NEWER[kind]
+    here.handlers = ApplicationHandlers(next_generation(app(), event, change), here.there.codec)
+    log, handlers, counts = here.log, telling(here), here.past
+    for place in {it.place for it in log.events()}:
+        told = handlers.fold_all(log.key_events(place))[0]
+        assert told == here.handlers.fold_all([it for it in counts.key_events(place) if it.kind != STEP])[0]
+
+
+@many
+@given(st.sampled_from([*NEWER]), st.integers(0, 10**6))
+def test_rows_are_told_as_the_history_that_counts_has_them(kind: str, seed: int) -> None:
+    """From the log, whichever rows corrections have set by code of another generation."""
+    unless_it_is_refused(is_what_counts, kind, seed)
