@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +21,7 @@ from streams.cli.output.plan_text import plan_lines
 from streams.cli.output.screen import json_line, say_lines, say_styled, table, talk
 from streams.cli.process.named_files import read_named
 from streams.cli.process.opened_past import open_past
+from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import Session, connect
 from streams.engine.times import from_micros
 from streams.errors import ConfigError, DefinitionError, InvalidEvent
@@ -91,7 +91,7 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
     session = connect()
     if again is not None:
         namespace_named(session.app, again)
-    made = _planned(session, document or again or "", by or getpass.getuser(), why)
+    made = _planned(session, document or again or "", operator_name(by), why)
     if output is not None:
         try:
             output.write_bytes(encode_plan(made))
@@ -225,7 +225,7 @@ def close(
     if not why.strip():
         raise WrongUsage('--why is missing: it is kept what was done about the call; such as --why "refunded by hand"')
     session = connect()
-    closed = close_call(session.clients, session.config.prefix, session.app.name, request, by or getpass.getuser(), why)
+    closed = close_call(session.clients, session.config.prefix, session.app.name, request, operator_name(by), why)
     talk(f"The call of {closed.type} {closed.key} is closed.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from streams.cli.commands.parked_decisions import answer_of, has_its_turn, is_ca
 from streams.cli.output.attention import blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
+from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import Session, connect
 from streams.engine.control import OperatorCommand
 from streams.engine.records import PARKED
@@ -49,7 +49,7 @@ def command(
     before = found_at(session, at)
     event, key = first_at(at, before)
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
-    control = OperatorCommand(what, key, at.offset, who or getpass.getuser(), why, value, at.timer)
+    control = OperatorCommand(what, key, at.offset, operator_name(who), why, value, at.timer)
     sent = session.clients.clock.now() // 1000
     send(session.clients, session.config.prefix, at.namespace, [control])
 
@@ -106,7 +106,7 @@ def retry_all(namespace: str, who: str | None) -> int:
     if not queues:
         talk(f"No events are parked in {space}.")
         return exit_codes.OK
-    name = who or getpass.getuser()
+    name = operator_name(who)
     firsts = {key: queue[0].inbox_offset for key, queue in queues.items()}
     commands = [OperatorCommand("retry", key, first.offset, name, timer=first.timer) for key, first in firsts.items()]
     send(session.clients, session.config.prefix, space, commands)
@@ -169,7 +169,7 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
             else "no partition is blocked now, as far as the local application can tell"
         )
         raise InvalidEvent(f"no partition is blocked at {at}, so there is nothing to quarantine: {known}")
-    order = OperatorCommand("quarantine", "", at.offset, who or getpass.getuser(), why)
+    order = OperatorCommand("quarantine", "", at.offset, operator_name(who), why)
     send(session.clients, session.config.prefix, space, [order], at.partition)
 
     def is_quarantined() -> bool | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from streams.cli.output.screen import (
     talk,
 )
 from streams.cli.process import exit_codes
+from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import connect
 from streams.data import Record
 from streams.engine.changes import Changes, HandledRecord, QueuedRecord, SetAsideRecord
@@ -52,7 +52,7 @@ def _rehearsed(inbox_offset: str, who: str | None, *, as_json: bool) -> int:
     at = parse_inbox_offset(inbox_offset)
     space = namespace_named(session.app, at.namespace).name
     _, key = first_at(at, found_at(session, at))
-    command = OperatorCommand("retry", key, at.offset, who or getpass.getuser(), timer=at.timer)
+    command = OperatorCommand("retry", key, at.offset, operator_name(who), timer=at.timer)
     restorer = described_restorer(session.app, session.config, session.clients, session.codec, space)
     with bar("reading the partition", None, "records") as advance:
         found = rehearse(restorer, session.clients.clock, command, at.partition, lambda done, _: advance(done))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
 from streams.app import App
 from streams.cli.output.screen import plural, talk
+from streams.cli.process.operator_name import operator_name
 from streams.config import Config
 from streams.engine.times import to_micros
 from streams.errors import InvalidEvent
@@ -70,7 +70,7 @@ def importing(config: Config, app: App, file: str) -> Iterator[FileImport]:
     def writer() -> ImportClockWriter:
         clients = Clients.of(config, found(config))
         names = [namespace.name for namespace in app.namespaces]
-        return ImportClockWriter(clients, config.prefix, names, import_name(file), user_name())
+        return ImportClockWriter(clients, config.prefix, names, import_name(file), operator_name())
 
     of_file = FileImport(writer)
     try:
@@ -87,13 +87,6 @@ def import_name(file: str) -> str:
         return f"stdin-{secrets.token_hex(3)}"
     name = re.sub(r"[^A-Za-z0-9._]", "_", Path(file).name)[:60] or "file"
     return f"{name}-{blake2b(bytes(Path(file).resolve()), digest_size=3).hexdigest()}"
-
-
-def user_name() -> str:
-    """Empty if nobody is known, as in some containers: it is for whoever reads the status."""
-    with suppress(OSError, KeyError, ImportError):
-        return getpass.getuser()[:200]
-    return ""
 
 
 def publish_as_it_happened(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streams.cli.commands.publish_import import user_name
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
+from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import connect
 from streams.engine.readable import harmless
 from streams.kafka.import_clock import ImportClockWriter
@@ -20,6 +20,6 @@ def release(name: str) -> int:
         others = ", ".join(map(harmless, known)) or "none"
         talk(f"No import {harmless(name)[:200]!r} has a clock now. Imports that have one: {others}.")
         return exit_codes.NO
-    ImportClockWriter(session.clients, session.config.prefix, session.namespaces, name, user_name()).say(None)
+    ImportClockWriter(session.clients, session.config.prefix, session.namespaces, name, operator_name()).say(None)
     talk(f"The import {harmless(name)} is over: its timers that are due fire now.")
     return exit_codes.OK

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from streams.cli.output.screen import json_line, plural, say_styled, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.accepted_file import read_accepted
 from streams.cli.process.opened_past import OpenedPast, open_past
+from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import Session, connect
 from streams.code_digest import code_of
 from streams.data import namespace_of
@@ -138,7 +138,7 @@ def drop(
     if not any(it.complete or it.dropped for it in states):
         talk(f"Generation {generation} of {namespace} was never built: there is nothing to drop.")
         raise typer.Exit(exit_codes.NO)
-    who = by or getpass.getuser()
+    who = operator_name(by)
     steps = DroppedGeneration(session.clients, session.config.prefix, namespace, generation, who).drop()
     while True:
         try:
