@@ -14,6 +14,7 @@ import pytest
 
 from streams import App, Namespace, Projection
 from streams.codec import codec_of
+from streams.data import Record
 from streams.errors import DefinitionError
 from streams.query.declared_indexes import Declared, advised_index, indexes_of
 from streams.query.query import Query
@@ -25,6 +26,7 @@ from streams.server.readmodel.row_indexes import index_statements
 from streams.server.readmodel.row_query import RowQuery
 from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store import Store
+from streams.server.readmodel.store_moment import StoreMoment
 from streams.server.readmodel.store_schema import row_table, table_statement
 from tests.applications import shop
 from tests.applications.bank.events import AccountRow
@@ -132,6 +134,34 @@ def test_tables_that_are_exchanged_have_their_indexes(tmp_path: Path) -> None:
     store.exchange("account", store.writer())
     store.close()
     assert declared_in(file) == {"by account: balance", "by opened: count"}
+
+
+class Cases(Record, frozen=True, kw_only=True):
+    aB: int = 0  # noqa: N815 - such names are what is tested
+    ab: int = 0
+
+
+def test_fields_that_differ_by_case_alone_are_two() -> None:
+    """SQLite takes their names for one; their columns and indexes are called otherwise."""
+    space, columns, table = Namespace("cases", row=Cases, indexes=["aB", "ab"]), columns_of(Cases), row_table("cases")
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute(table_statement(table, Cases))
+    writer = RowWriter(table, Cases)
+    for n in range(9):
+        writer.put(f"k{n}", 0, 1, Cases(aB=n, ab=-n), b"")
+    writer.write(db)
+    for statement in index_statements(space).values():
+        db.execute(statement)
+    db.execute("create table position(kind, ns, part, seq)")
+    assert StoreMoment(db).lacks(table, columns) == []
+    answers = RowAnswers(db, table, columns, whole=True)
+    for parameters, found, plan in (
+        ({"aB": "7"}, ["k7"], "index aB"),
+        ({"ab": "-7"}, ["k7"], "index ab"),
+        ({"aB__gte": "7", "_sort": "ab"}, ["k8", "k7"], "index ab"),
+    ):
+        query = read_query(parameters.items(), Cases, "cases")
+        assert ([key for key, *_ in answers.page(query).rows], answers.plan(query)) == (found, plan)
 
 
 def many(indexes: Declared) -> tuple[sqlite3.Connection, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message
 
-from streams import Event, Projection
+from streams import Event, Namespace, Projection
 from streams.codec import codec_of
 from streams.engine.envelope import LogHeader, pack
 from streams.errors import ConfigError
@@ -307,6 +307,23 @@ def test_rows_of_another_schema_are_read_again_beside(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert (store.reread, store.writer().positions[table].next_offset, rows(file)) == ([], 5, {"b": 1, "c": 1})
     store.close()
+
+
+def test_reading_again_leaves_a_namespace_of_nearly_the_same_name_alone(tmp_path: Path) -> None:
+    """No name that an application may give is that of the table beside."""
+    both = replace(BANK, namespaces=[*BANK.namespaces, Namespace("account__2", row=AccountRow)])
+    for again in (False, True):
+        store = Store(tmp_path, "", both, codec_of(both))
+        store.open()
+        writer = store.writer()
+        if again:
+            assert store._db.execute("select key from r_account__2").fetchall() == [("b",)]
+        writer.put_row("account__2", 0, "b", 7, AccountRow(balance=1))
+        writer.commit()
+        store.completed()
+        store.close()
+        if not again:
+            reshape(store.file, "r_account")
 
 
 def test_a_first_reading_of_another_schema_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,7 @@ from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.rebuild_requests import RebuildRequests
 from streams.server.readmodel.refolded_projections import RefoldedProjections
 from streams.server.readmodel.store import Store
+from streams.server.readmodel.store_schema import beside, projection_table
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrdersPerDayRow
@@ -79,7 +80,7 @@ class Following:
 
     def count(self, name: str) -> int | None:
         with closing(sqlite3.connect(self.store.file)) as db:
-            found: int | None = db.execute(f"select sum(f_count) from p_{name}").fetchone()[0]
+            found: int | None = db.execute(f"select sum(f_count) from {projection_table(name)}").fetchone()[0]
             return found
 
     def end(self) -> None:
@@ -116,6 +117,32 @@ def test_what_comes_while_a_projection_is_folded_again_is_in_it(tmp_path: Path) 
     it.end()
     after = Following(tmp_path, [counting("opened", 2)], "2")
     assert after.store.changed == []
+    after.end()
+
+
+@pytest.mark.parametrize("other", ["opened__2", "opened-again", "opened_again"])
+def test_folding_again_leaves_a_projection_of_nearly_the_same_name_alone(tmp_path: Path, other: str) -> None:
+    """No name that an application may give is that of the table beside."""
+    it = Following(tmp_path, [counting("opened", 1), counting(other, 2)])
+    it.take(range(1, 8))
+    RebuildRequests(it.store.file.parent).ask("opened")
+    it.refold()
+    it.take(range(8, 9))
+    assert (it.count("opened"), it.count(other)) == (8, 16)
+    it.end()
+
+
+def test_a_projection_that_goes_while_it_is_folded_again_leaves_nothing(tmp_path: Path) -> None:
+    """Neither its table nor the one beside."""
+    before = Following(tmp_path, [counting("opened", 1), counting("other", 1)])
+    before.take(range(1, 8))
+    before.end()
+    it = Following(tmp_path, [counting("opened", 2), counting("other", 1)], "2")
+    it.again.step()
+    it.end()
+    after = Following(tmp_path, [counting("other", 1)])
+    found = after.store._db.execute("select name from sqlite_master where type = 'table' and name like '%opened%'").fetchall()
+    assert found == []
     after.end()
 
 
@@ -199,7 +226,8 @@ def test_what_cannot_be_written_once_is_folded_again_later(tmp_path: Path) -> No
     it.store._db.execute("update p_opened set f_count = 1000")
     RebuildRequests(it.store.file.parent).ask("opened")
     it.again.step()
-    it.store._db.execute("create trigger full before update on p_opened__2 begin select raise(fail, 'no room'); end")
+    table = beside("opened")
+    it.store._db.execute(f"create trigger full before update on {table} begin select raise(fail, 'no room'); end")
     with pytest.raises(sqlite3.Error, match="no room"):
         it.again.step()
     it.store._db.execute("drop trigger full")

@@ -13,7 +13,7 @@ import msgspec
 from streams.app import App
 from streams.errors import UNREADABLE_JSON, HistoryError
 
-FORMAT = 12
+FORMAT = 13
 """Of the file: another one is read again from Kafka."""
 
 

@@ -12,7 +12,7 @@ from streams.data import Record
 from streams.history.stored.past_file import StoreIdentity
 from streams.server.readmodel.change_log import begin_changes, forget_changes
 from streams.server.readmodel.row_columns import quoted
-from streams.server.readmodel.store_schema import rows_beside, table_statement, unreadable_statement
+from streams.server.readmodel.store_schema import beside, rows_beside, table_statement, unreadable_statement
 
 MISSING = ""
 """The fingerprint of a table whose rows were never made."""
@@ -36,7 +36,9 @@ def fit_tables(db: sqlite3.Connection, app: App) -> Sequence[str]:
         db.execute(f"drop table if exists {quoted(name)}")
         forget_changes(db, quoted(name))
         db.execute("delete from stopped where name = ?", (name[2:],))
-        if name.startswith("r_"):
+        if name.startswith("p_"):
+            db.execute(f"drop table if exists {beside(name[2:])}")
+        else:
             db.execute(f"drop table if exists {rows_beside(name[2:])}")
             for table in BY_NAMESPACE:
                 db.execute(f"delete from {table} where ns = ?", (name[2:],))

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from streams.server.readmodel.row_columns import unmarked
+
 STEPS: Final = 10_000
 """Of SQLite's machine, after each of which the time is looked at: less than a millisecond."""
 INDEX: Final = re.compile(r"USING (?:COVERING )?INDEX by [^:]+: (\S+)")
@@ -39,5 +41,5 @@ def plan_of(db: sqlite3.Connection, text: str, values: Sequence[Any]) -> str:
     """`index customer,-placed` if a declared index is used, `index _key` if a part of the keys is looked through, else `scan`."""
     details = " ".join(row[3] for row in db.execute(f"explain query plan {text}", values))
     if (found := INDEX.search(details)) is not None:
-        return f"index {found[1]}"
+        return f"index {unmarked(found[1])}"
     return "index _key" if KEYS.search(details) else SCAN

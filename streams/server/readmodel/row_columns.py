@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
@@ -47,6 +48,20 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
+def marked(name: str) -> str:
+    """A name with `^` before each capital: SQLite takes names for equal that differ by case alone. No name has a `^`."""
+    return re.sub("([A-Z])", r"^\1", name)
+
+
+def unmarked(name: str) -> str:
+    return name.replace("^", "")
+
+
+def column_name(field: str) -> str:
+    """The column of a field, as in SQL."""
+    return quoted(f"f_{marked(field)}")
+
+
 KEY_COLUMN: Final = RowColumn(KEY, "key", "text")
 
 
@@ -56,7 +71,7 @@ def columns_of(row_type: type[Record]) -> Sequence[RowColumn]:
 
 
 def _column(field: RowField) -> RowColumn:
-    name, affinity = quoted(f"f_{field.name}"), AFFINITY[field.kind]
+    name, affinity = column_name(field.name), AFFINITY[field.kind]
     if field.kind == "time":
         return RowColumn(field, name, affinity, to_micros, from_micros)
     if field.kind == "bool":

@@ -10,7 +10,7 @@ from streams.app import App
 from streams.namespace import Namespace
 from streams.projection import Projection
 from streams.query.declared_indexes import TableIndex, index_text
-from streams.server.readmodel.row_columns import quoted
+from streams.server.readmodel.row_columns import column_name, marked, quoted
 from streams.server.readmodel.store_schema import projection_table, row_table
 
 PREFIX = "by "
@@ -20,12 +20,12 @@ PREFIX = "by "
 def index_statements(of: Namespace[Any] | Projection[Any]) -> Mapping[str, str]:
     """By the name of each declared index, what makes it."""
     table = row_table(of.name) if isinstance(of, Namespace) else projection_table(of.name)
-    names = {f"{PREFIX}{of.name}: {index_text(index)}": index for index in of.indexes}
+    names = {f"{PREFIX}{of.name}: {marked(index_text(index))}": index for index in of.indexes}
     return {name: f"create index if not exists {quoted(name)} on {table}({_columns(index)})" for name, index in names.items()}
 
 
 def _columns(index: TableIndex) -> str:
-    parts = [(quoted(f"f_{part.field.name}"), part.falling) for part in index]
+    parts = [(column_name(part.field.name), part.falling) for part in index]
     return ", ".join(f"{name} desc" if falling else name for name, falling in [*parts, ("key", index[-1].falling)])
 
 

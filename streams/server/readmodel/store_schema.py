@@ -89,13 +89,13 @@ def projection_table(name: str) -> str:
 
 
 def beside(name: str) -> str:
-    """The table into which a projection is folded again."""
-    return quoted(f"p_{name}__2")
+    """The table into which a projection is folded again. No name has a space, so no other table is called so."""
+    return quoted(f"p_{name} again")
 
 
 def rows_beside(namespace: str) -> str:
-    """The table into which rows are read again."""
-    return quoted(f"r_{namespace}__2")
+    """The table into which rows are read again. No name has a space, so no other table is called so."""
+    return quoted(f"r_{namespace} again")
 
 
 def statements(app: App) -> Iterable[str]:
