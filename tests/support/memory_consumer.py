@@ -66,5 +66,10 @@ class MemoryConsumer:
             topic=self._topic, partition=0, offset=offset, key=b"k", value=value, headers=headers
         )
 
+    def remove_last(self) -> None:
+        """The last record is gone, and its place is empty."""
+        self._records.pop()
+        self._told = False
+
     def list_topics(self, topic: str, *, timeout: float) -> None:
         """The broker answers."""

@@ -609,6 +609,29 @@ def test_a_file_that_is_torn_while_it_is_written_is_read_again(tmp_path: Path) -
     store.close()
 
 
+@pytest.mark.parametrize("kind", [sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError])
+def test_a_file_is_kept_for_an_error_that_tells_nothing_of_it(tmp_path: Path, kind: type[sqlite3.Error]) -> None:
+    """A fault of the server's own would come again and again, and all would be read each time."""
+    told: list[FollowerReport] = []
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, told.append)
+    follower._store = store = opened(tmp_path)
+    follower._state.waits = follower._state.behind = None
+    assert follower._on_failure(kind("not null constraint failed")) is False
+    assert (told[-1].waits, "a fault of the server's own" in str(told[-1].faults), store.file.exists()) == (None, True, True)
+    store.close()
+
+
+def test_a_file_that_is_torn_leaves_no_word_of_what_was_made_of_it(tmp_path: Path) -> None:
+    """Such as of projections that were folded again in it."""
+    told: list[FollowerReport] = []
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, told.append)
+    follower._store = opened(tmp_path)
+    follower._state.rebuilding, follower._state.reshaped, follower._state.held = {"opened": 5}, ["opened"], {"opened": {}}
+    assert follower._on_failure(sqlite3.DatabaseError("database disk image is malformed")) is True
+    assert (told[-1].rebuilding, told[-1].reshaped, told[-1].held) == ({}, [], {})
+    follower._close()
+
+
 def test_a_row_that_did_not_read_is_tried_again(tmp_path: Path) -> None:
     """Its Avro is kept for that."""
     store = opened(tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from streams import App, Tables, View
 from streams.codec import codec_of
@@ -302,7 +302,6 @@ def test_while_much_is_to_be_read_a_transaction_takes_several_batches(
 
 def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From the record that does not read to the end, whatever is reported of that; once it reads, all goes on."""
-    monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
     it = reading(tmp_path, COUNT, unreadable={5})
     model, consumer = it.model, it.consumer
     it.reading.step()
@@ -311,10 +310,57 @@ def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch, tm
     it.reading._on_error(consumer.end_again())
     it.state.tell()
     assert model.lag(["log"], [ACCOUNT]) == COUNT - 4
+    monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
+    it.reading.step()
+    it.reading.step()
+    assert "not read beyond offset 4" in model.stuck[ACCOUNT], "it still does not read"
     consumer.replace(4, it.value, logged(5))
     it.reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (COUNT, 0)
     assert (model.stuck, model.faults) == ({}, {})
+    it.store.close()
+
+
+@pytest.mark.parametrize("unreadable", [[COUNT], [3, COUNT]], ids=["at its end", "and before"])
+def test_a_log_that_stood_still_goes_on_in_another_reading(tmp_path: Path, unreadable: list[int]) -> None:
+    """Such as after the broker was away: that it stands still is told until it reads, and not for ever."""
+    it = reading(tmp_path, COUNT, unreadable=unreadable)
+    it.reading.step()
+    it.begin(COUNT)
+    it.state.tell()
+    assert "is not read beyond offset" in it.model.stuck[ACCOUNT]
+    for sequence in unreadable:
+        it.consumer.replace(sequence - 1, it.value, logged(sequence))
+    it.consumer.resume([])
+    it.consumer.seek(TopicPartition(it.topic, 0, unreadable[0] - 1))
+    it.reading.step()
+    assert (it.model.stuck, it.model.faults, it.model.log_position(ACCOUNT)) == ({}, {}, COUNT)
+    it.store.close()
+
+
+def test_a_log_goes_on_if_what_did_not_read_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it was erased: then the log ends without it."""
+    monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
+    it = reading(tmp_path, COUNT, unreadable={COUNT})
+    it.reading.step()
+    assert "is not read beyond offset" in it.model.stuck[ACCOUNT]
+    it.consumer.remove_last()
+    it.reading.step()
+    assert (it.model.stuck, it.model.faults, it.model.lag(["log"], [ACCOUNT])) == ({}, {}, 0)
+    it.store.close()
+
+
+def test_a_log_of_which_all_is_read_again_stands_still_no_more(tmp_path: Path) -> None:
+    """Also one that is not there any more, since its topic was made again with fewer partitions."""
+    it = reading(tmp_path, COUNT, unreadable={COUNT})
+    it.reading.step()
+    it.state.got_stuck(("account", 7), "account-log-7 is not read")
+    it.begin(COUNT)
+    it.state.tell()
+    assert it.model.stuck.keys() == {ACCOUNT}
+    it.state.begin_anew()
+    it.state.tell()
+    assert (it.model.stuck, it.model.faults) == ({}, {})
     it.store.close()
 
 

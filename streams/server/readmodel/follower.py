@@ -113,7 +113,7 @@ class TopicFollower:
             self._cannot(f"the tables and logs cannot be followed yet: {error}", logging.INFO)
         elif isinstance(error, StreamsError | KafkaException):
             self._cannot(f"the tables and logs cannot be followed now: {error}", logging.WARNING)
-        elif isinstance(error, sqlite3.Error):
+        elif isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
             return self._on_trouble(error)
         else:
             self._cannot("the tables and logs cannot be followed, by a fault of the server's own", logging.DEBUG)
@@ -121,10 +121,8 @@ class TopicFollower:
         return False
 
     def _on_doubt(self, doubt: StoreDoubt) -> bool:
-        self._state.rebuilding, self._state.reshaped, self._state.missing, self._state.held = {}, [], [], {}
-        self._state.folding = None
         log.warning("the read model is read again from Kafka: %s", doubt)
-        self._state.waits = self._state.behind = STARTING
+        self._state.begin_anew()
         self._state.tell()
         if self._store is not None:
             self._store.drop()
@@ -154,8 +152,8 @@ class TopicFollower:
                 log.warning("%s", why)
             self._state.tell()
 
-    def _on_trouble(self, error: sqlite3.Error) -> bool:
-        """Of the disk, or of the file."""
+    def _on_trouble(self, error: sqlite3.DatabaseError) -> bool:
+        """Of the disk, or of the file, which is torn if it is no OperationalError. Others tell of a fault of the server's own."""
         self._state.could_not_write()
         if self._store is None or isinstance(error, sqlite3.OperationalError):
             where = "" if self._store is None else f" {self._store.file}"
@@ -165,7 +163,7 @@ class TopicFollower:
             )  # fmt: skip
             return False
         log.warning("the read model's file is torn (%s): it is kept as read.bad, and all is read again from Kafka", error)
-        self._state.waits = self._state.behind = STARTING
+        self._state.begin_anew()
         self._state.tell()
         self._store.put_aside()
         return True

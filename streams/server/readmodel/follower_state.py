@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from streams.history.recorded_event import NamespacePartition
@@ -46,6 +46,25 @@ class FollowerState:
         """As measured last."""
         return self._lags.get(at, 0)
 
+    def begin_anew(self) -> None:
+        """All is read again: nothing of what was told of the file, or of how far it was read, is true of the next one."""
+        self.waits = self.behind = STARTING
+        self.rebuilding, self.reshaped, self.missing, self.held, self.folding = {}, [], [], {}, None
+        self.forget_stuck()
+
+    def got_stuck(self, partition: NamespacePartition, why: str) -> None:
+        """Of a log, which is not read on."""
+        self.stuck[partition] = self.faults[_fault_of(partition)] = why
+
+    def goes_on(self, partition: NamespacePartition) -> None:
+        """Of a log that was stuck."""
+        self.stuck.pop(partition, None)
+        self.faults.pop(_fault_of(partition), None)
+
+    def forget_stuck(self, but: Collection[NamespacePartition] = ()) -> None:
+        for partition in [it for it in self.stuck if it not in but]:
+            self.goes_on(partition)
+
     def opened(self, file: str, partitions: Mapping[str, int]) -> None:
         """There is a file to be read, of which nothing is known yet."""
         self._lags, self._ages, self._told = {}, LagAges(), {}
@@ -71,3 +90,7 @@ class FollowerState:
             self._told = now
             self._measured -= measured
             self._send(FollowerReport(lags=lags, committed=committed, commit=commit, **changed))
+
+
+def _fault_of(partition: NamespacePartition) -> str:
+    return f"{partition[0]}-log-{partition[1]}"

@@ -57,6 +57,7 @@ class TopicReading:
         """Of logs that were read to their end, until all before that is in the file."""
         self._stuck: dict[TopicAndPartition, int] = {}
         """The offsets at which logs are stuck, until their record can be read."""
+        state.forget_stuck(but=partitions)
         self._held: set[TopicAndPartition] = set()
         """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
@@ -72,6 +73,8 @@ class TopicReading:
         known, end = self._writer.positions.get((kind, namespace, at[1])), self._ends[at]
         offset = begin if known is None else known.next_offset
         self._reread.begins[at] = begin
+        if kind == "log" and (namespace, at[1]) in self._state.stuck:  # as another reading has told: until something is read
+            self._stuck[at] = offset
         if not begin <= offset <= end:
             raise StoreDoubt(f"it ends at offset {offset} of {at[0]}-{at[1]}, which has {begin} to {end} now")
         self._state.measured((kind, namespace, at[1]), offset, end)
@@ -150,14 +153,16 @@ class TopicReading:
             self._get_stuck(at, message.offset() or 0, error)
         else:
             if self._stuck and self._stuck.pop(at, None) is not None:  # it can be read now
-                self._state.stuck.pop(partition, None)
-                self._state.faults.pop(f"{at[0]}-{at[1]}", None)
+                self._state.goes_on(partition)
 
     def _at_end(self, at: TopicAndPartition, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
         partition = namespace, at[1]
         if kind == "table":
             self._tables[partition].flush()
+        if at in self._stuck and at not in self._held:  # what could not be read is not there any more
+            del self._stuck[at]
+            self._state.goes_on(partition)
         if at not in self._stuck:
             self._state.measured((kind, *partition), offset, offset)
             if kind == "log":
@@ -213,8 +218,7 @@ class TopicReading:
         why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
         self._held.add(at)
-        self._state.stuck[self._kinds[at[0]][1], at[1]] = why
-        self._state.faults[f"{at[0]}-{at[1]}"] = why
+        self._state.got_stuck((self._kinds[at[0]][1], at[1]), why)
         log.warning("%s", why)
         self._consumer.pause([TopicPartition(*at)])
         self._reached(at)
@@ -224,11 +228,7 @@ class TopicReading:
         now = time.monotonic()
         if now - self._asked >= BROKER_EVERY:
             self._asked = now
-            try:
-                self._consumer.list_topics(next(iter(self._kinds)), timeout=BROKER_TIMEOUT)
-                self._state.faults.pop("broker", None)
-            except KafkaException as error:
-                self._state.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
+            _ask_broker(self._consumer, next(iter(self._kinds)), self._state.faults)
         if self._held and now - self._retried >= STUCK_EVERY:
             self._retried, held, self._held = now, self._held, set()
             for at in held:
@@ -240,6 +240,14 @@ def _arrived(consumer: Consumer, wait: float, pause: Callable[[], float]) -> lis
     """What arrives in `pause()` s after the first record, for which it waits `wait` s."""
     first = consumer.poll(wait)  # `consume` alone would wait for a full batch
     return [] if first is None else [first, *consumer.consume(commit_pace.BATCH, pause())]
+
+
+def _ask_broker(consumer: Consumer, topic: str, faults: dict[str, str]) -> None:
+    try:
+        consumer.list_topics(topic, timeout=BROKER_TIMEOUT)
+        faults.pop("broker", None)
+    except KafkaException as error:
+        faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
 
 
 def _needed(
