@@ -16,6 +16,7 @@ from streams.engine.envelope import version_header
 from streams.engine.generations import BuiltTo, built_key, built_to_key, encode_built_to, row_key
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
+from streams.server.readmodel import table_follower
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_schema import fingerprints
 from streams.server.readmodel.table_follower import TableFollower
@@ -41,9 +42,13 @@ class Followed:
         self._store.drop()
         self._store.open()
         self._store.partitions = {"account": 1}
+        self._offset = 0
+        self.follow()
+
+    def follow(self) -> None:
+        """As a server that goes on with what is in the file."""
         self.writer = self._store.writer()
         self._follower = TableFollower(self.writer, AT, AccountRow, CODEC, 2)
-        self._offset = 0
 
     def take(self, key: bytes, value: bytes, version: int | None = None, *, past: bool = False) -> None:
         headers = [] if version is None else [version_header(version)]
@@ -64,6 +69,15 @@ class Followed:
         self.writer.commit()
         found: dict[str, int] = dict(self._store._db.execute("select key, version from r_account").fetchall())
         return found
+
+    def remembered(self) -> int:
+        """How many deleted rows are in memory, or given and not written."""
+        return len(self._follower._deleted) + len(self._follower._rows)
+
+    def noted(self) -> int:
+        """How many deleted rows are noted in the file."""
+        [count] = self._store._db.execute("select count(*) from deleted").fetchone()
+        return int(count)
 
     def position(self) -> int:
         return self.writer.positions["table", *AT].sequence
@@ -123,6 +137,29 @@ def test_the_newest_row_of_each_key_is_read_in_whatever_order_compaction_has_lef
     there.mark(2, 8)
     assert there.rows() == {"a": 8, "c": 5}
     there.close()
+
+
+def test_a_row_that_was_deleted_stays_deleted_after_a_restart(there: Followed) -> None:
+    """Of a first reading: what was built behind it comes afterwards."""
+    there.take(row_key("b", 2), b"", 7, past=True)
+    assert there.rows() == {}
+    there.follow()
+    there.take(built_key("b", 2), row(1), 6, past=True)
+    there.take(built_key("c", 2), row(1), 6, past=True)
+    assert there.rows() == {"c": 6}
+
+
+def test_deleted_rows_are_not_kept_in_memory(there: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor in the file, once the table is read: there may be more of them than rows."""
+    monkeypatch.setattr(table_follower, "PENDING", 3)
+    most = 0
+    for number in range(20):
+        there.take(row_key(f"k{number}", 2), b"", 7, past=True)
+        most = max(most, there.remembered())
+    assert most <= 3
+    there.take(built_key("k0", 2), row(1), 6, past=True)
+    there.take(row_key("a", 2), row(1), 8)
+    assert (there.rows(), there.remembered(), there.noted()) == ({"a": 8}, 0, 0)
 
 
 def test_a_file_of_another_generation_is_read_again() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
@@ -16,6 +17,7 @@ from streams import App, Tables, View
 from streams.codec import codec_of
 from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER, LogHeader, pack
+from streams.engine.generations import built_key
 from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import LearningCodec
@@ -247,6 +249,26 @@ def reading(path: Path, count: int, unreadable: Collection[int] = ()) -> Reading
         it.consumer.add(it.value, logged(sequence) if sequence not in unreadable else [])
     it.begin(count)
     return it
+
+
+def test_a_row_that_was_deleted_stays_so_while_rows_are_read_again(tmp_path: Path) -> None:
+    """One that was built before that lies behind it, as in a first reading."""
+    before = Reading(tmp_path, "")
+    before.store.completed()
+    before.store.close()
+    reshape(before.store.file, "r_account")
+    it = Reading(tmp_path, topic_names("", "account").table)
+    assert it.store.reread == ["account"]
+    it.consumer.add(b"", [(VERSION_HEADER, b"7")], b"gone")
+    it.consumer.add(marker.encode(msgspec.structs.replace(marker_of(8), generation=2)), [], marker.KEY)
+    for key in ("gone", "new"):
+        it.consumer.add(it.codec.encode_row(AccountRow(balance=1)), [(VERSION_HEADER, b"6")], built_key(key, 1))
+    it.consumer.add(marker.encode(marker_of(9)), [], marker.KEY)
+    it.begin(5)
+    it.reading.step()
+    assert it.store.reread == []
+    assert it.store._db.execute("select key from r_account").fetchall() == [("new",)]
+    it.store.close()
 
 
 def test_rows_of_another_schema_take_their_place_once_they_are_whole(

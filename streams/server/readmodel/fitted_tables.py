@@ -16,7 +16,7 @@ from streams.server.readmodel.store_schema import beside, rows_beside, table_sta
 
 MISSING = ""
 """The fingerprint of a table whose rows were never made."""
-BY_NAMESPACE = ("record", "checkpoint", "erased", "aside", "due", "duplicate", "position")
+BY_NAMESPACE = ("record", "checkpoint", "erased", "aside", "due", "duplicate", "position", "deleted")
 
 
 def known_identity(db: sqlite3.Connection) -> StoreIdentity:

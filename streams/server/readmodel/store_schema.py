@@ -13,6 +13,7 @@ from streams.namespace import FIRST
 from streams.projection import Projection
 from streams.server.readmodel.change_log import CHANGE_LOG, begin_changes
 from streams.server.readmodel.checkpoints import CHECKPOINTS
+from streams.server.readmodel.deleted_rows import DELETED
 from streams.server.readmodel.erased_times import ERASED
 from streams.server.readmodel.left_out import LEFT_OUT
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
@@ -48,6 +49,7 @@ FIXED = (
     *CHECKPOINTS,
     *LEFT_OUT,
     *CHANGE_LOG,
+    *DELETED,
 )
 INDEXES = (
     "create index if not exists record_by_inbox on record(ns, part, inbox)",

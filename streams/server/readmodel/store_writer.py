@@ -20,6 +20,7 @@ from streams.engine.records import Codec
 from streams.event import Event
 from streams.server.readmodel import file_journal
 from streams.server.readmodel.corrected_note import NOT_LOOKED_AT
+from streams.server.readmodel.deleted_rows import DeletedRows
 from streams.server.readmodel.erased_times import ERASE, NOTE
 from streams.server.readmodel.left_out import leaves_out
 from streams.server.readmodel.left_out_records import IDH, LeftOutRecords
@@ -90,6 +91,7 @@ class StoreWriter:
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
         self._left_out = LeftOutRecords(db, before)
+        self.deleted = DeletedRows(db)
         self.steps = 0
         """How many steps of corrections were given."""
         self.in_order = bool(self.folded_types) or before > 0
@@ -243,5 +245,6 @@ def begin_reread(
         db.execute(f"drop table if exists {rows_beside(name)}")
         db.execute(table_statement(rows_beside(name), row_types[name]))
         db.execute("delete from position where kind = ? and ns = ?", (REREAD, name))
+        db.execute("delete from deleted where ns = ?", (name,))
     marks = [*kept]
     db.execute(f"delete from position where kind = ? and ns not in ({', '.join('?' * len(marks))})", (REREAD, *marks))

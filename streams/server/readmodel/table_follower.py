@@ -31,14 +31,19 @@ class TableFollower:
         self._writer, self._partition, self._row_type, self._decoder = writer, partition, row_type, decoder
         self._generation, self._current = generation, False
         self._deleted: dict[str, int] = {}
-        """During the first read, the versions of rows that workers have deleted."""
+        """During the first read, the versions of rows that workers have deleted, until they are in the file."""
+        self._was_past = True
         self._marker: marker.Marker | None = None
         self._rows: dict[str, tuple[bytes, int]] = {}
         self._next: int | None = None
 
     def take(self, message: Message, past: bool) -> None:
-        """Take a record. `past`: nothing is answered from the file yet, so a transaction may be seen in part."""
+        """Take a record. `past`: nothing is answered from the table yet, so a transaction may be seen in part."""
         record = table_record(message)
+        if self._was_past and not past:
+            self._was_past = False
+            self._deleted.clear()
+            self._writer.deleted.forget(self._partition)
         if isinstance(record, marker.Marker):
             self.flush()
             self._current = record.generation == self._generation
@@ -46,7 +51,7 @@ class TableFollower:
                 self._marker = record
         elif isinstance(record, StoredRow) and record.generation == self._generation and self._is_newest(record, past):
             self._rows[record.key] = (record.value, record.version)
-            if past and len(self._rows) >= PENDING:
+            if past and len(self._rows) + len(self._deleted) >= PENDING:
                 self._give_rows()
         self._next = (message.offset() or 0) + 1
 
@@ -56,13 +61,15 @@ class TableFollower:
             if past and not record.value:
                 self._deleted[record.key] = record.version
             return True
-        if not past:
-            self._deleted.clear()
-            if self._current:
-                return False
-        known = self._rows.get(record.key) or (b"", self._deleted.get(record.key, 0))
-        stored = self._writer.version(self._partition[0], record.key)
-        return counts(record.version, max(known[1], stored), built=True)
+        if not past and self._current:
+            return False
+        return counts(record.version, self._version(record.key, past), built=True)
+
+    def _version(self, key: str, past: bool) -> int:
+        """That of the row which is known, also of one that was deleted in the past."""
+        given = self._rows.get(key) or (b"", self._deleted.get(key, 0))
+        deleted = self._writer.deleted.version(self._partition, key) if past else 0
+        return max(given[1], deleted, self._writer.version(self._partition[0], key))
 
     def flush(self) -> None:
         """The transaction is whole."""
@@ -82,6 +89,9 @@ class TableFollower:
 
     def _give_rows(self) -> None:
         namespace, part = self._partition
+        if self._deleted:
+            self._writer.deleted.note(self._partition, self._deleted)
+            self._deleted = {}
         for key, (value, version) in self._rows.items():
             row = read_row(self._decoder, self._row_type, value)
             self._writer.put_row(namespace, part, key, version, row, value)

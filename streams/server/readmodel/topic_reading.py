@@ -120,13 +120,13 @@ class TopicReading:
 
     def _taker(self, at: TopicAndPartition) -> Callable[[Message], None]:
         """What handles the records of a topic's partition."""
-        kind, namespace = self._kinds[at[0]]
+        store, (kind, namespace) = self._store, self._kinds[at[0]]
         partition = namespace, at[1]
         if kind == "table":
             table = self._tables[partition]
-            return lambda message: table.take(message, past=not self._store.is_complete)
-        if kind == "log" and namespace in self._store.new_namespaces:
-            return partial(self._take_first, at, partition, self._store.frontier)
+            return lambda message: table.take(message, past=not store.is_complete or namespace in store.reread)
+        if kind == "log" and namespace in store.new_namespaces:
+            return partial(self._take_first, at, partition, store.frontier)
         if kind == "log":
             return partial(self._take_logged, at, partition)
         return partial(self._logs.take_parked if kind == "parked" else self._logs.take_due, partition)
