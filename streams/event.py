@@ -25,7 +25,8 @@ REFERENCES = 4096
 """How many are cached: the events that follow from one come soon, and an id may take a kilobyte."""
 
 _encoded = msgspec.json.Encoder().encode
-_uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+is_uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+"""Whether a text is a UUID in lower case."""
 
 
 class Event(msgspec.Struct, Generic[D_co], frozen=True):
@@ -67,12 +68,17 @@ def is_workers(source: str) -> bool:
     return source.startswith(OURS) and "/" in source[len(OURS) :]
 
 
+def is_ours(source: str) -> bool:
+    """Whether it is a source of retold's, or none: then a UUID identifies its event alone."""
+    return not source or source.startswith(OURS)
+
+
 def is_unique(source: str, event_id: str) -> bool:
     """Whether the id alone identifies the event: a UUID in lower case, from a source of retold's or from none.
 
     Other publishers may derive UUIDs from their own keys, and then two of them may derive the same one.
     """
-    return (not source or source.startswith(OURS)) and _uuid(event_id) is not None
+    return is_ours(source) and is_uuid(event_id) is not None
 
 
 def reference_of(source: str, event_id: str) -> str:

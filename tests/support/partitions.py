@@ -56,8 +56,11 @@ class Partitions:
     def partition_of(self, key: bytes) -> int:
         return int(murmur2(key, self.count))
 
-    def publish(self, data: EventData, event_id: str, time: datetime) -> None:
+    def publish(self, data: EventData, event_id: str, time: datetime, expected: int | None = None) -> None:
+        """`expected`: the version that its row is to have."""
         headers = headers_of(data, event_id, "test", time_text(time))
+        if expected is not None:
+            headers = [*headers, ("ce_expectedversion", str(expected).encode())]
         self._put(namespace_of(data.event_type), data.key.encode(), self.codec.encode(data), headers)
 
     def say(self, namespace: str, command: OperatorCommand) -> None:

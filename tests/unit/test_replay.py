@@ -7,8 +7,9 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -40,8 +41,11 @@ from streams.history.difference.difference import Difference, Origin
 from streams.history.difference.difference_members import difference_members
 from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.past import ErasedEvent, MemoryPast
+from streams.history.recorded_event import RecordedEvent
 from streams.history.stored.kept_headers import packed
+from streams.history.stored.read_ahead import ReadAhead
 from streams.history.stored.stored_events import RowReader, StoredRow
+from streams.history.stored.stored_past import StoredPast
 from streams.outcome import Scheduled
 from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import (
@@ -59,6 +63,8 @@ from tests.applications.shop.events import (
     OrderPaid,
     OrderPlace,
     PaymentCharged,
+    PaymentRefund,
+    PaymentRow,
     StockReceive,
     StockReserve,
 )
@@ -67,6 +73,7 @@ from tests.support import other_code
 from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change, without_handler
 from tests.support.partitions import Partitions
 from tests.support.pasts import START, log_of, made, past_of
+from tests.support.stored_pasts import stored
 
 APPS = {"bank": bank.app, "shop": shop.app, "timed": timed.app, "permits": permits.app}
 SEEDS = {"bank": 12, "shop": 3, "timed": 5, "permits": 4}
@@ -132,6 +139,7 @@ def linked(
     server: type[CodeServer] = CodeServer,
     beside: Callable[[CodeServer, IO[bytes]], None] | None = None,
     give_up: Callable[[], None] | None = None,
+    rows: Iterator[StoredRow] | None = None,
 ) -> Iterator[CodeLink]:
     """The code that made a past behind two pipes, as if in a process of its own."""
     pipes = [os.pipe(), os.pipe()]
@@ -151,7 +159,7 @@ def linked(
         if beside is not None:
             threading.Thread(target=beside, args=(serving, answering), daemon=True).start()
         try:
-            yield CodeLink(now, logged(there), asking, answers, schemas_of(there), give_up)
+            yield CodeLink(now, rows or logged(there), asking, answers, schemas_of(there), give_up)
         finally:
             asking.close()
             thread.join(30)
@@ -168,7 +176,7 @@ def logged(there: Partitions) -> Iterator[StoredRow]:
         cause = None if it.cause is None else short_fingerprints(it.cause)[0]
         yield (
             *it.order[:4], to_micros(it.event.time), it.event.id, cause, it.kind, it.ordinal, int(it.accepted), it.by, it.reason,
-            it.expected, it.high, it.latest, it.value, bytes(packed(headers[it.order[1:4]])),
+            it.expected, it.high, it.latest, None, it.value, bytes(packed(headers[it.order[1:4]])),
         )  # fmt: skip
 
 
@@ -203,16 +211,29 @@ def test_a_row_that_the_code_before_leaves_as_it_was_is_compared_too() -> None:
         assert told(replay(past_of(there), link, now).difference) == told(found)
 
 
-@pytest.mark.parametrize(("kind", "event", "fault"), [*FAULTS[::4], *((kind, None, None) for kind in APPS)])
+def for_another(it: Any) -> Any:
+    """A timer, for an order that there is not."""
+    return Scheduled(type(it.data)(order=f"{it.data.key}-"), it.at) if isinstance(it, Scheduled) else it
+
+
+OTHERS = [*FAULTS[::4], FAULTS[10], ("shop", OrderPlace, emitting(for_another)), *((kind, None, None) for kind in APPS)]
+
+
+@pytest.mark.parametrize("who", ["now", "before", "both"])
+@pytest.mark.parametrize(("kind", "event", "fault"), OTHERS)
 def test_the_quick_way_finds_what_the_careful_one_does(
-    kind: str, event: type[EventData] | None, fault: Change | None, monkeypatch: pytest.MonkeyPatch
+    kind: str, event: type[EventData] | None, fault: Change | None, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same difference and the same past of the branch, by code here and over a pipe, and without a past of its own."""
+    """The same difference and the same past of the branch, by code here and over a pipe, and without a past of its own.
+
+    Also if the code before is another one than that which the past was made by.
+    """
     there, past = MADE[kind], past_of(MADE[kind])
     other = APPS[kind]() if event is None or fault is None else with_change(APPS[kind](), event, fault)
-    base, now = ApplicationHandlers(there.app, there.codec), ApplicationHandlers(other, there.codec)
+    before, after = (there.app if who == "now" else other), (there.app if who == "before" else other)
+    base, now = ApplicationHandlers(before, there.codec), ApplicationHandlers(after, there.codec)
     quick, alone = replay(past, LocalCode(base), now), replay_difference(past, LocalCode(base), now)
-    with linked(there, there.app, now) as link:
+    with linked(there, before, now) as link:
         over = replay_difference(past, link, now)
     taken = []
     monkeypatch.setattr(UnchangedEvents, "take", lambda *given: taken.append(given))
@@ -220,6 +241,20 @@ def test_the_quick_way_finds_what_the_careful_one_does(
     assert taken
     assert quick.difference == alone == over == careful.difference
     assert (quick.rows, list(quick.past.events())) == (careful.rows, list(careful.past.events()))
+
+
+@pytest.mark.parametrize(("kind", "event", "fault"), FAULTS[1::4])
+def test_a_file_that_is_read_ahead_shows_what_a_past_in_memory_does(
+    kind: str, event: type[EventData], fault: Change, tmp_path: Path
+) -> None:
+    """With the rows of that one reading for the other code."""
+    there = MADE[kind]
+    base, now = (ApplicationHandlers(app, there.codec) for app in (there.app, with_change(APPS[kind](), event, fault)))
+    wanted = replay_difference(past_of(there), LocalCode(base), now)
+    with closing(stored(there, tmp_path)) as store:
+        ahead = ReadAhead(StoredPast(store._db, there.codec))
+        with linked(there, there.app, now, rows=ahead.logged()) as link:
+            assert told(replay_difference(ahead, link, now)) == told(wanted)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -840,6 +875,63 @@ def test_only_the_last_events_are_decided(kind: str) -> None:
             assert told(replay_difference(past, link, now, skip=skip)) == told(found)
 
 
+def test_a_request_leaves_the_version_of_its_row() -> None:
+    """So an event that expected that version is accepted behind it, also if only the last events are decided, and over pipes."""
+    there = Partitions(shop.app(), 1, now=START)
+    there.publish(PaymentCharged(order="o1", receipt="r"), "paid", START)
+    there.publish(PaymentRefund(order="o1", receipt="r"), "asked", START)
+    there.publish(PaymentCharged(order="o1", receipt="s"), "again", START, expected=1)
+    there.settle()
+    past, now = past_of(there), ApplicationHandlers(there.app, there.codec)
+    [conditional] = [it for it in past.events() if it.event.id == "again"]
+    assert (conditional.accepted, conditional.expected) == (True, 1)
+    for skip in (0, list(past.events()).index(conditional)):
+        assert replay_difference(past, LocalCode(now), now, skip=skip).is_empty
+        with linked(there, there.app, now) as link:
+            assert replay_difference(past, link, now, skip=skip).is_empty
+
+
+def test_a_request_of_now_that_had_a_handler_is_told() -> None:
+    """It had removed its row, and the gateway that answers it now leaves the row."""
+    there = Partitions(shop.app(), 1, now=START)
+    there.publish(PaymentCharged(order="o1", receipt="r"), "paid", START)
+    there.publish(PaymentRefund(order="o1", receipt="r"), "asked", START)
+    there.settle()
+    payment = Namespace("payment", row=PaymentRow)
+    for event, handler in shop.payment.handlers.items():
+        payment.handles(event, emits=list(shop.payment.emits[event]))(handler)
+    payment.handles(PaymentRefund)(lambda _row, _event: Outcome(None))
+    before = App(name="shop", namespaces=[shop.order, shop.stock, payment])
+    past, now = past_of(there), ApplicationHandlers(there.app, there.codec)
+    with linked(there, before, now) as link:
+        for base in (link, LocalCode(ApplicationHandlers(before, there.codec))):
+            found = replay_difference(past, base, now)
+            assert [(it.kind, it.recorded.event_type, it.row_then) for it in found.origins][:1] == [("row", "payment.refund", None)]
+
+
+def test_what_emits_one_type_for_a_key_twice_alone_goes_the_careful_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what follows from it, nor the other events of its row; nor requests, their answers, and timers that have fired."""
+    there, careful, take = MADE["shop"], list[RecordedEvent](), UnchangedEvents.take
+    now = ApplicationHandlers(there.app, there.codec)
+
+    def noted(self: UnchangedEvents, it: RecordedEvent) -> bool:
+        if not take(self, it):
+            careful.append(it)
+        return not careful or careful[-1] is not it
+
+    monkeypatch.setattr(UnchangedEvents, "take", noted)
+    events = list(past_of(there).events())
+    placed = [it for it in events if it.event_type == "order.place"]
+    twice = [it.name for it in placed if len({line.sku for line in it.event.data.lines}) < len(it.event.data.lines)]
+    assert twice
+    assert {"payment.charge", "payment.charged", "order.expire"} <= {it.event_type for it in events}
+    for base in (None, LocalCode(now)):
+        careful.clear()
+        with linked(there, there.app, now) as link:
+            assert replay_difference(past_of(there), base or link, now).is_empty
+        assert [it.name for it in careful] == twice
+
+
 def test_a_replay_of_the_last_events_says_so() -> None:
     """On a terminal and in Markdown: that nothing is otherwise holds of those events alone."""
     past, base = past_of(MADE["bank"]), ApplicationHandlers(bank.app(), MADE["bank"].codec)
@@ -866,6 +958,30 @@ def test_a_timer_from_before_the_last_events_fires_before_a_new_one() -> None:
         ("alarm.ring", "z", 1), ("alarm.ring", "z", 7),
     ]  # fmt: skip
     assert of_last.rows == of_all.rows
+
+
+def test_a_timer_that_is_new_fires_before_the_next_event_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the row is as it was until then."""
+    there = Partitions(timed.app(), 1, now=START)
+    for number in (1, 2):
+        there.publish(AlarmTouch(name="z", number=number, after=0, other=""), str(number), START + timedelta(hours=number))
+    there.settle()
+    past, base = past_of(there), LocalCode(ApplicationHandlers(there.app, there.codec))
+    now = ApplicationHandlers(with_change(timed.app(), AlarmTouch, ringing_soon), there.codec)
+    found = replay_difference(past, base, now)
+    monkeypatch.setattr(UnchangedEvents, "take", lambda *_: False)
+    assert found == replay_difference(past, base, now)
+    [ring, *_] = [it for it in found.surplus if it.event_type == "alarm.ring"]
+    assert ring.order.sequence == 2
+
+
+def ringing_soon(handler: other_code.Handler) -> other_code.Handler:
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        outcome = handler(row, event)
+        ring = Scheduled(AlarmRing(name=event.key, number=7, again=0), event.time + timedelta(minutes=1))
+        return Outcome(outcome.row, emit=[*outcome.emit, ring] if event.data.number == 1 else outcome.emit)
+
+    return changed
 
 
 def ringing_another(handler: other_code.Handler) -> other_code.Handler:

@@ -29,7 +29,7 @@ from streams.history.recorded_event import RecordedEvent
 from streams.history.stored import stored_scan
 from streams.history.stored.kept_headers import NAMES, packed, picker, unpacked
 from streams.history.stored.read_ahead import ReadAhead
-from streams.history.stored.stored_events import StoredRow
+from streams.history.stored.stored_events import EFFECTS, StoredRow
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.history.story.story import Storyteller
@@ -78,11 +78,15 @@ def test_a_stored_past_answers_as_the_one_in_memory(kind: str, seed: int, cut: b
 
 
 @some
-@given(st.sampled_from(ALL_KINDS), st.integers(0, 10**6))
-def test_reading_ahead_gives_the_same_events_and_effects(kind: str, seed: int) -> None:
-    """Whenever they are asked for: as their turn comes, a little later, or at the end."""
-    _, there = made(kind, seed)
-    with both(there) as (memory, store):
+@given(st.sampled_from(ALL_KINDS), st.integers(0, 10**6), st.booleans(), st.sampled_from([1, 7, 1_024]))
+def test_reading_ahead_gives_the_same_events_and_effects(kind: str, seed: int, cut: bool, most: int) -> None:
+    """Whenever they are asked for: as their turn comes, later, or at the end; also if an effect is far, or behind a cut."""
+    chosen, there = made(kind, seed)
+    orders = [it.order.recorded for it in past_of(there).events()]
+    with (
+        both(there, chosen.choice(orders) if cut else None) as (memory, store),
+        patch.object(stored_scan, "AHEAD", most), patch.object(stored_scan, "FARTHEST", most),
+    ):  # fmt: skip
         ahead = ReadAhead(store)
         beside, events, rows = ahead.logged(), list[RecordedEvent](), list[StoredRow]()
         for it in ahead.events():
@@ -93,7 +97,10 @@ def test_reading_ahead_gives_the_same_events_and_effects(kind: str, seed: int) -
         assert events == list(memory.events())
         assert list(ahead.effects(events[0].reference)) == list(memory.effects(events[0].reference))
         assert list(store.events()) == events
-        assert [*rows, *beside] == list(store.logged())
+        rows += beside
+        assert [(*row[:EFFECTS], None, *row[EFFECTS + 1 :]) for row in rows] == list(store.logged())
+        if not cut:
+            assert [row[EFFECTS] for row in rows] == [len(memory.effects(it.reference)) for it in events]
 
 
 @some
@@ -101,13 +108,36 @@ def test_reading_ahead_gives_the_same_events_and_effects(kind: str, seed: int) -
 def test_reading_ahead_gives_the_same_effects_where_records_are_gone(kind: str, seed: int) -> None:
     """An operator may have erased some of a partition, so that its sequences have gaps; also if few are read at once."""
     _, there = made(kind, seed)
-    with both(there) as (_, store), patch.object(stored_scan, "FIRST", seed % 5 + 1), patch.object(stored_scan, "MOST", 8):
+    with (
+        both(there) as (_, store), patch.object(stored_scan, "FIRST", seed % 5 + 1), patch.object(stored_scan, "MOST", 8),
+        patch.object(stored_scan, "AHEAD", seed % 3 * 8 + 1), patch.object(stored_scan, "FARTHEST", seed % 3 * 8 + 1),
+    ):  # fmt: skip
         store.db.execute("delete from record where (seq * 7 + ?) % 5 < 2", (seed,))
         ahead, count = ReadAhead(store), 0
         for it in ahead.events():
             count += 1
             assert list(ahead.effects(it.reference)) == list(store.effects(it.reference))
         assert count == len(store)
+
+
+def looked_up_alone(there: Partitions, farthest: int) -> int:
+    """Of how many events the effects were, if so many are read ahead at most."""
+    with (
+        both(there) as (memory, store), patch.object(stored_scan, "FIRST", 2), patch.object(stored_scan, "MOST", 2),
+        patch.object(stored_scan, "AHEAD", 1), patch.object(stored_scan, "FARTHEST", farthest),
+    ):  # fmt: skip
+        alone, effects = list[str](), store.effects
+        with patch.object(store, "effects", lambda reference: alone.append(reference) or effects(reference)):
+            ahead = ReadAhead(store)
+        found = [[*ahead.effects(it.reference)] for it in ahead.events()]
+        assert found == [[*memory.effects(it.reference)] for it in memory.events()]
+        return len(alone)
+
+
+def test_more_is_read_ahead_where_effects_are_far() -> None:
+    """So that those of few events are looked up alone."""
+    _, there = made("bank", 12)
+    assert 0 < 3 * looked_up_alone(there, 1_024) < looked_up_alone(there, 1)
 
 
 @settings(max_examples=50, deadline=None)
@@ -127,7 +157,7 @@ def test_ordered_sources_are_merged_by_pieces(sources: list[list[int]], size: in
     """However long each is, and wherever its pieces end."""
     ordered = [sorted(source) for source in sources]
     pieces = [iter([source[at : at + size] for at in range(0, len(source), size)]) for source in ordered]
-    found = [it for piece in merged(pieces, lambda it: it) for it in piece]
+    found = [it for piece in merged(pieces) for it in piece]
     assert found == sorted(it for source in sources for it in source)
 
 

@@ -58,8 +58,12 @@ class BranchFindings:
 
     def repeat(self, was: RecordedEvent) -> None:
         """An event was decided, and is as it was. Raises HistoryError for one too many."""
-        self.count(was.event)
-        self.found.unchanged += 1
+        found = self.found
+        found.decided += 1
+        found.unchanged += 1
+        self._recent.append(was.event.data.event_type)
+        if found.decided > self._limit:
+            raise self._endless()
         if self.keep:
             self.timeline.append(was if was.high is None else replace(was, high=None, latest=None))
 
@@ -68,11 +72,14 @@ class BranchFindings:
         self.found.decided += 1
         self._recent.append(event.data.event_type)
         if self.found.decided > self._limit:
-            types = ", ".join(name for name, _ in Counter(self._recent).most_common(5))
-            raise HistoryError(
-                f"the branch does not end: {self._limit:,} events were decided, while the past has {self.found.total:,}. The last "
-                f"were {types}, which lead to each other"
-            )
+            raise self._endless()
+
+    def _endless(self) -> HistoryError:
+        types = ", ".join(name for name, _ in Counter(self._recent).most_common(5))
+        return HistoryError(
+            f"the branch does not end: {self._limit:,} events were decided, while the past has {self.found.total:,}. The last "
+            f"were {types}, which lead to each other"
+        )
 
     def miss(self, row: BranchRow, was: RecordedEvent, *, asked: bool) -> None:
         """A recorded event is not in the branch; `asked`: a gateway was called."""

@@ -38,35 +38,46 @@ class BranchLineage:
         self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())
         self._decided: dict[str, tuple[tuple[Place, datetime], ...]] = {}
         """By reference: whose row's events were decided, and their times. Publishers may give one id to several rows."""
+        self._plain: dict[str, tuple[OrderKey, Place, datetime]] = {}
+        """By reference: the first event of it, if it was decided plainly as it was, and so is neither in `_seen` nor `_decided`."""
         self._said: dict[str, set[OrderKey]] = {}
         """By the reference of an event that was decided or is missing: the records that it leads to."""
 
     def has_seen(self, it: RecordedEvent) -> bool:
-        return it.order in self._seen
+        return it.order in self._seen or self._is_repeated(it)
+
+    def _is_repeated(self, it: RecordedEvent) -> bool:
+        plain = self._plain.get(it.reference)
+        return plain is not None and plain[0] == it.order
 
     def take(self, turn: BranchTurn) -> bool:
         """Whether its turn is now. If not, it has been already, or it is a duplicate."""
-        decided = self._decided.get(turn.reference, ())
+        decided, plain = self._decided.get(turn.reference, ()), self._plain.get(turn.reference)
+        if plain is not None:
+            decided = (plain[1:], *decided)
         if turn.was is None:
             if (turn.place, turn.event.time) in decided:
                 return False
-        elif turn.was.order in self._seen:
+        elif self.has_seen(turn.was):
             return False
         else:
             self._seen.add(turn.was.order)
         if decided and turn.reference not in self._said:  # one of its reference was plainly as it was, so that all effects are its
             self._said[turn.reference] = {it.order for it in self._past.effects(turn.reference)}
-        self._decided[turn.reference] = (*decided, (turn.place, turn.event.time))
+        self._decided[turn.reference] = (*self._decided.get(turn.reference, ()), (turn.place, turn.event.time))
         return True
 
     def is_plain(self, it: RecordedEvent) -> bool:
-        """Whether nothing has been found out about an event of the past yet."""
-        return it.reference not in self._decided and it.cause not in self._said and it.order not in self._seen
+        """Whether nothing has been found out about an event of the past yet, but for its cause that leads to it."""
+        reference = it.reference
+        if reference in self._plain or reference in self._decided:
+            return False
+        said = None if it.cause is None else self._said.get(it.cause)
+        return (said is None or it.order in said) and it.order not in self._seen
 
     def repeat(self, it: RecordedEvent, place: Place) -> None:
         """An event of the row at `place` was decided as it was, and leads to what it led to."""
-        self._seen.add(it.order)
-        self._decided[it.reference] = ((place, it.event.time),)
+        self._plain[it.reference] = it.order, place, it.event.time
 
     def is_gone(self, it: RecordedEvent) -> bool:
         """Whether a recorded event, whose turn it is, is not in the branch."""
@@ -87,7 +98,7 @@ class BranchLineage:
     def _another_says(self, it: RecordedEvent) -> bool:
         """Whether an event of its cause's reference that the branch has not reached leads to it."""
         causes = self._past.find_all(it.cause or "")
-        return any(self._says(each, it) for each in causes if each.order < it.order and each.order not in self._seen)
+        return any(self._says(each, it) for each in causes if each.order < it.order and not self.has_seen(each))
 
     def _says(self, cause: RecordedEvent, it: RecordedEvent) -> bool:
         if it.kind == ANSWER:
@@ -120,7 +131,7 @@ class BranchLineage:
         return [
             it
             for it in effects
-            if it.order not in self._seen and it.order not in said and it.order > behind
+            if not self.has_seen(it) and it.order not in said and it.order > behind
         ]
 
     def lead_to(self, reference: str, said: Collection[OrderKey], effects: Sequence[RecordedEvent]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -75,6 +75,8 @@ class BranchQueue:
         self._feed: Iterator[RecordedEvent] = iter(feed)
         self._next = next(self._feed, None)
         self.turns = turns
+        self.taken_by: Callable[[RecordedEvent], bool] | None = None
+        """Takes recorded events as their turns come, so that they are not popped, and says whether it did. It puts nothing in."""
         self._ends: Sequence[OrderKey] = ()
         """Where timers fire that were overdue when they were scheduled: the first of these behind their cause, else the end."""
 
@@ -84,6 +86,8 @@ class BranchQueue:
 
     def pop(self) -> tuple[OrderKey, BranchTurn | BranchTimer | RecordedEvent] | None:
         """None: there is none."""
+        if self.taken_by is not None:
+            self._let_take(self.taken_by)
         following = self._next
         if following is not None and (not self._heap or following.order <= self._heap[0][0]):
             self._next = next(self._feed, None)
@@ -92,6 +96,13 @@ class BranchQueue:
             return None
         order, _, item = heapq.heappop(self._heap)
         return order, item
+
+    def _let_take(self, take: Callable[[RecordedEvent], bool]) -> None:
+        following, feed = self._next, self._feed
+        until = self._heap[0][0] if self._heap else None
+        while following is not None and (until is None or following.order <= until) and take(following):
+            following = next(feed, None)
+        self._next = following
 
     def keep_places(self, places: Iterable[OrderKey], ends: Iterable[OrderKey]) -> None:
         """Those of runs before, of pasts that ended at `ends`: give no turn of them again, nor an earlier one."""

@@ -77,7 +77,7 @@ class BranchRun:
         if self._past.aside.is_empty:
             self._unchanged = UnchangedEvents(
                 self._past, self._base, self._handlers, self._findings, self._reached.rows, self._lineage,
-                self._were.erased.keys(),
+                self._were.erased.keys(), self._after.otherwise, self._skipped.places,
             )
 
     def begin(self, change: Change) -> None:
@@ -88,12 +88,12 @@ class BranchRun:
 
     def decide_all(self) -> None:
         self._skipped.skip(self._skip)
+        self._queue.taken_by = None if self._unchanged is None else self._unchanged.take
         while (found := self._queue.pop()) is not None:
             order, item = found
             self._skipped.decide(item)
             if isinstance(item, RecordedEvent):
-                if self._unchanged is None or not self._unchanged.take(order, item):
-                    self._take_recorded(order, item)
+                self._take_recorded(order, item)
             elif isinstance(item, BranchTurn):
                 self._decide(order, item)
             elif item in (row := self._reached.rows[item.owner]).timers:

@@ -24,7 +24,8 @@ class SkippedEvents:
         self, base: RecordedCode, handlers: ApplicationHandlers, queue: BranchQueue, reached: ReachedRows, were: RowsOfBase
     ) -> None:
         self._base, self._handlers, self._queue, self._reached, self._were = base, handlers, queue, reached, were
-        self._places = set[Place]()
+        self.places = set[Place]()
+        """The rows of which all events so far are among them."""
         self.count = 0
         """How many there are."""
 
@@ -37,16 +38,16 @@ class SkippedEvents:
 
     def decide(self, item: RecordedEvent | BranchTurn | BranchTimer) -> None:
         """An event is decided, or a timer fires, after all of them."""
-        if self._places:
-            self._places.discard(item.owner if isinstance(item, BranchTimer) else item.place)
+        if self.places:
+            self.places.discard(item.owner if isinstance(item, BranchTimer) else item.place)
 
     @property
     def rows(self) -> int:
         """Of how many rows all events are among them."""
-        return len(self._places)
+        return len(self.places)
 
     def _take(self, was: RecordedEvent) -> None:
-        self._places.add(was.place)
+        self.places.add(was.place)
         row = self._reached.reach(was.place, was.order)
         pending = self._were.fold(row, was)
         row.row, row.token = row.base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,11 +13,12 @@ from streams.data import Record
 from streams.engine.event_handlers import EventHandler, EventHandlers, Limits
 from streams.engine.readable import in_a_line, named, readable, shortened
 from streams.engine.records import REASON_LIMIT, Codec, Entry
+from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import CodeChanged, StreamsError
 from streams.event import Event
 from streams.history.recorded_event import HANDLER, STEP, RecordedEvent
-from streams.outcome import Emission, Rejected
+from streams.outcome import Emission, Rejected, Scheduled
 
 
 class DecidedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +28,23 @@ class DecidedEvent(msgspec.Struct, frozen=True, gc=False):
     emissions: Sequence[Emission] = ()
     reason: str | None = None
     row_bytes: bytes = b""
+
+
+def timers_of(decided: DecidedEvent, codec: Codec) -> list[tuple[bytes, int]]:
+    """Value and time (µs) of each timer that an event schedules, in the order of these."""
+    timers = [it for it in decided.emissions if isinstance(it, Scheduled)]
+    return sorted((codec.encode_frozen(it.data)[1], to_micros(it.at)) for it in timers)
+
+
+class FoldedEvent(NamedTuple):
+    """A row behind an event that was handled, and what the event emits.
+
+    `row_bytes` are those of a row that a handler made, empty if it left none; None: no handler did.
+    """
+
+    entry: Entry
+    emissions: Sequence[Emission] = ()
+    row_bytes: bytes | None = None
 
 
 class HandlerExit(Exception):
@@ -112,39 +130,40 @@ class ApplicationHandlers:
 
         Raises CodeChanged if that is not possible with this code.
         """
-        return self.fold_and_emit(entry, it)[0] if it.accepted else entry
+        return self.fold_and_emit(entry, it).entry if it.accepted else entry
 
-    def fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
+    def fold_and_emit(self, entry: Entry, it: RecordedEvent) -> FoldedEvent:
         """The same, with what the event emits; of one that its handler rejected, as far as it does so with this code, too."""
         try:
             return self._fold_and_emit(entry, it)
         except CodeChanged:
             if it.kind == STEP or it.exact_name not in self._left:
                 raise
-            return entry, ()
+            return FoldedEvent(entry)
 
-    def _fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
+    def _fold_and_emit(self, entry: Entry, it: RecordedEvent) -> FoldedEvent:
         if it.kind == STEP:
-            return self._step(it), ()
+            return FoldedEvent(self._step(it))
         if not it.accepted:
-            return entry, self._emitted_by_rejection(entry[0], it)
-        handler = self.handler_of(it.namespace, it.event)
+            return FoldedEvent(entry, self._emitted_by_rejection(entry[0], it))
+        namespace = it.namespace
+        handler = self.handler_of(namespace, it.event)
         if handler is None:
             raise CodeChanged(
                 f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and the application {self.app.name} has no handler "
                 "for it"
             )
         if handler.function is None:
-            return entry, ()
+            return FoldedEvent(entry)
         try:
-            decided = self.decide(it.namespace, handler, entry[0], it.event)
+            decided = self.decide(namespace, handler, entry[0], it.event)
         except Exception as error:
             raise now_raises(it, error) from error
         if decided.reason is not None:
             raise CodeChanged(
                 f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason})"
             )
-        return (decided.row, it.version), decided.emissions
+        return FoldedEvent((decided.row, it.version), decided.emissions, decided.row_bytes)
 
     def _step(self, it: RecordedEvent) -> Entry:
         """The row that a correction has set. Raises CodeChanged if it is of another generation, or cannot be read here."""

@@ -13,7 +13,7 @@ from streams.data import Record
 from streams.engine.records import Entry
 from streams.engine.times import from_micros
 from streams.errors import CodeChanged, HistoryError, StreamsError
-from streams.history.code.application_handlers import ApplicationHandlers, DecidedEvent
+from streams.history.code.application_handlers import ApplicationHandlers, DecidedEvent, timers_of
 from streams.history.code.code_messages import (
     PIECE,
     PROTOCOL,
@@ -41,6 +41,20 @@ def _by_reference(emissions: Sequence[Emitted]) -> EmissionsByReference:
     return {reference: (value, from_micros(time)) for reference, value, time in emissions}
 
 
+def _refuse_other(hello: Hello, handlers: ApplicationHandlers) -> None:
+    """Raises HistoryError for code that is not to be compared with."""
+    if hello.application != handlers.app.name:
+        raise HistoryError(
+            f"the other code is of the application {hello.application!r}, and this one is {handlers.app.name!r}: a change is "
+            "compared with a past of its own application"
+        )
+    if hello.protocol != PROTOCOL:
+        raise HistoryError(
+            "the other code runs with another version of retold, which speaks otherwise: name a Python that has this one "
+            "with --python"
+        )
+
+
 class CodeLink:
     """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order; `schemas` wrote them.
 
@@ -60,23 +74,15 @@ class CodeLink:
         self._gave_up = False
         self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
         self._sent: deque[list[LogPlace]] = deque()
-        self._folded: dict[LogPlace, bytes | None] = {}
-        """By an event's place in its log: the bytes of the row behind it."""
+        self._folded: dict[LogPlace, tuple[bytes | None, int]] = {}
+        """By an event's place in its log: the bytes of the row behind it, and how many events it emitted."""
+        self._asked = set[LogPlace]()
+        """Events that a gateway is to answer."""
         self._timers: dict[LogPlace, list[Emitted]] = {}
-        self._counts: dict[LogPlace, int] = {}
         self._refused: dict[LogPlace, str] = {}
         self._count = 0
         hello: Hello = self._receive(Hello)
-        if hello.application != handlers.app.name:
-            raise HistoryError(
-                f"the other code is of the application {hello.application!r}, and this one is {handlers.app.name!r}: a change is "
-                "compared with a past of its own application"
-            )
-        if hello.protocol != PROTOCOL:
-            raise HistoryError(
-                "the other code runs with another version of retold, which speaks otherwise: name a Python that has this one "
-                "with --python"
-            )
+        _refuse_other(hello, handlers)
         self._schemas = hello.schemas
         self._send()
 
@@ -157,12 +163,13 @@ class CodeLink:
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         place = it.order[1:4]
         try:
-            value = self._row_of(it, place)
+            value, _ = self._told(it, place)
+            keeps_version = not it.accepted or place in self._asked
         finally:
             if place in self._folded:
                 self.leave(it)
         if value is None:
-            return entry if not it.accepted else (entry[0], it.order.sequence)
+            return entry if keeps_version else (entry[0], it.order.sequence)
         space = self._handlers.spaces.get(it.namespace)
         if not value or space is None:  # of a namespace that this code has not, nothing is told
             return None, it.order.sequence
@@ -177,9 +184,9 @@ class CodeLink:
     def leave(self, it: RecordedEvent) -> None:
         place = it.order[1:4]
         self._read_up_to(it, place)
-        del self._folded[place]
+        _, self._count = self._folded.pop(place)
         self._refused.pop(place, None)
-        self._count = self._counts.pop(place, 0)
+        self._asked.discard(place)
 
     def count(self) -> int:
         return self._count
@@ -187,25 +194,31 @@ class CodeLink:
     def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
         """Bytes are compared: the rows of this code need not be decoded."""
         place = it.order[1:4]
-        value, count = self._row_of(it, place), self._counts.get(place, 0)
-        if count != len(decided.emissions) or place in self._timers:
+        value, count = self._told(it, place)
+        if count != len(decided.emissions) or (self._timers and not self._schedules(place, decided)):
             return False
         if value is None:
             if decided.row is not entry[0] and decided.row != entry[0]:
                 return False
-        elif value != decided.row_bytes or decided.reason is not None:
+        elif value != decided.row_bytes or decided.reason is not None or bool(value) == (decided.row is None):
             return False
         del self._folded[place]
-        if count:
-            del self._counts[place]
+        self._asked.discard(place)
+        self._timers.pop(place, None)
         return True
 
-    def _row_of(self, it: RecordedEvent, place: LogPlace) -> bytes | None:
-        if place not in self._folded:
+    def _schedules(self, place: LogPlace, decided: DecidedEvent) -> bool:
+        timers = self._timers.get(place)
+        return timers is None or sorted(it[1:] for it in timers) == timers_of(decided, self._handlers.codec)
+
+    def _told(self, it: RecordedEvent, place: LogPlace) -> tuple[bytes | None, int]:
+        found = self._folded.get(place)
+        if found is None:
             self._read_up_to(it, place)
-        if place in self._refused:
+            found = self._folded[place]
+        if self._refused and place in self._refused:
             raise CodeChanged(self._refused[place])
-        return self._folded[place]
+        return found
 
     def _read_up_to(self, it: RecordedEvent, place: LogPlace) -> None:
         while place not in self._folded:
@@ -229,9 +242,9 @@ class CodeLink:
     def _take_rows(self) -> None:
         found = self._receive(Rows)
         places = self._sent.popleft()
-        self._folded.update(zip(places, found.rows, strict=True))
+        self._folded.update(zip(places, zip(found.rows, found.counts, strict=True), strict=True))
+        self._asked.update(places[number] for number in found.requests)
         self._timers.update({places[number]: timers for number, timers in found.timers.items()})
-        self._counts.update({places[number]: count for number, count in found.counts.items()})
         self._refused.update({places[number]: why for number, why in found.refused.items()})
 
     def scheduled(self, it: RecordedEvent) -> EmissionsByReference:

@@ -15,7 +15,7 @@ from streams.history.stored.stored_events import StoredRow
 
 PIECE = 1_000
 """Records of one message."""
-PROTOCOL = 5
+PROTOCOL = 6
 """Of these messages: the other code may run with another version of retold."""
 LARGEST = 1 << 30
 """Bytes of a message."""
@@ -47,15 +47,16 @@ Emitted = tuple[str, bytes, int]
 
 
 class Rows(msgspec.Struct, frozen=True, tag="rows"):
-    """For each record its row's bytes, empty for none; None: it stays as it was.
+    """For each record its row's bytes, empty for none, None if it stays as it was; and how many events it emitted.
 
-    And by its number: the timers that it scheduled, and how many events it emitted at all, if any; or why it is refused: this
-    code does not accept it, or not one before it of the same row, though it was accepted.
+    And by its number: whether a gateway is to answer it, so that its row keeps its version; the timers that it scheduled, if any;
+    or why it is refused: this code does not accept it, or not one before it of the same row, though it was accepted.
     """
 
     rows: list[bytes | None]
+    counts: list[int]
+    requests: list[int] = []
     timers: dict[int, list[Emitted]] = {}
-    counts: dict[int, int] = {}
     refused: dict[int, str] = {}
 
 

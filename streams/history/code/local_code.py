@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 from streams.data import Record
 from streams.engine.records import Entry
+from streams.engine.times import to_micros
 from streams.errors import CodeChanged
 from streams.history.branch.branch_emissions import emissions_of
-from streams.history.code.application_handlers import ApplicationHandlers, DecidedEvent, now_raises
+from streams.history.code.application_handlers import (
+    ApplicationHandlers,
+    DecidedEvent,
+    FoldedEvent,
+    now_raises,
+    timers_of,
+)
 from streams.history.code.recorded_code import EmissionsByReference, without_recorded
 from streams.history.past import Past
 from streams.history.recorded_event import HANDLER, RecordedEvent
@@ -24,8 +31,9 @@ class LocalCode:
         self._timers: EmissionsByReference = {}
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
-        entry, self._emissions, self._timers = fold_whole(self.handlers, entry, it)
-        return entry
+        folded, self._timers = fold_whole(self.handlers, entry, it)
+        self._emissions = folded.emissions
+        return folded.entry
 
     def emit_nothing(self) -> None:
         """Of the event that was folded last."""
@@ -35,7 +43,10 @@ class LocalCode:
         pass
 
     def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
-        return self.fold(entry, it)[0] == decided.row and self.count() == len(decided.emissions) and not self._timers
+        if self.fold(entry, it)[0] != decided.row or self.count() != len(decided.emissions):
+            return False
+        timers = sorted((value, to_micros(time)) for value, time in self._timers.values())
+        return not timers or timers == timers_of(decided, self.handlers.codec)
 
     def count(self) -> int:
         return len(self._emissions)
@@ -54,26 +65,29 @@ class LocalCode:
 
 def fold_whole(
     handlers: ApplicationHandlers, entry: Entry, it: RecordedEvent
-) -> tuple[Entry, Sequence[Emission], EmissionsByReference]:
-    """A row after an event that was handled, what the event emits, and the timers among that by reference.
+) -> tuple[FoldedEvent, EmissionsByReference]:
+    """A row after an event that was handled, with what the event emits, and the timers among that by reference.
 
     Raises CodeChanged if the code refuses what was accepted; also if it emits what may not be, for which a worker parks an event.
     """
-    entry, emissions = handlers.fold_and_emit(entry, it)
-    if not emissions:
-        return entry, (), {}
+    folded = handlers.fold_and_emit(entry, it)
     try:
-        return entry, emissions, _scheduled(handlers, it, emissions)
+        return folded, _scheduled(handlers, it, folded.emissions)
     except Exception as error:
         if it.accepted:
             raise now_raises(it, error) from error
-        return entry, (), {}
+        return FoldedEvent(folded.entry), {}
 
 
 def _scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequence[Emission]) -> EmissionsByReference:
     """The timers among what an event emits, by reference: value and time."""
+    for emission in emissions:
+        if isinstance(emission, Scheduled):
+            break
+    else:  # nearly always
+        return {}
     handler = handlers.handler_of(it.namespace, it.event)
-    if handler is None or not any(isinstance(emission, Scheduled) for emission in emissions):
+    if handler is None:
         return {}
     found = emissions_of(handlers, handler, it.event, emissions, ())
     return {each.reference: (each.value, each.event.time) for each in found if each.at is not None}

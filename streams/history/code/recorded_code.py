@@ -47,7 +47,7 @@ class RecordedCode(Protocol):
         """An event that is not to be folded."""
 
     def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
-        """Whether this code, too, leaves the row that was `decided` behind an event, and no timers, and emits as many events.
+        """Whether this code, too, leaves the row that was `decided` behind an event, with the same timers and as many events.
 
         If so, the event counts as folded. May raise CodeChanged as `fold`.
         """

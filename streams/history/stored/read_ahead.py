@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored.stored_events import StoredRow
@@ -14,6 +14,7 @@ class ReadAhead:
 
     def __init__(self, past: StoredPast) -> None:
         self._past, self._scan = past, past.effects_scan()
+        self.effects = self._scan.effects
         self.find, self.end, self.key_events, self.first_erased = past.find, past.end, past.key_events, past.first_erased
         self.erased_keys, self.namespace_events, self.steps = past.erased_keys, past.namespace_events, past.steps
         self.former, self.former_answer, self.first_root_after = past.former, past.former_answer, past.first_root_after
@@ -31,7 +32,3 @@ class ReadAhead:
 
     def events(self) -> Iterator[RecordedEvent]:
         return self._scan.all()
-
-    def effects(self, reference: str) -> Sequence[RecordedEvent]:
-        found = self._scan.effects(reference)
-        return self._past.effects(reference) if found is None else found

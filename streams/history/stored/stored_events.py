@@ -10,13 +10,17 @@ from typing import Any
 from streams.engine.records import Codec
 from streams.engine.times import from_micros
 from streams.errors import HistoryError, StreamsError
-from streams.event import Event, is_workers, reference_of
+from streams.event import Event, is_ours, is_uuid, is_workers, reference_of
 from streams.history.recorded_event import NamespacePartition, OrderKey, RecordedEvent
 from streams.history.stored.kept_headers import picker
 
 COLUMNS = (
-    "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, value, headers"
+    "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, null, value, headers"
 )
+WITH_EFFECTS = COLUMNS.replace("null", "(select count(*) from record it where it.causeh = record.idh)")
+"""The same, with how many records name the event as their cause, by 64 bits of its reference."""
+EFFECTS = -3
+"""Where that number is; None: it was not asked for."""
 REMEMBERED = 4_096
 """Sources, and times: what follows from an event has its time."""
 StoredRow = tuple[Any, ...]
@@ -32,8 +36,8 @@ class RowReader:
 
     def __init__(self, codec: Codec) -> None:
         self._decode = codec.decode
-        self._sources: dict[bytes | None, tuple[str, bool]] = {None: ("", False)}
-        """A source's text, and whether a worker writes it: then an id that was derived is a reference."""
+        self._sources: dict[bytes | None, tuple[str, bool, bool]] = {None: ("", False, True)}
+        """A source's text; whether a worker writes it: then an id that was derived is a reference; and `is_ours`."""
         self._times: dict[bytes | None, datetime] = {}
 
     def event(self, row: StoredRow) -> RecordedEvent:
@@ -42,7 +46,7 @@ class RowReader:
         Raises HistoryError for one that does not read here.
         """
         (
-            recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, value,
+            recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, _, value,
             headers,
         ) = row  # fmt: skip
         try:
@@ -50,15 +54,16 @@ class RowReader:
         except StreamsError as error:
             raise HistoryError(f"{ns}-{part}:{seq} of the recorded past does not read here: {error}") from error
         source_text, at, caused, caused_source, chain = _pick(headers)
-        source, is_derived = self._sources.get(source_text) or self._source(source_text or b"")
+        source, is_derived, ours = self._sources.get(source_text) or self._source(source_text or b"")
         when = self._times.get(at) or self._time(at, time)
         if causeh is None:
-            reference, cause = reference_of(source, event_id), None
+            reference, cause = event_id if ours and is_uuid(event_id) else reference_of(source, event_id), None
             event = Event(data, event_id, when, None, event_id, source)
         else:
             reference = event_id if is_derived else reference_of(source, event_id)
             caused_id = (caused or b"").decode()
-            cause = reference_of((caused_source or b"").decode(), caused_id)
+            cause_source, _, ours = self._sources.get(caused_source) or self._source(caused_source or b"")
+            cause = caused_id if ours and is_uuid(caused_id) else reference_of(cause_source, caused_id)
             event = Event(data, event_id, when, caused_id, chain.decode() if chain else None, source)
         order = _new(OrderKey, (recorded, ns, part, seq, 0, 0))
         return RecordedEvent(
@@ -74,11 +79,11 @@ class RowReader:
         when = self._times[text] = datetime.fromisoformat(text.decode())
         return when
 
-    def _source(self, text: bytes) -> tuple[str, bool]:
+    def _source(self, text: bytes) -> tuple[str, bool, bool]:
         if len(self._sources) >= REMEMBERED:
             self._sources.clear()
         source = text.decode()
-        found = self._sources[text] = source, is_workers(source)
+        found = self._sources[text] = source, is_workers(source), is_ours(source)
         return found
 
 

@@ -124,7 +124,7 @@ class StoredPast:
 
     def effects_scan(self) -> EffectsScan:
         """For who reads all of it and asks for the effects of each event."""
-        return EffectsScan(self._db, self._codec, self.last)
+        return EffectsScan(self._db, self._codec, self.last, self.effects)
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return sorted(self._where("ns = ? and key = ?", *place), key=lambda it: it.order)
