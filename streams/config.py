@@ -206,7 +206,11 @@ SETTINGS = (
     ),
     Setting(
         "view_seconds", 10.0, seconds(60.0), "a number of seconds from 0.001 to 60",
-        "How long a server waits for the answer of a view, in seconds.",
+        "How long a server waits for the answer of a view, in seconds; then its process is ended.",
+    ),
+    Setting(
+        "past_seconds", 60.0, seconds(3600.0), "a number of seconds from 0.001 to 3600",
+        "How long a server tells what was, or would have been, for one answer, in seconds.",
     ),
     Setting(
         "java", None, path, "the path of a java program, version 17 or later",
@@ -321,6 +325,7 @@ class Config:
     history: float | None
     query_seconds: float
     view_seconds: float
+    past_seconds: float
     java: Path | None
     log_level: str
     schemas: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from streams.app import App
@@ -15,7 +16,6 @@ from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast, learn_schemas
-from streams.history.stored.stored_waiting import StoredWaiting
 from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import close_call
 from streams.kafka.correction_claim import own_name
@@ -25,13 +25,19 @@ from streams.kafka.corrections_topic import CorrectionState, ensure_corrections
 from streams.kafka.watched_corrections import WatchedCorrections
 from streams.server.correction_attempt import CorrectionAttempt, CorrectionAttempts
 from streams.server.readmodel.history_reader import HistoryReader
+from streams.server.readmodel.store_readers import OpenedFile
 
 
 class OpenedLog(NamedTuple):
-    """The log up to what is committed, and what waits beside it; to be used within its block, by one thread."""
+    """The log up to what is committed; to be used within its block, by one thread."""
 
     past: StoredPast
-    waiting: StoredWaiting
+
+    @property
+    def file(self) -> OpenedFile:
+        """Where it is, for a process of its own; a file of the same name that is made later has another number."""
+        [path] = [name for _, schema, name in self.past.db.execute("pragma database_list") if schema == "main"]
+        return OpenedFile(path, Path(path).stat().st_ino)
 
 
 class Corrector(Protocol):
@@ -86,7 +92,7 @@ class KafkaCorrector:
             raise HistoryError(f"the past cannot be corrected, since not all of it can be read: {source.stuck[0]}")
         with closing(source.connect()) as db:
             learn_schemas(db, self._codec)
-            yield OpenedLog(StoredPast(db, self._codec), StoredWaiting(db, self._codec))
+            yield OpenedLog(StoredPast(db, self._codec))
 
     @contextmanager
     def _recorded(self) -> Iterator[Past]:

@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from streams.kafka.clients import Clients
 from streams.listening import BACKLOG
-from streams.server.connections import ACCEPTED_AT_ONCE, Connections
+from streams.server.connections import ACCEPTED_AT_ONCE
 from streams.server.http.application import http_app
 from streams.server.http.parts import ServerParts
 from streams.server.http.web_sockets import WebSockets
@@ -82,7 +82,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
             timeout_keep_alive=round(parts.connections.limits.idle_seconds),
             timeout_graceful_shutdown=GRACE,
         ),
-        parts.connections,
+        parts,
         _rpc_server(api, parts),
     )
 
@@ -110,9 +110,9 @@ OF_SOCKETS = ('%s - "WebSocket', "Invalid UTF-8 sequence")
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, connections: Connections, rpc: RpcServer | None) -> None:
+    def __init__(self, config: uvicorn.Config, parts: ServerParts, rpc: RpcServer | None) -> None:
         super().__init__(config)
-        self._connections, self._rpc = connections, rpc
+        self._connections, self._questions, self._rpc = parts.connections, parts.questions, rpc
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_fault)
@@ -124,10 +124,13 @@ class _Server(uvicorn.Server):
             each.listen(BACKLOG)  # asyncio has made it as short as what it accepts at once
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._rpc is None:
-            await super().shutdown(sockets)
-        else:
-            await asyncio.gather(super().shutdown(sockets), self._rpc.end(GRACE))
+        try:
+            if self._rpc is None:
+                await super().shutdown(sockets)
+            else:
+                await asyncio.gather(super().shutdown(sockets), self._rpc.end(GRACE))
+        finally:
+            self._questions.end()  # else whoever waits for an answer still would hold up the end
 
     def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Without free descriptors asyncio would log a traceback for each connection that waits, again and again."""

@@ -6,10 +6,12 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,10 +34,11 @@ from streams.server.serve import serve
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrdersPerDayRow
+from tests.support.asked_processes import questions_in_test
 from tests.support.ending import see_ended
 from tests.support.inbox import Foreign
 from tests.support.live import following
-from tests.support.processes import Process, descendants, environment, retold
+from tests.support.processes import Process, descendants, environment, is_there, retold
 from tests.support.sse import watched
 from tests.support.workers import Running, settings, until
 
@@ -72,12 +75,13 @@ class Serving:
     """A server of this process; leaving the block ends it."""
 
     def __init__(self, config: Config, address: str, app: App = APP) -> None:
-        clients = Clients.of(config, address)
         codec = codec_of(app)
+        self.questions = questions_in_test(app, config, codec)
+        clients = Clients.of(config, address)
         self.client = Client(app, address, config=config)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
         model = ReadModel(app, codec)
-        self.parts = ServerParts(app, config, codec, model, self.client, archive)
+        self.parts = ServerParts(app, config, codec, model, self.client, archive, self.questions)
         follower = TopicFollower(clients, config.prefix, app, codec, config.state, model.take)
         self._stop, self._listening = threading.Event(), listen(config)
         self._thread = threading.Thread(
@@ -365,12 +369,13 @@ def test_status_and_metrics_tell_of_workers(serving: Serving) -> None:
 
 def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path) -> None:
     """Started before any worker it says what is missing, and answers once the topics are there."""
-    clients = Clients.of(config, broker)
     codec = codec_of(APP)
+    questions = questions_in_test(APP, config, codec)
+    clients = Clients.of(config, broker)
     client = Client(APP, broker, config=config)
     model, stop = ReadModel(APP, codec), threading.Event()
     archive = KafkaArchive(clients, config.prefix, codec, ["account"])
-    parts = ServerParts(APP, config, codec, model, client, archive)
+    parts = ServerParts(APP, config, codec, model, client, archive, questions)
     with listen(config) as listening:
         follower = TopicFollower(clients, config.prefix, APP, codec, config.state, model.take)
         thread = threading.Thread(target=serve, args=(parts, clients, follower, listening, stop), daemon=True)
@@ -426,6 +431,35 @@ def test_a_follower_that_is_killed_is_started_again(broker: str, prefix: str, tm
             assert len(http.get("/rows/account").json()["rows"]) == 3
         assert process.stop() == 0
     assert "the process that follows Kafka ended with -9" in log.read_text()
+
+
+def spinning() -> App:
+    """With a view that never ends, nor leaves Python's lock to anybody."""
+
+    def spin(_: Tables) -> None:
+        while True:
+            pass
+
+    return replace(app(), views=[View("spin", spin)])
+
+
+@pytest.mark.slow
+def test_what_a_killed_server_was_asked_ends_with_it(broker: str, prefix: str, tmp_path: Path) -> None:
+    """A view would go on for as long as the machine does."""
+    config = settings(tmp_path, prefix, http_port="0")
+    env = environment(broker, prefix, tmp_path, app=f"{__name__}:spinning", view_seconds="60")
+    log = tmp_path / "log"
+    with Running(app(), config, broker), Process("server", env=env, log=log) as process:
+        until(lambda: "Listening at " in log.read_text(), "the server does not listen")
+        url = log.read_text().split("Listening at ")[1].split(";")[0]
+        until(lambda: httpx.get(f"{url}/-/ready").status_code == 200, "the server is not ready")
+        before = descendants(process.process.pid)
+        with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as client:
+            client.sendall(b"GET /views/spin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            until(lambda: len(descendants(process.process.pid)) == len(before) + 1, "it is not asked")
+            there = descendants(process.process.pid)
+            process.process.kill()
+            until(lambda: not any(map(is_there, there)), "something outlives it")
 
 
 def is_follower(pid: int) -> bool:

@@ -14,7 +14,6 @@ from streams.errors import StalePlan
 from streams.history.correction.correction_calls import CLOSED, CorrectionCall, open_call
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.stored.stored_past import StoredPast
-from streams.history.stored.stored_waiting import StoredWaiting
 from streams.kafka.corrections_topic import APPLIED, APPLYING, PLANNED, CorrectionState
 from streams.server.correction_attempt import CorrectionAttempt, CorrectionAttempts
 from streams.server.corrector import OpenedLog
@@ -39,7 +38,7 @@ class MemoryCorrector:
     @contextmanager
     def log(self) -> Iterator[OpenedLog]:
         with self._kafka.model.reading() as db:
-            yield OpenedLog(StoredPast(db, self._codec), StoredWaiting(db, self._codec))
+            yield OpenedLog(StoredPast(db, self._codec))
 
     def states(self) -> list[CorrectionState]:
         return [*self._planned.values(), *self._kafka.corrections]

@@ -46,6 +46,7 @@ from streams.server.readmodel.store import Store
 from streams.server.readmodel.table_follower import TableFollower
 from streams.server.serve import answer
 from streams.testing import World
+from tests.support.asked_processes import questions_in_test
 from tests.support.ending import see_ended
 from tests.support.memory_corrector import MemoryCorrector
 from tests.support.workers import settings, until
@@ -266,11 +267,12 @@ class MemoryServer:
     ) -> None:
         self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
         self.codec = codec_of(app)
+        self.questions = questions_in_test(app, self.config, self.codec)
         self.model = ReadModel(app, self.codec)
         self.kafka = MemoryKafka(app, self.model, self.config.state)
         self.corrector = MemoryCorrector(self.kafka, self.codec)
         self.parts = ServerParts(
-            app, self.config, self.codec, self.model, self.kafka, self.kafka, connections=Connections(limits),
+            app, self.config, self.codec, self.model, self.kafka, self.kafka, self.questions, connections=Connections(limits),
             corrector=self.corrector,
         )  # fmt: skip
         self._stop = threading.Event()
@@ -295,4 +297,5 @@ class MemoryServer:
         self._stop.set()
         see_ended(self._thread, "the server", error)
         self._listening.close()
+        self.questions.end()
         self.kafka.store.close()

@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from streams.history.correction.correction_plan import refuse_edited
-from streams.server.http import correction_questions
+from streams.server.http.question_forms import ChangedQuestion
+from streams.server.http.questions import Questions
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
@@ -158,13 +159,13 @@ def test_what_a_correction_has_changed_is_decided_once_for_the_same_log(
 ) -> None:
     """Also for those who look at it while it is applied; an event that is handled has it decided again."""
     told: list[str] = []
-    real = correction_questions.told_correction
+    real = Questions.answer
 
-    def counted(*args: Any) -> Any:
-        told.append(args[2])
-        return real(*args)
+    def counted(questions: Questions, *given: Any) -> Any:
+        told.extend(it.correction for it in given if isinstance(it, ChangedQuestion))
+        return real(questions, *given)
 
-    monkeypatch.setattr(correction_questions, "told_correction", counted)
+    monkeypatch.setattr(Questions, "answer", counted)
     made = planned(http)
     apply(http, url_of(made), made.headers["ETag"])
     bodies = [http.get(url_of(made)).json() for _ in range(3)]

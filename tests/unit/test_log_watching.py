@@ -21,6 +21,7 @@ from streams.server.http.views import match
 from streams.server.http.watched_log import AskedEvents, WatchedLog
 from streams.server.http.watched_view import WatchedView
 from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.store_readers import OpenedFile, StoreReaders
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.support.live import STREAM, following
@@ -171,18 +172,17 @@ def test_events_that_could_not_be_told_are_told_later(server: MemoryServer, monk
     assert found == [f"stock-0:{number}" for number in range(first + 1, server.model.log_position(("stock", 0)) + 1)]
 
 
-def test_a_view_that_could_not_be_read_is_read_again(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_that_could_not_be_read_is_read_again(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Though nothing has changed since: else the answer before would stand until something does."""
     view, names = match(server.parts.app, "orders-of/c7")
-    source, moment = WatchedView(server.parts, view, names, with_every_right("all")), ReadModel.moment
-
-    def fail(model: ReadModel) -> Any:
-        raise sqlite3.OperationalError("disk I/O error")
-
-    monkeypatch.setattr(ReadModel, "moment", fail)
-    with pytest.raises(sqlite3.OperationalError):
-        source.advance()
-    monkeypatch.setattr(ReadModel, "moment", moment)
+    source = WatchedView(server.parts, view, names, with_every_right("all"))
+    sqlite3.connect(tmp_path / "empty.sqlite").close()
+    with monkeypatch.context() as patched:
+        patched.setattr(StoreReaders, "opened", lambda _: OpenedFile(str(tmp_path / "empty.sqlite"), 1))
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            source.advance()
     assert source.is_behind()
     assert len(source.advance().events) == 1
     assert not source.is_behind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import pytest
 
 from streams.codec import codec_of
 from streams.engine.times import to_micros
-from streams.server.http import past_answers
+from streams.server.http import told_past
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.testing.world import START
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderLineRefused, OrderPlace, StockReceive
+from tests.support.asked_processes import closing_questions, questions_in_test
 from tests.support.memory_server import MemoryServer
 from tests.support.other_code import refusing, with_change, without_handler
 from tests.support.stored_pasts import forget_schemas
+from tests.support.workers import settings
 from tests.unit.test_server_errors import assert_problem
 
 OURS = ("as_of", "known", "sort", "limit", "next")
@@ -28,8 +31,14 @@ FRONTIER = START + timedelta(hours=3)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
+    with supplied(tmp_path_factory.mktemp("state")) as server:
+        yield server
+
+
+@contextmanager
+def supplied(path: Path) -> Iterator[MemoryServer]:
     """The shop, which received five, an hour later two, and a day later is told of one of the first hour."""
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), path) as server:
         world = server.kafka.world
         for hours, quantity, happened in ((0, 5, 0), (1, 2, 1), (2, 1, 0)):
             world.now = START + timedelta(hours=hours)
@@ -95,7 +104,9 @@ def test_an_answer_says_what_had_happened_and_is_held_back(server: MemoryServer)
 
 def test_a_handler_that_is_gone_leaves_its_own_rows_untold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a deployment that has taken one away: the others are told."""
-    with MemoryServer(shop.app(), tmp_path) as server:
+    without = without_handler(shop.app(), OrderLineRefused)
+    others = questions_in_test(without, settings(tmp_path, ""), codec_of(without))  # before this process opens the file, too
+    with MemoryServer(shop.app(), tmp_path) as server, closing_questions(others):
         server.kafka.publish(StockReceive(sku="x", quantity=5, price=3), id="receive", source="depot")
         for name, quantity in (("o1", 1), ("o2", 9)):
             order = OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=quantity),))
@@ -106,11 +117,7 @@ def test_a_handler_that_is_gone_leaves_its_own_rows_untold(tmp_path: Path, monke
         path = f"/rows/order?_known={quote(str(FRONTIER))}"
         whole = {it["key"]: it["row"] for it in server.http.get(path).json()["rows"]}
         assert whole.keys() == {"o1", "o2"}
-        without = without_handler(shop.app(), OrderLineRefused)
-        for name, other in (("app", without), ("codec", codec_of(without))):
-            monkeypatch.setitem(vars(server.parts), name, other)
-        for name in ("past_codec", "handlers"):  # made of the application before
-            monkeypatch.delitem(vars(server.parts), name)
+        monkeypatch.setitem(vars(server.parts), "questions", others)
         found = server.http.get(path)
         assert found.status_code == 200, found.text
         assert {it["key"]: it["row"] for it in found.json()["rows"]} == {"o1": whole["o1"]}
@@ -228,13 +235,14 @@ def test_bad_times_are_refused_everywhere(server: MemoryServer, path: str) -> No
     assert_problem(server.http.get(path, params=late), 503, "what is known for ever here goes to")
 
 
-def test_what_needs_too_much_is_refused(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But not a row, nor a page by keys, which goes on in the next one."""
-    monkeypatch.setattr(past_answers, "MOST", 8)
-    for path in ("/rows/order?_sort=placed&", "/projections/orders_per_day?", "/projections/orders_per_day/2026-01-01?"):
-        assert_problem(server.http.get(f"{path}_known={quote(str(FRONTIER))}"), 422, "more than 8 events")
-    assert len(pages(server, "/rows/order", known=FRONTIER)) == 9
-    assert free(server, known=FRONTIER) == 8
+    monkeypatch.setattr(told_past, "MOST", 8)
+    with supplied(tmp_path) as server:
+        for path in ("/rows/order?_sort=placed&", "/projections/orders_per_day?", "/projections/orders_per_day/2026-01-01?"):
+            assert_problem(server.http.get(f"{path}_known={quote(str(FRONTIER))}"), 422, "more than 8 events")
+        assert len(pages(server, "/rows/order", known=FRONTIER)) == 9
+        assert free(server, known=FRONTIER) == 8
 
 
 def test_what_is_behind_the_frontier_is_not_told_and_what_was_erased_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -263,11 +271,26 @@ def test_what_is_behind_the_frontier_is_not_told_and_what_was_erased_is_gone(tmp
         assert server.http.get("/rows/order/o2", params=token).status_code == 200
 
 
+class NamedInFolder(set[str]):
+    """What is added counts in processes that were there before, too."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def add(self, name: str) -> None:
+        (self._folder / name).touch()
+
+    def __contains__(self, name: object) -> bool:
+        return (self._folder / str(name)).exists()
+
+
 def test_rows_that_the_deployed_code_refuses_are_unreadable_and_the_others_told(tmp_path_factory: pytest.TempPathFactory) -> None:
     """In any order and page, with why; the row alone, and a view that reads the table, are a 409; a projection goes on."""
-    refused = set[str]()
+    folder = tmp_path_factory.mktemp("state")
+    refused = NamedInFolder(folder)
     app = with_change(shop.app(), OrderPlace, refusing(refused))
-    with MemoryServer(app, tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(app, folder / "server") as server:
         for name in ("o1", "o2", "o3"):
             server.kafka.publish(OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=1),)), id=f"place-{name}")
         server.kafka.world.settle()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from streams import Tables, View
 from streams.engine.times import from_micros
 from streams.errors import BrokerError
 from streams.server.http.pools import THREADS
-from streams.server.http.view_calls import AT_ONCE
+from streams.server.http.questions import AT_ONCE, VIEW
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.server.readmodel.timed_cache import TimedCache
 from tests.applications import bank
@@ -32,22 +32,23 @@ MANY = THREADS + 10
 
 
 class Busy:
-    """A server whose broker is slow and whose view hangs, until the block ends."""
+    """A server whose broker is slow and whose view hangs: each call leaves a file, since it is in another process."""
 
     def __init__(self, path: Path, **settings: str) -> None:
-        self.go, self.called, self.once = threading.Event(), 0, 0
+        self.calls = path / "calls"
+        self.calls.mkdir(parents=True)
 
         def hang(tables: Tables) -> int:
-            self.called += 1
-            assert self.go.wait(60)
+            (self.calls / uuid4().hex).touch()
+            time.sleep(60)
             return 1
 
-        def once(tables: Tables) -> int:
-            self.once += 1
-            return 1 if self.once == 1 else hang(tables)
+        views = [View("hang", hang), View("once", lambda _: hang(_) if self.called else 1), View("quick", lambda _: 7)]
+        self.server = MemoryServer(replace(bank.app(), views=views), path / "state", **settings)
 
-        views = [View("hang", hang), View("once", once), View("quick", lambda _: 7)]
-        self.server = MemoryServer(replace(bank.app(), views=views), path, **settings)
+    @property
+    def called(self) -> int:
+        return sum(1 for _ in self.calls.iterdir())
 
     def __enter__(self) -> Busy:
         self.server.__enter__()
@@ -56,10 +57,9 @@ class Busy:
         return self
 
     def __exit__(self, *args: object) -> None:
-        self.go.set()
         self.server.kafka.answers.set()
-        self.pool.shutdown()
         self.server.__exit__(None, None, None)
+        self.pool.shutdown()
 
     def ask(self, method: str, url: str, times: int) -> None:
         """So many requests at once, whose answers nobody reads here."""
@@ -98,33 +98,25 @@ def test_reading_kafka_starves_no_list(busy: Busy) -> None:
     busy.assert_answers("/rows/account", "/-/metrics")
 
 
-def test_a_view_that_never_returns_is_said(tmp_path: Path) -> None:
-    """Who asks hears it in time, also on a stream; other views answer while there is room; the health names it until it ends."""
-    with Busy(tmp_path, view_seconds="0.3") as busy:
+def test_a_view_that_never_returns_is_ended(tmp_path: Path) -> None:
+    """Who asks hears it in time, also on a stream."""
+    with Busy(tmp_path, view_seconds="0.5") as busy:
         http = busy.server.http
-        problem = assert_problem(http.get("/views/hang"), 503, "the view hang has not answered within 0.3 s")
-        assert problem["type"] == "/-/problems/view-too-slow"
         with following(http, "/views/once") as stream:
             assert stream.next()[1]["answer"] == 1
+            problem = assert_problem(http.get("/views/hang"), 503, "the view hang has not answered within 0.5 s", "was ended")
+            assert problem["type"] == "/-/problems/view-too-slow"
             busy.server.kafka.publish(AccountOpen(account="b", balance=1))
             name, problem = stream.next()
             assert (name, problem["type"], problem["status"]) == ("problem", "/-/problems/view-too-slow", 503)
         assert http.get("/views/quick").json()["answer"] == 7
-        [check] = [it for it in http.get("/-/health").json()["checks"] if it["name"] == "views"]
-        assert (check["state"], "2 calls of views have not returned" in check["detail"]) == ("warn", True)
-        busy.ask("GET", "/views/hang", AT_ONCE)
-        until(lambda: busy.called == AT_ONCE, "they are not under way")
-        assert_problem(http.get("/views/quick"), 503, f"{AT_ONCE} calls of views go on (hang, once)")
-        assert http.get("/rows/account").status_code == 200
-        assert http.get("/-/health").json()["state"] == "bad"
-        busy.go.set()
-        until(lambda: http.get("/views/quick").status_code == 200, "no place was given back")
-        until(lambda: "views" not in [it["name"] for it in http.get("/-/health").json()["checks"]], "they still count as overdue")
+        assert busy.server.parts.connections.refused["view"] == 2
 
 
-def test_a_view_of_the_past_that_never_returns_is_said(tmp_path: Path) -> None:
-    """As one of now: in time, by the health, and other questions about the past are answered."""
-    with Busy(tmp_path, view_seconds="0.3") as busy:
+@pytest.mark.parametrize("then", [False, True], ids=["now", "as of a time"])
+def test_views_that_hang_stop_no_others(tmp_path: Path, then: bool) -> None:
+    """All places are taken: the next one waits for one, which each gives back; and the past is told meanwhile."""
+    with Busy(tmp_path, view_seconds="1.5") as busy:
         now = time.time_ns() // 1_000
 
         def fill(db: sqlite3.Connection) -> None:
@@ -132,14 +124,21 @@ def test_a_view_of_the_past_that_never_returns_is_said(tmp_path: Path) -> None:
             put_frontier(db, now)
 
         busy.server.kafka.store.write(fill)
-        http, then = busy.server.http, f"?_as_of={quote(from_micros(now).isoformat())}"
-        assert http.get(f"/views/quick{then}").json()["answer"] == 7
-        busy.ask("GET", f"/views/hang{then}", AT_ONCE)
+        past = f"?_as_of={quote(from_micros(now).isoformat())}"
+        busy.ask("GET", f"/views/hang{past if then else ''}", AT_ONCE)
         until(lambda: busy.called == AT_ONCE, "they are not under way")
-        busy.assert_answers(f"/rows/account/a{then}", f"/rows/account{then}")
-        assert_problem(http.get(f"/views/hang{then}"), 503, f"{AT_ONCE} calls of views go on (hang)")
-        [check] = [it for it in http.get("/-/health").json()["checks"] if it["name"] == "views"]
-        assert check["state"] == "bad"
+        busy.assert_answers(f"/rows/account/a{past}", "/rows/account", f"/views/quick{past if then else ''}")
+
+
+def test_who_waits_too_long_for_a_place_is_told_to_come_again(tmp_path: Path) -> None:
+    """Where as many that hang wait before it as go on."""
+    with Busy(tmp_path, view_seconds="2") as busy:
+        places = busy.server.questions._places[VIEW]
+        busy.ask("GET", "/views/hang", 2 * AT_ONCE)
+        until(lambda: places.statistics().tasks_waiting == AT_ONCE, "they do not wait")
+        got = busy.server.http.get("/views/quick")
+        assert_problem(got, 503, f"{AT_ONCE} calls of views go on (the view hang)", "no place was free for 3 s")
+        assert got.headers["retry-after"] == "1"
 
 
 def test_a_view_that_hangs_starves_no_list(busy: Busy) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from streams.codec import codec_of
 from streams.server.correction_attempt import CorrectionAttempts
-from streams.server.http.view_calls import AT_ONCE, ViewCalls
+from streams.server.http.questions import AT_ONCE, VIEW, Questions
+from tests.applications import bank
+from tests.support.asked_processes import closing_questions, questions_in_test
+from tests.support.workers import settings
 
 
 @contextmanager
@@ -24,21 +28,19 @@ def no_threads() -> Iterator[None]:
         threading.stack_size(before)
 
 
-def test_views_are_called_once_there_are_threads_again() -> None:
-    """Each call that could not begin gives its place back, and is not said to go on."""
+def test_questions_are_asked_once_there_are_threads_again(tmp_path: Path) -> None:
+    """Each that could not begin gives its place back."""
+    app, config = bank.app(), settings(tmp_path, "", view_seconds="0.5")
 
-    async def calls() -> int:
-        views = ViewCalls(0.5, Counter())
+    async def calls(questions: Questions) -> int:
         with no_threads():
             for _ in range(AT_ONCE):
                 with pytest.raises(RuntimeError, match="thread"):
-                    await views.call("top", lambda: 7)
-        found = await views.call("top", lambda: 7)
-        await asyncio.sleep(0.6)
-        assert not views.overdue()
-        return found
+                    await questions.call(VIEW, "the view top", lambda: 7)
+        return await questions.call(VIEW, "the view top", lambda: 7)
 
-    assert asyncio.run(calls()) == 7
+    with closing_questions(questions_in_test(app, config, codec_of(app))) as questions:
+        assert asyncio.run(calls(questions)) == 7
 
 
 def test_a_correction_is_applied_once_there_are_threads_again() -> None:

@@ -8,7 +8,7 @@ import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -34,7 +34,17 @@ from streams.server.site_folder import check_site
 from streams.server.speech import speech_of
 
 if TYPE_CHECKING:  # it is imported late: see `import_server`
+    from streams.server.http.questions import Questions
     from streams.server.readmodel.model import ReadModel
+
+
+class _Loaded(NamedTuple):
+    """What is there before anything is started."""
+
+    app: App
+    config: Config
+    codec: AvroCodec
+    questions: Questions
 
 
 def server(  # noqa: PLR0913 - each is an option
@@ -73,13 +83,13 @@ def server(  # noqa: PLR0913 - each is an option
     logging_setup.set_up(config)
     app = application(config)
     check_tokens(config, app)  # before anything is started
+    loaded = _loaded(app, config)
     shutdown = Shutdown(ends_with_stdin)
     with listen(config) if fd is None else inherited(config, fd) as listening:
-        if wait:
-            import_server()
         address = find_broker(config, wait, shutdown)
         if address is not None:
-            _serve(app, config, address, listening, shutdown, to_program=ends_with_stdin)
+            _serve(loaded, address, listening, shutdown, to_program=ends_with_stdin)
+    loaded.questions.end()
     raise typer.Exit(shutdown.code)
 
 
@@ -88,28 +98,34 @@ def _or(given: Path | None, setting: Path | None) -> Path | None:
 
 
 def import_server() -> None:
-    """What serves takes a while to import; a broker may start meanwhile. Without one, there is nothing to import it for."""
-    import streams.server.serve  # noqa: F401 - used by `_serve`, once there is a broker to use it on
+    """What serves takes a while to import, so it is imported by this command alone."""
+    import streams.server.serve  # noqa: F401 - used by `_serve`
 
 
-def _serve(
-    app: App, config: Config, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool
-) -> None:
+def _loaded(app: App, config: Config) -> _Loaded:
+    """Before there is a thread: what is imported by now is there in the processes that answer questions, too."""
+    import_server()
+    from streams.server.http.answering import questions_of
+
+    codec = codec_of(app)
+    return _Loaded(app, config, codec, questions_of(app, config, codec))
+
+
+def _serve(loaded: _Loaded, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool) -> None:
     """Until the shutdown."""
     from streams.server.readmodel.model import ReadModel  # late: see `import_server`
 
     spare_the_collector()
-    clients = Clients.of(config, address)
+    clients = Clients.of(loaded.config, address)
     shutdown.unless_stopped(clients.check_broker)
     if shutdown.stop.is_set():
         return
-    codec = codec_of(app)
-    model = ReadModel(app, codec)
-    reporter = ServerReadinessReporter(url_of(listening, scheme_of(config)), to_program=to_program)
+    model = ReadModel(loaded.app, loaded.codec)
+    reporter = ServerReadinessReporter(url_of(listening, scheme_of(loaded.config)), to_program=to_program)
     ending = ServerEnding(shutdown)
 
     def work() -> None:
-        _answer(app, config, codec, model, clients, listening, ending)
+        _answer(loaded, model, clients, listening, ending)
         gc.collect()  # what refers to itself in a circle holds Kafka's clients too
 
     def meanwhile() -> None:
@@ -120,9 +136,7 @@ def _serve(
     faulthandler.dump_traceback_later(SECONDS, exit=True)  # should anything hold the end of Python itself up
 
 
-def _answer(
-    app: App, config: Config, codec: AvroCodec, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding
-) -> None:
+def _answer(loaded: _Loaded, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding) -> None:
     """Whatever it makes ends with it."""
     from streams.server.connections import Connections, limits_of, raise_descriptor_limit
     from streams.server.corrector import KafkaCorrector
@@ -131,13 +145,16 @@ def _answer(
     from streams.server.readmodel.follower_process import FollowerProcess
     from streams.server.serve import serve
 
+    app, config, codec, questions = loaded
     archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
     with Client(app, config=config, source="retold/server", confirm_each=True) as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))
         stopping = threading.Event()
         corrector = KafkaCorrector(clients, config, app, codec, stopping, model.notifier.notify)
-        parts = ServerParts(app, config, codec, model, client, archive, stopping, connections=connections, corrector=corrector)
+        parts = ServerParts(
+            app, config, codec, model, client, archive, questions, stopping, connections=connections, corrector=corrector
+        )
         serve(parts, clients, FollowerProcess(model, clients.address, Path.cwd()), listening, ending.stop)
         corrector.end()
         ending.waits_for("the client that publishes")

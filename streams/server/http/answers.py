@@ -17,7 +17,7 @@ from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition
 from streams.query.query import Query
 from streams.server.http.parts import ServerParts
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.problems import RETRY_AFTER, STOPS, Problem
 from streams.server.readmodel.model import ReadModel, RemadeTables
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
@@ -28,7 +28,6 @@ OPAQUE_TAG = re.compile(r'"[^"]*"')
 """An ETag without its W/: If-None-Match compares weakly. It may hold commas."""
 SHOWN = 100
 """The most positions in a header; an answer about more partitions has them in its body only."""
-STOPS = "this server is stopping: ask another one, or this one when it is there again"
 POSITION_TIMEOUT = 5.0
 """s that an answer waits for `_min_position`."""
 

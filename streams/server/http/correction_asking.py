@@ -16,8 +16,8 @@ from streams.server.correction_attempt import CorrectionAttempt
 from streams.server.http.access_checks import principal_of
 from streams.server.http.correction_questions import CorrectionQuestions
 from streams.server.http.parts import parts_of
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.http.questions import CORRECTION
 from streams.server.http.requests import JSON, one_line
 from streams.server.readmodel.row_json import to_json
 
@@ -74,7 +74,7 @@ class CorrectionAsking:
 
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         try:
-            return await in_thread(self.parts.pools.corrections, function, *args)
+            return await self.parts.questions.call(CORRECTION, "corrections", function, *args)
         except HistoryError as error:
             raise _as_problem(error) from error
 

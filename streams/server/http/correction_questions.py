@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,14 +11,12 @@ import msgspec
 from streams.data import namespace_of
 from streams.engine.readable import harmless, shortened
 from streams.errors import UNREADABLE_JSON, HistoryError, InvalidEvent
-from streams.history.branch.change_document import ChangeDocument, InsertedDocument, bounded, change_of
-from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.branch.change_document import ChangeDocument, InsertedDocument, bounded
+from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.correction.correction_calls import CorrectionCall
-from streams.history.correction.correction_plan import CorrectionPlan
-from streams.history.correction.planning import plan_again, plan_correction, refuse_unsigned
-from streams.history.correction.told_correction import ToldCorrection, told_correction
-from streams.history.event_lookup import in_file
-from streams.history.recorded_event import RecordedEvent
+from streams.history.correction.correction_plan import CorrectionPlan, decode_plan
+from streams.history.correction.planning import refuse_unsigned
+from streams.history.correction.told_correction import ToldCorrection
 from streams.history.stored.stored_past import state_of
 from streams.kafka.correction_coordinator import LONGEST_WHY
 from streams.kafka.correction_document import correction_document
@@ -27,9 +26,9 @@ from streams.server.corrector import Corrector, OpenedLog
 from streams.server.http.access_checks import require
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
+from streams.server.http.question_forms import AnswerBody, ChangedQuestion, PlanAgainQuestion, PlanQuestion, Question
+from streams.server.http.questions import CORRECTION
 
-DECISIONS = 100_000
-"""Events that are decided for one plan: a server has others to give."""
 SHOWN = ("rows", "missing", "surplus", "changed")
 
 
@@ -58,37 +57,30 @@ class CorrectionQuestions:
 
     def __init__(self, parts: ServerParts, corrector: Corrector) -> None:
         self._parts, self._corrector = parts, corrector
-        self._handlers = parts.handlers
 
     def plan(self, asked: CorrectionDocument, principal: Principal) -> tuple[CorrectionPlan, CorrectionState]:
         """Plan it, and keep the plan. Raises a problem for what the principal may not correct."""
         document = bounded(ChangeDocument(asked.insert, asked.remove, asked.replace))
         refuse_unsigned(principal.name, asked.why)
-        begun = _begun(self._corrector.states())
-        with self._corrector.log() as log:
-            so_far = self._so_far(log, begun)
-            past, find = so_far.past(self._handlers), in_file(log.past, log.waiting, self._parts.app)
-
-            def permitted(name: str) -> RecordedEvent:
-                found = find(past, name)
-                require(principal, Right("correct", found.namespace))
-                return found
-
-            change = change_of(self._parts.app, document, permitted)
-            if not (change.insert or change.remove or change.replace):
-                raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
-            for it in change.insert:
-                require(principal, Right("correct", namespace_of(it.data.event_type)))
-            plan = plan_correction(so_far, self._handlers, change, principal.name, asked.why.strip(), DECISIONS)
+        begun, who = _begun(self._corrector.states()), replace(principal, only={}, publish_only={}, digest=b"")
+        question = PlanQuestion(msgspec.json.encode(document), who, asked.why.strip(), begun)
+        plan = decode_plan(self._answer("the plan of a correction", question))
         self.permit(principal, plan.touches)
         self._corrector.keep(plan)
         return plan, self.state(plan.correction)
 
     def plan_again(self, state: CorrectionState) -> CorrectionPlan:
         """Of one that is kept, as it is by now."""
-        begun = _begun(self._corrector.states())
+        question = PlanAgainQuestion(state, _begun(self._corrector.states()))
+        return decode_plan(self._answer(f"the plan of {state.correction}", question))
+
+    def _answer(self, what: str, question: Question) -> bytes:
+        """Of the log up to what is committed."""
         with self._corrector.log() as log:
-            return plan_again(self._so_far(log, begun), self._handlers, state, DECISIONS)
+            return self._told_by(log, what, question)
+
+    def _told_by(self, log: OpenedLog, what: str, question: Question) -> bytes:
+        return self._parts.questions.answer(CORRECTION, what, log.file, question, AnswerBody).content
 
     def state(self, correction: str) -> CorrectionState:
         """Raises a 404 problem."""
@@ -140,23 +132,20 @@ class CorrectionQuestions:
         return {**found, "stopped": shortened(harmless(str(attempt.error)), LONGEST_WHY)}
 
     def _told(self, state: CorrectionState) -> ToldCorrection:
-        before = [it for it in _begun(self._corrector.states()) if it.number < state.number]
+        before = [it for it in self._corrector.states() if it.state != PLANNED and it.number < state.number]
+        what = f"what {state.correction} has changed"
         with self._corrector.log() as log:
 
             def tell() -> ToldCorrection:
-                codec = self._parts.codec
-                changes, change = [it.change.read(codec) for it in before], state.change.read(codec)
-                return told_correction(log.past, self._handlers, state.correction, changes, change, DECISIONS)
+                question = ChangedQuestion(state.correction, [it.change for it in before], state.change)
+                return msgspec.json.decode(self._told_by(log, what, question), type=ToldCorrection)
 
             key = state_of(log.past), state.correction, tuple(it.correction for it in before)
             return self._parts.told.of(key, tell)
 
-    def _so_far(self, log: OpenedLog, begun: Sequence[CorrectionState]) -> CorrectedLog:
-        return CorrectedLog.of(log.past, [it.known for it in begun], self._parts.codec)
 
-
-def _begun(states: Sequence[CorrectionState]) -> list[CorrectionState]:
-    return [it for it in states if it.state != PLANNED]
+def _begun(states: Sequence[CorrectionState]) -> list[KnownCorrection]:
+    return [it.known for it in states if it.state != PLANNED]
 
 
 def plan_members(plan: CorrectionPlan) -> Mapping[str, Any]:

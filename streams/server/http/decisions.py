@@ -17,11 +17,11 @@ from streams.errors import UNREADABLE_JSON, InvalidEvent, did_you_mean
 from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.kafka.parked_checks import answer_value, first_at
 from streams.server.http.access_checks import principal_of
-from streams.server.http.answers import STOPS, ready
+from streams.server.http.answers import ready
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.problems import RETRY_AFTER, STOPS, Problem
 from streams.server.http.requests import JSON, media_type, read_body, wait_of
 from streams.server.http.set_aside import entries_at, place_named
 from streams.server.readmodel.aside_listing import count_aside, set_aside_since

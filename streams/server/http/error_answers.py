@@ -22,7 +22,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "421": "Without a token this server answers to names of its own machine.",
     "422": "A parameter, a header or the body is not as described here.",
     "429": "Too many requests, or streams, of one principal.",
-    "500": "The application's own code raised.",
+    "500": "The application's own code raised, or ended the process that it answered in.",
     "503": "The server cannot answer now; `Retry-After` says when to ask again, if that helps.",
 }
 DEFAULT: Final = "What went wrong, in a sentence."
@@ -62,7 +62,11 @@ def _statuses(route: RouteEntry, path: str, operation: Spec, token: bool) -> Ite
         yield "422"
     if "_as_of" in asked:
         yield from ("409", "410")
-    if path.endswith("/story") or path == "/what-if":  # both name events
+    if _is_of_the_past(path):  # it names events
         yield from ("404", "410")
-    if operation["tags"] in (["projections"], ["views"]):
+    if operation["tags"] in (["projections"], ["views"], ["corrections"]) or "_as_of" in asked or _is_of_the_past(path):
         yield "500"
+
+
+def _is_of_the_past(path: str) -> bool:
+    return path.endswith("/story") or path == "/what-if"

@@ -13,13 +13,13 @@ from streams.errors import StreamsError
 from streams.receipt import Receipt, publish_outcome
 from streams.server.access.principal import Principal
 from streams.server.http.access_checks import principal_of
-from streams.server.http.answers import STOPS, ready, up_to_date
+from streams.server.http.answers import ready, up_to_date
 from streams.server.http.batch_lines import BatchLine, checked_lines
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import told_outcome
 from streams.server.http.pools import in_thread
-from streams.server.http.problems import Problem, problem_of
+from streams.server.http.problems import STOPS, Problem, problem_of
 from streams.server.http.requests import CLOUD_BATCH, LINES, media_type, no_binary_mode, read_body, wait_of
 from streams.server.http.write import (
     CONFIRMED_IN,

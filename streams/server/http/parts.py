@@ -12,15 +12,11 @@ from typing import Protocol
 from starlette.requests import Request
 
 from streams.app import App
-from streams.code_digest import code_of
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
 from streams.engine.control import OperatorCommand
-from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction.decided_corrections import DecidedCorrections
 from streams.history.correction.told_correction import ToldCorrections
-from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
 from streams.namespace import FIRST
@@ -31,8 +27,8 @@ from streams.server.access.principals import Principals
 from streams.server.connections import Connections
 from streams.server.corrector import Corrector
 from streams.server.http.pools import Pools
+from streams.server.http.questions import Questions
 from streams.server.http.shared_stream import Host, SharedStreams
-from streams.server.http.view_calls import ViewCalls
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
@@ -100,16 +96,19 @@ class ServerParts:
     model: ReadModel
     publisher: Publisher
     archive: Archive
+    questions: Questions
     stopping: threading.Event = field(default_factory=threading.Event)
     watching: set[Watching] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
     states: StateCounts = field(default_factory=StateCounts)
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
-    decided: DecidedCorrections = field(default_factory=DecidedCorrections)
     told: ToldCorrections = field(default_factory=ToldCorrections)
     corrector: Corrector | None = None
     """None: nothing is corrected over HTTP."""
+
+    def __post_init__(self) -> None:
+        self.questions.refused = self.connections.refused  # one counter for all that is not served
 
     @cached_property
     def indexes(self) -> Mapping[str, Sequence[TableIndex]]:
@@ -117,16 +116,9 @@ class ServerParts:
         found = {it.name: it.indexes for it in self.app.namespaces}
         return found | {it.name: it.indexes for it in self.app.projections}
 
-    def __post_init__(self) -> None:
-        _ = self.code  # of the code that was loaded, and not of what may lie there later
-
     @cached_property
     def shared_streams(self) -> SharedStreams:
         return SharedStreams(Host(self.model.notifier, self.stopping, self.connections.refused))
-
-    @cached_property
-    def view_calls(self) -> ViewCalls:
-        return ViewCalls(self.config.view_seconds, self.connections.refused)
 
     @cached_property
     def principals(self) -> Principals:
@@ -135,21 +127,6 @@ class ServerParts:
     @cached_property
     def console_secret(self) -> bytes:
         return console_secret(self.config)
-
-    @cached_property
-    def handlers(self) -> ApplicationHandlers:
-        """What decides the past again."""
-        return ApplicationHandlers(self.app, self.codec)
-
-    @cached_property
-    def past_codec(self) -> UnhandledTypes:
-        """Reads events without a handler, too: such a one leaves its own row of the past untold, and no others."""
-        return UnhandledTypes(self.app, self.codec)
-
-    @cached_property
-    def code(self) -> str:
-        """What folds rows here: checkpoints of other code are not used."""
-        return code_of(self.app, self.codec)
 
     def row_etag(self, namespace: str, version: int) -> str:
         """`"<version>.<id of the row's schema>"`, which each later generation adds 1 to.

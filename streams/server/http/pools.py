@@ -13,9 +13,6 @@ THREADS = 40
 FEW = 8
 """For computing: more threads would not be faster."""
 
-AT_ONCE = 2
-"""For deciding the past again."""
-
 
 class Pools:
     """The pools of one server: a limiter belongs to one event loop."""
@@ -30,10 +27,6 @@ class Pools:
         """For whole results, each of which may look through a table for minutes."""
         self.results_at_once = CapacityLimiter(FEW)
         """Each holds a moment of the file, and what is sorted for it in memory, until its client has all."""
-        self.corrections = CapacityLimiter(AT_ONCE)
-        """Each holds a branch of the past in memory."""
-        self.past = CapacityLimiter(FEW)
-        """For what was, and what would have been: handlers and views of the application may be slow."""
 
 
 InThread = Callable[..., Awaitable[Any]]

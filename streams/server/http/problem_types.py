@@ -64,8 +64,20 @@ PROBLEM_TYPES: Final = (
     ),
     ProblemType(
         "view-too-slow", 503, "A view that took too long",
-        "A view has not answered within the setting `view_seconds`, or as many calls of views go on as there may be.",
-        "Have the view compute less, or fold a projection. A call that never returns ends with the server alone: start it again.",
+        "A view has not answered within the setting `view_seconds`, and was ended; or for so long eight went on, and none ended.",
+        "Have the view compute less, or fold a projection. Where there is a `Retry-After`, ask again.",
+    ),
+    ProblemType(
+        "past-too-slow", 503, "A question about the past that took too long",
+        "What was, or would have been, was not told within the setting `past_seconds`, and was ended; or for so long as many such "
+        "questions went on as there may be, and none ended.",
+        "Ask for less, or with `retold get`, `story` or `what-if`, which nothing ends. Where there is a `Retry-After`, ask again.",
+    ),
+    ProblemType(
+        "answer-lost", 500, "The process that answered has ended",
+        "The application's own code ran in a process of the server's, which ended before it had answered: by a call such as "
+        "`os._exit`, by a fault of a library (SIGSEGV), or by the system, for want of memory (SIGKILL).",
+        "See the server's log for what the answer names. The server goes on; the same question may end the same way.",
     ),
     ProblemType(
         "invalid-lines", 422, "Lines of a batch that may not be published",

@@ -20,6 +20,7 @@ from streams.server.readmodel.store_readers import StoreAway
 log = logging.getLogger("retold.server")
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
+STOPS = "this server is stopping: ask another one, or this one when it is there again"
 STREAMS = "/live"
 """The path of streams, which are the only ones that take no HEAD."""
 

@@ -14,7 +14,7 @@ from streams.server.http.answers import answer, at_least, ready, refuse_lacking,
 from streams.server.http.asked_row import TableAsked, asked_row
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.past_answers import split_times
-from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
+from streams.server.http.past_rows import projected_as_it_was, rows_as_they_were
 from streams.server.http.permitted_rows import refuse_past
 from streams.server.http.problems import Problem
 from streams.server.http.row_lists import ListRequest, read_list
@@ -37,7 +37,7 @@ async def rows(request: Request) -> Response:
     listed = read_list(request, params, parts.model.row_types[name], name, versioned=False)
     if asked is not None:
         refuse_past(principal_of(request), name)
-        return await projection_as_it_was(request, parts, listed, asked)
+        return await rows_as_they_were(request, parts, listed, asked)
     model = ready(parts)
     check(model, name)
     await at_least(request, model, KINDS, [name])

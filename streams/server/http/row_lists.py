@@ -12,6 +12,7 @@ from starlette.responses import Response
 from streams.data import Record
 from streams.errors import InvalidQuery
 from streams.query.cursors import cursor_of
+from streams.query.filters import Filter
 from streams.query.query import Query
 from streams.query_parameters import read_query
 from streams.server.http.access_checks import principal_of
@@ -22,6 +23,8 @@ from streams.server.readmodel.row_answers import FoundPage, StoredRow
 from streams.server.readmodel.row_json import to_json
 
 BESIDES = ("_form", "_min_position", *TIMES)
+HELD_BACK = "held_back"
+"""The member of what had happened by then and is not told, since it depends on a later time; null: nothing."""
 UNREADABLE = "Retold-Unreadable"
 """The header of how many rows are left out of an answer in ndjson or CSV, since they do not read here."""
 
@@ -49,11 +52,19 @@ def read_list(
     request: Request, pairs: Iterable[tuple[str, str]], row_type: type[Record], table: str, *, versioned: bool
 ) -> ListRequest:
     """Raises InvalidQuery."""
-    given = [*pairs]
     always = principal_of(request).only.get(table, ())
+    return list_of(pairs, request.headers.getlist("accept"), always, row_type, table, versioned=versioned)
+
+
+def list_of(
+    pairs: Iterable[tuple[str, str]], accept: Sequence[str], always: Sequence[Filter], row_type: type[Record], table: str, *,
+    versioned: bool,
+) -> ListRequest:  # fmt: skip
+    """The same of what a request has: its parameters, the header `Accept`, and conditions of all rows that are there for it."""
+    given = [*pairs]
     query = read_query(given, row_type, table, BESIDES, always)
     names = dict(given)
-    form = form_of(request.headers.getlist("accept"), names.get("_form"))
+    form = form_of(accept, names.get("_form"))
     if form != "json" and (query.count is not None or query.facets):
         name = "_facet" if query.facets else "_count"
         raise InvalidQuery(f"{name} is for answers in JSON; this one is asked for as {form}, which has rows alone", name)
@@ -65,7 +76,8 @@ def list_answer(
     more: Mapping[str, str],
 ) -> Response:  # fmt: skip
     """A page. `unreadable` are rows that are in no page, if there can be some; `more` are headers."""
-    headers = {**more, **form_headers(asked, unreadable), **next_links(request, asked, found)}
+    left_out = 0 if unreadable is None else unreadable["count"]
+    headers = {**more, **form_headers(asked, left_out), **next_link(request, cursor_of(asked.table, asked.query, found.next))}
     if asked.form == "json":
         body = page_members(asked, found) | ({} if unreadable is None else {"unreadable": unreadable})
         body |= {"positions": at.texts, "lag": at.lag}
@@ -79,10 +91,9 @@ def lines_of(asked: ListRequest, rows: Iterable[StoredRow]) -> bytes:
     return writer.head() + b"".join(writer.line(*row) for row in rows)
 
 
-def form_headers(asked: ListRequest, unreadable: Mapping[str, Any] | None) -> Mapping[str, str]:
+def form_headers(asked: ListRequest, left_out: int) -> Mapping[str, str]:
     """That the form depends on what the client takes; and how many rows are left out, where no member can say it."""
-    left_out = 0 if unreadable is None or asked.form == "json" else unreadable["count"]
-    return {"Vary": "Accept", **({UNREADABLE: str(left_out)} if left_out else {})}
+    return {"Vary": "Accept", **({UNREADABLE: str(left_out)} if left_out and asked.form != "json" else {})}
 
 
 def page_members(asked: ListRequest, found: FoundPage) -> dict[str, Any]:
@@ -96,9 +107,8 @@ def page_members(asked: ListRequest, found: FoundPage) -> dict[str, Any]:
     return body
 
 
-def next_links(request: Request, asked: ListRequest, found: FoundPage) -> Mapping[str, str]:
-    """Where the next page is."""
-    following = cursor_of(asked.table, asked.query, found.next)
+def next_link(request: Request, following: str | None) -> Mapping[str, str]:
+    """Where the next page is, by its cursor."""
     return {} if following is None else {"Link": f'<{_next_url(request, following)}>; rel="next"'}
 
 

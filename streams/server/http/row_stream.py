@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from streams.server.http.answers import STOPS, AnswerPosition
+from streams.server.http.answers import AnswerPosition
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.problems import RETRY_AFTER, STOPS, Problem
 from streams.server.http.row_forms import FORMS
 from streams.server.http.row_lists import ListRequest, form_headers, list_answer
 from streams.server.http.timed_lists import timed_page, timely
@@ -81,7 +81,8 @@ async def stream_rows(parts: ServerParts, asked: ListRequest, open_rows: Open, l
     except BaseException:
         held.close()
         raise
-    headers = {**opened.at.headers, "Cache-Control": "no-cache", **form_headers(asked, opened.unreadable)}
+    left_out = 0 if opened.unreadable is None else opened.unreadable["count"]
+    headers = {**opened.at.headers, "Cache-Control": "no-cache", **form_headers(asked, left_out)}
     return HeldResponse(held, _lines(parts, asked, opened.rows, first, rest, lasts), headers, FORMS[asked.form])
 
 

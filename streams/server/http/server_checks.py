@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from streams.kafka.alarms import Check, checks, generations_of
 from streams.server.http.parts import ServerParts
-from streams.server.http.view_calls import AT_ONCE
 from streams.server.readmodel.disk_room import room_of
 
 READ_WARN, READ_BAD = 5.0, 30.0
@@ -53,19 +52,9 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
             f"The disk of the server's file has {room.free:,} bytes left, {room.share:.1%} of it.",
             "Make room, or set `state` to a folder of a larger disk.",
         )  # fmt: skip
-    if overdue := parts.view_calls.overdue():
-        yield _of_views(overdue)
+    if parts.questions.fault is not None:
+        yield Check("questions", "bad", f"{parts.questions.fault}.", "Start the server again: views and the past are not answered.")
     if parts.principals.fault:
         yield Check("tokens", "bad", f"{parts.principals.fault}.", "Correct the file; it is read again at once.")
     for name, fault in model.stopped.items():
         yield Check(f"projection.{name}", "bad", f"{fault}.", "Correct its fold and start the server again.")
-
-
-def _of_views(overdue: Mapping[str, tuple[int, float]]) -> Check:
-    """While a place is left, other views answer."""
-    count = sum(calls for calls, _ in overdue.values())
-    longest = max(seconds for _, seconds in overdue.values())
-    calls = "1 call of a view has" if count == 1 else f"{count} calls of views have"
-    what = f"{calls} not returned for up to {longest:.0f} s: {', '.join(sorted(overdue))}."
-    todo = "Correct the view, and start the server again: a call that never returns keeps its place."
-    return Check("views", "bad" if count >= AT_ONCE else "warn", what, todo)

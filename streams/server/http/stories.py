@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from streams.errors import NoSuchEvent
-from streams.history.correction.corrected_log import CorrectedLog
-from streams.history.correction.steps_of_others import telling_all
-from streams.history.event_lookup import put_in
-from streams.history.stored.stored_corrections import counted, kept_corrections
-from streams.history.stored.stored_past import StoredPast
-from streams.history.stored.stored_waiting import StoredWaiting
-from streams.history.story.event_corrections import EventCorrections
-from streams.history.story.named_event import event_named, nothing_happened
-from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
-from streams.history.story.story_members import key_story_members, story_members
+from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST
 from streams.server.access.principal import READ_ALL
 from streams.server.http.access_checks import principal_of, require
 from streams.server.http.answers import answer
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
-from streams.server.http.past_asking import Ask, ask_past
+from streams.server.http.past_asking import ask_past
 from streams.server.http.paths import escaped_path
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.http.question_forms import AnswerBody, EventStoryQuestion, Question, RowStoryQuestion
+from streams.server.http.questions import STORY
 from streams.server.http.table_rows import known_namespace, one_row
 
 END = "/story"
@@ -38,18 +27,7 @@ async def of_event(request: Request) -> Response:
     given = known_params(request.query_params.multi_items(), "_depth", "_min_position")
     depth = _number("_depth", given, DEPTH, 0, DEEPEST)
 
-    def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-        teller = _storyteller(parts, past, waiting)
-        try:
-            found = event_named(past, waiting, parts.app, event)
-        except NoSuchEvent:
-            counts = counted(past, parts.handlers, kept_corrections(past.db), parts.past_codec, parts.decided)
-            if counts is past or (it := put_in(counts, event)) is None:
-                raise
-            found, teller = it, Storyteller(counts, parts.handlers, waiting, _corrections_of(parts, past))
-        return story_members(teller.of_event(found, depth))
-
-    return await _told(request, parts, ask)
+    return await _told(request, parts, f"the story of {event:.100}", EventStoryQuestion(event, depth))
 
 
 async def of_row(request: Request) -> Response:
@@ -63,29 +41,14 @@ async def of_row(request: Request) -> Response:
     depth = _number("_depth", given, DEPTH_OF_ROW, 0, DEEPEST)
     last = _number("_last", given, LAST, 1, MOST_LAST)
 
-    def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
-        found = _storyteller(parts, past, waiting).of_key((namespace, key), depth, last)
-        if found is None:
-            raise nothing_happened(past, (namespace, key))
-        return key_story_members(found)
-
-    return await _told(request, parts, ask)
+    what = f"the story of {namespace} {key:.100}"
+    return await _told(request, parts, what, RowStoryQuestion(namespace, key, depth, last))
 
 
-def _storyteller(parts: ServerParts, past: StoredPast, waiting: StoredWaiting) -> Storyteller:
-    def corrected() -> CorrectedLog:
-        return CorrectedLog.of(past, kept_corrections(past.db), parts.past_codec, parts.decided)
-
-    return Storyteller(past, telling_all(corrected, parts.handlers), waiting, _corrections_of(parts, past))
-
-
-def _corrections_of(parts: ServerParts, past: StoredPast) -> EventCorrections:
-    return EventCorrections(kept_corrections(past.db), parts.past_codec)
-
-
-async def _told(request: Request, parts: ServerParts, ask: Ask[dict[str, Any]]) -> Response:
-    found, at = await ask_past(request, parts, partial(in_thread, parts.pools.memory), ask)
-    return answer(request, {**found, "positions": at.texts, "lag": at.lag}, at)
+async def _told(request: Request, parts: ServerParts, what: str, question: Question) -> Response:
+    found, at = await ask_past(request, parts, STORY, what, question, AnswerBody)
+    members = msgspec.json.decode(found.content, type=dict[str, msgspec.Raw])
+    return answer(request, {**members, "positions": at.texts, "lag": at.lag}, at)
 
 
 def _number(name: str, given: dict[str, str], default: int, least: int, most: int) -> int:

@@ -1,53 +1,54 @@
-"""What a view answers at a moment."""
+"""What a view answers at a moment, in a process that answers questions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-
-import msgspec
 
 from streams.app import App
-from streams.query.filters import Filter
-from streams.server.http.answers import AnswerPosition, ready, standing_at
-from streams.server.http.parts import ServerParts
+from streams.server.http.answering_parts import AnsweringParts
 from streams.server.http.problems import Problem
+from streams.server.http.question_forms import Refused, ViewFound, ViewQuestion, read_filters
 from streams.server.http.snapshot import TableSnapshot
 from streams.server.readmodel.row_json import to_json
-from streams.server.readmodel.store_moment import StoreMoment
 from streams.view import Tables, View
 
 log = logging.getLogger("retold.server")
 
 
-def view_answer(
-    parts: ServerParts, view: View, names: Mapping[str, str], only: Mapping[str, Sequence[Filter]], moment: StoreMoment
-) -> tuple[msgspec.Raw, AnswerPosition]:
-    """The value as JSON, of the rows that are there by `only`, and its position.
+def view_found(parts: AnsweringParts, asked: ViewQuestion) -> ViewFound:
+    """The value as JSON, of the rows that are there by `only`.
 
     Raises a problem: errors in the view, including those of encoding its value, are reported as the application's.
     """
-    model = parts.model
-    remade = model.remade
-    at = standing_at(model, moment, kinds_of(parts.app), model.partitions())
-    snapshot = TableSnapshot(model, moment, only)
-    value, did = msgspec.Raw(), "raised"
-    try:
-        found = view.answer(Tables(snapshot), **names)
-        did = "gave what cannot be written as JSON:"
-        value = msgspec.Raw(to_json(found))
-    except BaseException as error:  # in a pool thread none of these means a cancellation
-        if snapshot.refused is None:
-            log.exception("the view %s %s", view.path, did)
-            detail = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
-            raise Problem(500, detail) from error
-    ready(parts)  # the model may have been reset meanwhile
-    at = at.of_tables(remade, snapshot.asked)
-    if snapshot.refused is not None:
-        refused = snapshot.refused
-        detail = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
-        raise Problem(refused.status, detail, headers={**refused.headers, **at.headers})
-    return value, at
+    model, view = parts.model, view_at(parts.app, asked.path)
+    asked.states.put_in(model)
+    with model.moment() as moment:
+        snapshot = TableSnapshot(model, moment, read_filters(asked.only, model.row_types))
+        value, did = b"", "raised"
+        try:
+            found = view.answer(Tables(snapshot), **asked.names)
+            did = "gave what cannot be written as JSON:"
+            value = to_json(found)
+        except BaseException as error:  # in this process none of these means an end
+            if snapshot.refused is None:
+                raise raised_in(view, did, error) from error
+        positions = [(*at, sequence) for at, sequence in moment.positions(kinds_of(parts.app)).items()]
+    refused = None if snapshot.refused is None else refused_by(snapshot.refused)
+    return ViewFound(value, sorted(snapshot.asked), positions, refused)
+
+
+def view_at(app: App, path: str) -> View:
+    return next(it for it in app.views if it.path == path)
+
+
+def raised_in(view: View, did: str, error: BaseException) -> Problem:
+    """The problem of what a view did, which is logged."""
+    log.error("the view %s %s", view.path, did, exc_info=error)
+    return Problem(500, f"the view {view.path} {did} {type(error).__name__}; the server's log says more")
+
+
+def refused_by(problem: Problem) -> Refused:
+    return Refused(problem.status, problem.detail, problem.field, problem.kind, problem.headers, problem.members)
 
 
 def kinds_of(app: App) -> tuple[str, ...]:

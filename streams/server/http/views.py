@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -13,14 +12,16 @@ from streams.errors import did_you_mean
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import answer, at_least, ready
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import ServerParts, parts_of
+from streams.server.http.parts import parts_of
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import view_as_it_was
 from streams.server.http.paths import escaped_path
 from streams.server.http.permitted_rows import refuse_past
 from streams.server.http.problems import Problem
+from streams.server.http.questions import VIEW
 from streams.server.http.stream_text import asks_for_stream
-from streams.server.http.view_answers import kinds_of, view_answer
+from streams.server.http.view_answers import kinds_of
+from streams.server.http.view_asking import ask_view
 from streams.server.http.watched_view import watch_view
 from streams.view import View
 
@@ -36,13 +37,8 @@ async def view(request: Request) -> Response:
         refuse_past(principal_of(request), *principal_of(request).only)
         return await view_as_it_was(request, parts, found, names, asked)
     await at_least(request, ready(parts), kinds_of(parts.app))
-    return await parts.view_calls.call(found.path, _answer, request, parts, found, names)
-
-
-def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str, str]) -> Response:
-    """The view's answer. Errors in it, including those of encoding its value as JSON, are reported as the application's."""
-    with parts.model.moment() as moment:
-        value, at = view_answer(parts, view, names, principal_of(request).only, moment)
+    what = f"the view {found.path}"
+    value, at = await parts.questions.call(VIEW, what, ask_view, parts, found, names, principal_of(request).only)
     return answer(request, {"answer": value, "positions": at.texts, "lag": at.lag}, at)
 
 

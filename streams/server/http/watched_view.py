@@ -18,12 +18,12 @@ from streams.server.http.answers import ready, standing
 from streams.server.http.open_stream import open_stream
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.problems import Problem
+from streams.server.http.questions import VIEW
 from streams.server.http.shared_stream import Batch, Begin, First
 from streams.server.http.stream_begin import OURS, begin_in
 from streams.server.http.stream_text import StreamEvent
-from streams.server.http.view_answers import kinds_of, view_answer
-from streams.server.http.view_calls import KIND
+from streams.server.http.view_answers import kinds_of
+from streams.server.http.view_asking import ask_view
 from streams.server.readmodel.row_json import to_json
 from streams.view import View
 
@@ -38,25 +38,14 @@ class WatchedView:
         self._parts, self._view, self._names, self._principal = parts, view, names, principal
         self._seen: object = None
         self._told = StreamEvent("", b"")
-        self._calling = False
 
     def is_behind(self) -> bool:
         model = self._parts.model
         return model.waits is None and self._seen is not model.changes
 
     def advance(self) -> Batch:
-        if self._calling:  # by a call that was given up, and goes on
-            raise Problem(503, f"the view {self._view.path} was asked before, and has not answered", kind=KIND)
-        self._calling = True
-        try:
-            return self._advance()
-        finally:
-            self._calling = False
-
-    def _advance(self) -> Batch:
         seen, before = self._parts.model.changes, self._told.place
-        with self._parts.model.moment() as moment:
-            value, at = view_answer(self._parts, self._view, self._names, self._principal.only, moment)
+        value, at = ask_view(self._parts, self._view, self._names, self._principal.only)
         self._seen = seen
         place = blake2b(bytes(value), digest_size=9).hexdigest()
         if place == before:
@@ -80,5 +69,5 @@ async def watch_view(request: Request, parts: ServerParts, view: View, names: Ma
     only = tuple((name, tuple(it)) for name, it in principal.only.items())
     same = ("view", view.path, tuple(names.items()), only)
     source = partial(WatchedView, parts, view, names, principal)
-    shared = partial(parts.shared_streams.of, same, source, partial(parts.view_calls.call, view.path), PACE)
+    shared = partial(parts.shared_streams.of, same, source, partial(parts.questions.call, VIEW, f"the view {view.path}"), PACE)
     return await open_stream(request, parts, shared, begin, standing(model, kinds_of(parts.app), model.partitions()).headers)

@@ -17,13 +17,13 @@ from streams.query.filters import hold
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.access.principal import Principal
 from streams.server.http.access_checks import principal_of
-from streams.server.http.answers import STOPS, AnswerPosition, ready, up_to_date
+from streams.server.http.answers import AnswerPosition, ready, up_to_date
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import permitted_row, refuse_hidden_version, told_outcome
 from streams.server.http.pools import in_thread
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.problems import RETRY_AFTER, STOPS, Problem
 from streams.server.http.requests import (
     PublishRequest,
     expected_version,

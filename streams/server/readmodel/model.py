@@ -90,7 +90,7 @@ class ReadModel:
         """By table in the file the place of its last change. Another mapping after each commit."""
         self._uncorrected: Mapping[str, str] = NOTHING
         self._blobs: dict[NamespacePartition, bytes] = {}
-        self._readers = StoreReaders()
+        self.readers = StoreReaders()
         self._refreshing = threading.Lock()
         tables = {space.name: row_table(space.name) for space in app.namespaces}
         self.tables = tables
@@ -151,13 +151,13 @@ class ReadModel:
         self.faults, self.stuck, self.stopped = {}, {}, {}
         self.rebuilding, self.reshaped, self.missing, self.held = {}, frozenset(), frozenset(), {}
         self.file = Path(file)
-        self._readers.open(file)
+        self.readers.open(file)
         self._blobs = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Read the positions again."""
-        with self._refreshing, self._readers.borrow() as db:
+        with self._refreshing, self.readers.borrow() as db:
             found = db.execute(POSITIONS).fetchall()
             markers = dict(self.markers) if self._blobs else {}
             for kind, namespace, part, _, blob in found:
@@ -192,13 +192,13 @@ class ReadModel:
     @contextmanager
     def moment(self) -> Iterator[StoreMoment]:
         """All that is asked of it is of one moment. To be held for a short time."""
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             yield StoreMoment(db)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection in a read transaction, for what asks the recorded past. To be held for a short time."""
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             db.execute("begin")
             yield db
 
@@ -221,7 +221,7 @@ class ReadModel:
 
     def row(self, table: str, key: str) -> FoundRow | None:
         """One row of a table or projection: one look-up, so a task of the event loop may ask."""
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             text = f"select version, body, problem from {table} where key = ?"
             found = db.execute(text, (key,)).fetchone() if _is_text(key) else None
         return None if found is None else FoundRow(*found)
@@ -231,17 +231,17 @@ class ReadModel:
         last = self.markers.get(partition)
         if last is None or last.inbox_next <= offset:
             return None
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             return outcome_at(db, (*partition, offset))
 
     def sent(self, event_id: str) -> KeyUse | None:
         """The use of an Idempotency-Key, by its event's id, as far as it is known here."""
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             return key_use(db, self._codec, event_id)
 
     def left_out(self, partitions: Iterable[NamespacePartition]) -> dict[NamespacePartition, int]:
         """By partition the last sequence of which the event is not kept, since it is too old."""
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             found = {at: db.execute(LEFT_OUT_TO, at).fetchone() for at in partitions}
         return {at: row[0] for at, row in found.items() if row is not None}
 
@@ -252,7 +252,7 @@ class ReadModel:
         """
         only, values = ("", ()) if key is None else (" and key = ?", (key,))
         text = f"select seq, key, value, headers from record where ns = ? and part = ? and seq > ?{only} order by seq limit ?"
-        with self._readers.borrow() as db:
+        with self.readers.borrow() as db:
             found = db.execute(text, (*partition, after, *values, limit)).fetchall()
             return events_of_records(db, self._codec, partition, found)
 

@@ -38,6 +38,11 @@ class StoreMoment:
         """The smallest position of these kinds of topics."""
         return min(self._positions.get((kind, *partition), 0) for kind in kinds)
 
+    def positions(self, kinds: Sequence[str]) -> dict[NamespacePartition, int]:
+        """The same of all partitions that it knows of."""
+        there = {(ns, part) for _, ns, part in self._positions}
+        return {partition: self.position(kinds, partition) for partition in there}
+
     def rows_of(self, table: str, columns: Sequence[RowColumn], *, whole: bool = False) -> RowAnswers:
         """What answers questions about a table. `whole`: no row of it is unreadable."""
         return RowAnswers(self._db, table, columns, whole=whole)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 READING = ("query_only=on", "mmap_size=2147483648", "cache_size=-4096", "temp_store=memory")
@@ -21,6 +22,13 @@ class StoreAway(Exception):
     """There is no file to be read yet, or not any more."""
 
 
+class OpenedFile(NamedTuple):
+    """A file that is read. `generation` differs from one to the next, also where they have the same name."""
+
+    path: str
+    generation: int
+
+
 class StoreReaders:
     """Used by all threads. A connection belongs to one reader at a time."""
 
@@ -28,6 +36,7 @@ class StoreReaders:
         self._lock = threading.Lock()
         self._file: str | None = None
         self._generation = 0
+        self._named: OpenedFile | None = None
         self._idle: list[sqlite3.Connection] = []
 
     def open(self, file: str | None) -> None:
@@ -37,6 +46,19 @@ class StoreReaders:
             self._file, self._generation = file, self._generation + 1
         for db in idle:
             db.close()
+
+    def opened(self) -> OpenedFile:
+        """The file that is read. Raises StoreAway if there is none."""
+        with self._lock:
+            if self._file is None:
+                raise StoreAway
+            return OpenedFile(self._file, self._generation)
+
+    def read(self, file: OpenedFile) -> None:
+        """As `open`, unless it is the one that another process named before."""
+        if file != self._named:
+            self.open(file.path)
+            self._named = file
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:

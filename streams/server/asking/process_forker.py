@@ -1,0 +1,175 @@
+"""A process that forks others, and ends them: it has one thread and runs nothing of the application's, so it never hangs.
+
+The server has many threads, and what forks while others hold locks may find them held for ever. So this one is forked before there
+are any. It shares the memory of what was imported by then, and a process that it forks is ready in milliseconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
+
+Serve = Callable[[socket.socket], None]
+"""Answers what comes from a socket until its end, in a process of its own."""
+COMMAND: Final = struct.Struct("!ci")
+"""What is to be done, and the process that it is done to."""
+REPLY: Final = struct.Struct("!i")
+FORK, END = b"f", b"e"
+PR_SET_PDEATHSIG: Final = 1
+CONTROL: Final = 3
+"""The descriptor of the forker's own socket; behind it all are closed that it was forked with."""
+DESCRIPTORS: Final = 1 << 20
+"""More than a process has."""
+
+
+class ForkerEnded(Exception):
+    """It was ended by somebody else, so no process can be started any more."""
+
+
+class ProcessForker:
+    """The server's side, used by any thread. `serve` is called in each process. To be made before other threads are started.
+
+    When this process ends, however it does, the forker ends too, and before it all that it has forked.
+    """
+
+    def __init__(self, serve: Serve) -> None:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            _run(lambda: _fork_for(theirs, serve))
+        theirs.close()
+        self._control, self._turn = ours, threading.Lock()
+        self.pid = pid
+        self.close = weakref.finalize(self, _close, ours, pid)
+        """End it, and all that it has forked."""
+
+    def start(self) -> tuple[int, socket.socket]:
+        """The id of a new process and the socket to speak with it. Raises OSError, and ForkerEnded."""
+        ours, theirs = socket.socketpair()
+        try:
+            found = self._tell(FORK, 0, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        if found < 0:
+            ours.close()
+            raise OSError(-found, os.strerror(-found))
+        return found, ours
+
+    def end(self, pid: int) -> int:
+        """End a process and what it has started, and return how it ended: its exit code, or a signal, negative. As `start`."""
+        return self._tell(END, pid)
+
+    def _tell(self, command: bytes, pid: int, *descriptors: int) -> int:
+        with self._turn:
+            try:
+                socket.send_fds(self._control, [COMMAND.pack(command, pid)], descriptors)
+                answer = self._control.recv(REPLY.size, socket.MSG_WAITALL)
+            except OSError as error:
+                raise ForkerEnded from error
+        if len(answer) != REPLY.size:
+            raise ForkerEnded
+        [found] = REPLY.unpack(answer)
+        return int(found)
+
+
+def _close(control: socket.socket, pid: int) -> None:
+    with suppress(OSError):
+        control.shutdown(socket.SHUT_RDWR)  # who waits for an answer of it hears that there is none
+    control.close()
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def _run(act: Callable[[], None]) -> NoReturn:
+    """In a forked process: it never returns to what its parent was doing."""
+    code = 1
+    try:
+        act()
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, nothing of the parent's may run here
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _fork_for(control: socket.socket, serve: Serve) -> None:
+    """The forker, until the server's end of the socket is closed."""
+    gc.freeze()  # what the server has open is not ours to close
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)  # a Ctrl-C is for the server, which then ends this process
+    os.dup2(control.detach(), CONTROL, inheritable=False)
+    os.closerange(CONTROL + 1, DESCRIPTORS)
+    children = set[int]()
+    try:
+        with socket.socket(fileno=CONTROL) as told:
+            while _obey(told, serve, children):
+                pass
+    finally:
+        for pid in children:
+            _end(pid)
+
+
+def _obey(told: socket.socket, serve: Serve, children: set[int]) -> bool:
+    """Do what is told next; False: the server has ended."""
+    message, descriptors, _, _ = socket.recv_fds(told, COMMAND.size, 1)
+    if len(message) != COMMAND.size:
+        return False
+    command, pid = COMMAND.unpack(message)
+    if command == FORK:
+        found = _fork(told, serve, *descriptors)
+        if found > 0:
+            children.add(found)
+    else:
+        found = _end(pid)
+        children.discard(pid)
+    with suppress(BrokenPipeError):  # the server has ended; the next message says so
+        told.sendall(REPLY.pack(found))
+    return True
+
+
+def _fork(told: socket.socket, serve: Serve, descriptor: int) -> int:
+    """The id of the process, or the number of an error, negative."""
+    os.set_inheritable(descriptor, False)
+    with socket.socket(fileno=descriptor) as its:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            return -(error.errno or 1)
+        if pid == 0:
+            told.close()
+            _run(lambda: _begin(its, serve))
+    with suppress(OSError):  # it may have done so itself, and ended
+        os.setpgid(pid, pid)
+    return pid
+
+
+def _begin(its: socket.socket, serve: Serve) -> None:
+    os.setpgid(0, 0)
+    if sys.platform == "linux":  # should the forker be killed; and a handler that holds Python's lock could see to nothing itself
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    serve(its)
+
+
+def _end(pid: int) -> int:
+    """Its group is killed: what it has started, too. It is reaped by nobody else, so its id is of no other process."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)  # it may have left its group
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

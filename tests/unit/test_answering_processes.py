@@ -1,0 +1,213 @@
+"""Processes that answer questions: one that hangs, or that ends, is replaced, and none outlives who asks."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.server.asking import answering_processes
+from streams.server.asking.answering_processes import IDLE, AnsweringProcesses, AnswerLost, AnswerTooSlow
+from streams.server.asking.process_forker import ForkerEnded
+from tests.support.processes import descendants, is_there
+from tests.support.workers import until
+
+LARGE = 3_000_000
+"""Bytes of an answer that no pipe holds."""
+
+
+def spin(_: str) -> None:
+    while True:
+        pass
+
+
+def fail(_: str) -> None:
+    raise ValueError("told to")
+
+
+def start(file: str) -> None:
+    started = subprocess.Popen(["/bin/sleep", "60"])
+    Path(file).write_text(str(started.pid), encoding="ascii")
+    time.sleep(60)
+
+
+ACTS: dict[str, Callable[[str], object]] = {
+    "who": lambda _: None,
+    "sleep": lambda _: time.sleep(60),
+    "nap": lambda _: time.sleep(0.5),
+    "spin": spin,
+    "hold": lambda _: ctypes.pythonapi.sleep(60),  # with Python's lock, so no thread of the process could see to it
+    "exit": lambda code: os._exit(int(code)),
+    "fault": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
+    "raise": fail,
+    "log": logging.getLogger("retold.server").warning,
+    "start": start,
+    "thread": lambda _: threading.Thread(target=time.sleep, args=(60,), daemon=True).start(),
+}
+
+
+def answer(question: bytes) -> bytes:
+    """Its process, once that has done what is asked."""
+    if question[:1] == b"x":
+        return question
+    word, _, rest = question.decode().partition(" ")
+    ACTS[word](rest)
+    return b"%d" % os.getpid()
+
+
+@pytest.fixture
+def processes() -> Iterator[AnsweringProcesses]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, which this process may have
+        found = AnsweringProcesses(answer)
+    yield found
+    found.end()
+
+
+def test_a_process_answers_again_and_again(processes: AnsweringProcesses) -> None:
+    """It is not this one, and an answer may be large."""
+    first = processes.ask(b"who", 30)
+    assert (processes.ask(b"who", 30), int(first) == os.getpid()) == (first, False)
+    assert processes.ask(b"x" * LARGE, 30) == b"x" * LARGE
+
+
+@pytest.mark.parametrize("how", [b"sleep", b"spin", b"hold"])
+def test_one_that_takes_too_long_is_ended(processes: AnsweringProcesses, how: bytes) -> None:
+    """The next question has another one."""
+    pid = int(processes.ask(b"who", 30))
+    with pytest.raises(AnswerTooSlow):
+        processes.ask(how, 0.2)
+    assert not is_there(pid)
+    assert int(processes.ask(b"who", 30)) != pid
+
+
+@pytest.mark.parametrize(
+    ("question", "how"),
+    [
+        (b"exit 7", "ended with the exit code 7"), (b"exit 0", "ended with the exit code 0"), (b"fault", "was ended by SIGSEGV"),
+        (b"raise", "ended with the exit code 1"),
+    ],
+)  # fmt: skip
+def test_one_that_ends_instead_says_how(processes: AnsweringProcesses, question: bytes, how: str) -> None:
+    """And the next question is answered."""
+    with pytest.raises(AnswerLost) as lost:
+        processes.ask(question, 30)
+    assert lost.value.how == how
+    assert processes.ask(b"who", 30)
+
+
+def test_one_that_ended_while_it_was_asked_nothing_is_no_error(processes: AnsweringProcesses) -> None:
+    """As when the system is short of memory."""
+    pid = int(processes.ask(b"who", 30))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_there(pid), "it goes on")
+    assert int(processes.ask(b"who", 30)) != pid
+
+
+def test_one_that_is_asked_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds memory and a file. A question that comes just then is answered by another one."""
+    monkeypatch.setattr(answering_processes, "IDLE_SECONDS", 0.05)
+    processes = AnsweringProcesses(answer)
+    try:
+        found = set[bytes]()
+        for _ in range(20):
+            found.add(processes.ask(b"who", 30))
+            time.sleep(0.05)
+        assert len(found) > 1
+        until(lambda: not any(is_there(int(it)) for it in found), "one stays")
+    finally:
+        processes.end()
+
+
+def test_few_are_kept(processes: AnsweringProcesses) -> None:
+    """Of many that were needed at once; the others end at once, too."""
+    threads = [threading.Thread(target=processes.ask, args=(b"nap", 30)) for _ in range(4 * IDLE)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(descendants(processes._forker.pid)) > IDLE, "they are not asked at once")
+    for thread in threads:
+        thread.join()
+    until(lambda: len(descendants(processes._forker.pid)) <= IDLE, "too many are kept")
+
+
+def test_what_is_logged_there_is_logged_here(processes: AnsweringProcesses, caplog: pytest.LogCaptureFixture) -> None:
+    processes.ask(b"log hello you", 30)
+    assert [(it.levelname, it.name, it.getMessage()) for it in caplog.records] == [("WARNING", "retold.server", "hello you")]
+
+
+def test_what_a_process_has_started_ends_with_it(processes: AnsweringProcesses, tmp_path: Path) -> None:
+    """A view may start programs."""
+    file = tmp_path / "pid"
+    with pytest.raises(AnswerTooSlow):
+        processes.ask(f"start {file}".encode(), 2.0)
+    until(lambda: not is_there(int(file.read_text())), "it goes on")
+
+
+def test_one_with_a_thread_that_goes_on_is_not_asked_again(processes: AnsweringProcesses) -> None:
+    """A view may leave one behind, which would take time from the answers after it."""
+    pid = int(processes.ask(b"thread", 30))
+    assert int(processes.ask(b"who", 30)) != pid
+    assert not is_there(pid)
+
+
+def test_the_end_is_heard_by_who_waits(processes: AnsweringProcesses) -> None:
+    """A server that stops waits for no view."""
+    heard = list[BaseException]()
+
+    def ask() -> None:
+        try:
+            processes.ask(b"sleep", 60)
+        except AnswerLost as error:
+            heard.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: len(descendants(processes._forker.pid)) == 1, "it is not asked")
+    processes.end()
+    thread.join(30)
+    assert len(heard) == 1
+    with pytest.raises(ForkerEnded):
+        processes.ask(b"who", 30)
+
+
+def test_without_who_starts_them_nothing_is_answered_for_long(processes: AnsweringProcesses) -> None:
+    """Should somebody end it: its processes end with it, and the next question says so."""
+    pid = int(processes.ask(b"who", 30))
+    os.kill(processes._forker.pid, signal.SIGKILL)
+    until(lambda: not is_there(pid), "a process outlives it")
+    with pytest.raises(ForkerEnded):
+        processes.ask(b"who", 30)
+
+
+PROGRAM = """
+import sys, threading, time
+from streams.server.asking.answering_processes import AnsweringProcesses
+from tests.unit.test_answering_processes import answer
+
+processes = AnsweringProcesses(answer)
+for question in (b"spin", b"sleep", b"hold"):
+    threading.Thread(target=processes.ask, args=(question, 60), daemon=True).start()
+print("asked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_none_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
+    """Also not one that would never end by itself, nor one that holds Python's lock."""
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"asked\n"
+        until(lambda: len(descendants(server.pid)) == 4, "they are not all there")
+        there = descendants(server.pid)
+        server.kill()
+        until(lambda: not any(map(is_there, there)), "one outlives it")
