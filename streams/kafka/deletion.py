@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError
 from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import read_calls, write_calls
-from streams.kafka.corrections_topic import read_claims, write_records
+from streams.kafka.corrections_topic import gone_record, read_claims
+from streams.kafka.corrections_writer import CorrectionsWriter
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import (
@@ -65,7 +66,7 @@ def forget_corrections(clients: Clients, prefix: str, application: str) -> None:
     corrections, calls = read_claims(clients, prefix, application).states, read_calls(clients, prefix, application)
     write_calls(clients, prefix, (), calls.values())
     if corrections:
-        write_records(clients, prefix, [(it.correction.encode(), None) for it in corrections])
+        CorrectionsWriter(clients, prefix).write([gone_record(it.correction) for it in corrections])
 
 
 def _others(admin: Admin, prefix: str, namespaces: Collection[str]) -> list[str]:
