@@ -66,7 +66,8 @@ class Image:
         self._apply_parked(changes)
         for due in changes.due:
             self.due.add(due)
-        for call in changes.calls.values():
+        for reference, call in changes.calls.items():
+            self.due.discard(reference)  # of a request that was scheduled: the call takes its timer's place in the due topic
             self.calls.add(call)
         for key in changes.settled:
             self.due.discard(key)
@@ -110,7 +111,7 @@ class Image:
         """How many calls and how many timers are pending once `changes` are applied."""
         settled = set(changes.settled)
         calls = _left(self.calls, set(changes.calls), settled)
-        return calls, _left(self.due, {due.event_id for due in changes.due}, settled)
+        return calls, _left(self.due, {due.event_id for due in changes.due}, settled | changes.calls.keys())
 
     def _apply_parked(self, changes: Changes) -> None:
         self.quarantined += sum(record.entity is None for record in changes.set_aside)

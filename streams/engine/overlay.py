@@ -105,21 +105,25 @@ class Overlay:
     def is_scheduled(self, event_id: str) -> bool:
         """Whether a timer of this id waits."""
         there = event_id in self.image.due or any(it.event_id == event_id for it in self.changes.due)
-        return there and event_id not in self.changes.settled
+        return there and not self._is_over(event_id)
+
+    def _is_over(self, event_id: str) -> bool:
+        """Whether a timer of this id has fired in this batch, or was dropped. A request that has fired is pending under that id."""
+        return event_id in self.changes.settled or event_id in self.changes.calls
 
     def next_timer(self, owner: str, limit: FiringLimit, refused: Collection[str] = ()) -> PendingTimer | None:
         """The key's earliest pending timer that `limit` allows, without those in `refused`; of one time the first scheduled."""
-        settled, kept = self.changes.settled, self.image.due.of(owner)
+        kept, is_over = self.image.due.of(owner), self._is_over
         passed, new = self._passed.get(owner, 0), self.scheduled.get(owner, [])
-        while passed < len(kept) and kept[passed][2].event_id in settled:
+        while passed < len(kept) and is_over(kept[passed][2].event_id):
             passed += 1
         self._passed[owner] = passed
-        while new and new[0][2].event_id in settled:
+        while new and is_over(new[0][2].event_id):
             del new[0]
         for timer in _in_order(kept, passed, new):
             if timer.at > max(limit):
                 return None
-            if timer.event_id not in settled and timer.event_id not in refused and limit.allows(timer):
+            if not is_over(timer.event_id) and timer.event_id not in refused and limit.allows(timer):
                 return timer
         return None
 
