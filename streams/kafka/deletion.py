@@ -13,7 +13,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import read_calls, write_calls
 from streams.kafka.corrections_topic import gone_record, read_claims
 from streams.kafka.corrections_writer import CorrectionsWriter
-from streams.kafka.owners import owners
+from streams.kafka.owners import group_exists, owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import (
     TIMEOUT,
@@ -44,6 +44,7 @@ def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> Deletion
     if held := owners(admin, prefix, namespaces):
         names = ", ".join(sorted({topic for topic, _ in held}))
         raise ConfigError(f"a worker handles {names}: stop `retold run` and every worker first; nothing was deleted")
+    _delete_groups(admin, [group_of(prefix, space) for space in namespaces])
     asked = [name for space in namespaces for name in topic_names(prefix, space)[1:]]
     others = _others(admin, prefix, namespaces)
     shared = [] if others else [schemas_topic(prefix), tasks_topic(prefix), corrections_topic(prefix)]
@@ -52,13 +53,16 @@ def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> Deletion
         answers = admin.request(AdminClient.delete_topics, there, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
         for name, answer in answers.items():
             result(answer, f"deleting the topic {name}", KafkaError.UNKNOWN_TOPIC_OR_PART)
-    groups = [group_of(prefix, space) for space in namespaces]
-    for group, answer in admin.request(
-        AdminClient.delete_consumer_groups, groups, timeout=TIMEOUT, read=as_is
-    ).items():
-        result(answer, f"deleting the group {group}", KafkaError.GROUP_ID_NOT_FOUND, KafkaError.COORDINATOR_NOT_AVAILABLE)
     _wait_until_gone(admin, there)
     return Deletion(there, others)
+
+
+def _delete_groups(admin: Admin, groups: Sequence[str]) -> None:
+    """Before any topic: where this fails, all that was handled is still there, and a worker reads on from its markers."""
+    there = [group for group in groups if group_exists(admin, group)]
+    if there:
+        for group, answer in admin.request(AdminClient.delete_consumer_groups, there, timeout=TIMEOUT, read=as_is).items():
+            result(answer, f"deleting the group {group}", KafkaError.GROUP_ID_NOT_FOUND)
 
 
 def forget_corrections(clients: Clients, prefix: str, application: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,8 @@ NO_OWNER_KNOWN = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )  # fmt: skip
 """Errors when there is no worker yet, or a broker has just started and has no coordinator for the group yet."""
+DEAD = "Dead"
+"""The state of a group that does not exist (any more)."""
 ATTEMPT, PAUSE = 2.0, 0.1
 """s for one attempt, which cannot be cancelled, and between two of them."""
 
@@ -51,8 +53,22 @@ def member_ids(admin: Admin, group: str) -> set[str]:
     return {member.client_id for member in members}
 
 
+def group_exists(admin: Admin, group: str) -> bool:
+    """Whether the broker has offsets or members of it. Raises BrokerError, also while no broker knows its coordinator.
+
+    It may have no coordinator for groups at all, as where none was ever made: asked to delete one, it makes the topic of offsets
+    first, and says meanwhile that another broker coordinates.
+    """
+    listed = _groups(admin, group, admin.clock.monotonic() + TIMEOUT, never_cancelled, (KafkaError.GROUP_ID_NOT_FOUND,))
+    return any(it.state != DEAD for it in listed)
+
+
 def _members(admin: Admin, group: str, deadline: float, cancelled: Cancelled) -> list[Any]:
-    """As librdkafka gives them; none of a group that does not exist."""
+    return [member for it in _groups(admin, group, deadline, cancelled, NO_OWNER_KNOWN) for member in it.members]
+
+
+def _groups(admin: Admin, group: str, deadline: float, cancelled: Cancelled, absent: Collection[int]) -> list[Any]:
+    """As librdkafka gives them; none if it does not exist, or for an error of which the code is among `absent`."""
     clock = admin.clock
     while True:
         raise_if_cancelled(cancelled)
@@ -66,9 +82,9 @@ def _members(admin: Admin, group: str, deadline: float, cancelled: Cancelled) ->
             clock.sleep(PAUSE)
             continue
         if error is not None:
-            result(error, f"asking for the group {group}", *NO_OWNER_KNOWN)
+            result(error, f"asking for the group {group}", *absent)
             return []
-        return [member for it in listed for member in it.members]
+        return listed
 
 
 def _listed(client: AdminClient, group: str, timeout: float) -> list[Any]:

@@ -14,6 +14,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import read_calls, write_calls
 from streams.kafka.corrections_topic import APPLIED, CorrectionState, read_claims, write_correction
 from streams.kafka.deletion import Deletion, delete_all, forget_corrections
+from streams.kafka.owners import group_exists
 from streams.kafka.topics import corrections_topic, ensure, group_of, schemas_topic, tasks_topic, topic_names
 from tests.support.workers import until
 
@@ -47,6 +48,7 @@ def test_what_other_applications_keep_under_the_same_prefix_stays(config: Config
         call = CorrectionCall(application, f"c-{application}", f"r-{application}", NOT, "email.send", "u1", "e2", OPEN)
         write_calls(clients, prefix, [call])
     assert delete_all(admin, prefix, ["user"]) == Deletion(sorted(topic_names(prefix, "user")[1:]), ["order"])
+    assert [group_exists(admin, group_of(prefix, it)) for it in ("user", "order")] == [False, True]
     forget_corrections(clients, prefix, "signup")
     assert kept(clients, prefix, "signup") == ([], [])
     assert kept(clients, prefix, "shop") == (["c-shop"], ["r-shop"])
