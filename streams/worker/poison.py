@@ -53,7 +53,12 @@ class PoisonSearch:
     def narrow(
         self, works: Mapping[PartitionTask, PartitionWork], pace: Pace
     ) -> tuple[PartitionTask, PartitionWork] | None:
-        """After these were refused, make the next transaction smaller; returns the refused item once it is alone."""
+        """After these were refused, make the next transaction smaller; returns the refused item once it is alone.
+
+        Of no work at all, as where a partition only goes over to other rows, nothing can be left out.
+        """
+        if not works:
+            return None
         records, answers, timers = (
             sum(map(len, kind)) for kind in zip(*((it.records, it.answers, it.timers) for it in works.values()), strict=True)
         )

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.kafka.producer import TransactionAborted
+from streams.worker.pace import Pace
 from streams.worker.poison import CALM, SUSPICIOUS, PoisonKind, PoisonSearch
 
 POISON, OTHER = TransactionAborted("too large", poison=True), TransactionAborted("not now")
@@ -48,3 +49,8 @@ def test_they_share_again_when_it_was_calm_for_a_while(there: set[PoisonKind]) -
     search.succeeded()
     assert search.turn(there) is None
     assert search.most_answers > 1
+
+
+def test_a_transaction_without_any_work_is_not_made_smaller() -> None:
+    """As that of a partition which goes over to other rows: refused again and again, it ended its namespace."""
+    assert searching().narrow({}, Pace(1_000, 1.0)) is None
