@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.cycle import Cycle
+from streams.worker.lasting_work import Beside, lasting
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.runtime import Job, Runtime
 from streams.worker.slots import Slot
 from streams.worker.stop_watchdog import StopWatchdog
 from streams.worker.threads import DaemonThread
 
-Beside = Callable[[Cancelled], Steps[None]]
-"""Background work of a namespace, as long as it runs."""
 TellEnd = Callable[[BaseException], None]
 """Reports what ended a namespace, to whoever reads its status."""
 
@@ -52,7 +50,7 @@ class NamespaceRunner:
     def start(self) -> None:
         self._thread.start()
         works: list[Beside] = [*self._works, partial(self.cycle.members.attempts.watch, self.abandon)]
-        self._working = [self._beside.start(work) for work in works]
+        self._working = [self._beside.start(lasting(work, self.cycle.members.namespace)) for work in works]
         self._thread.submit(partial(self._run, self.cycle.open))
 
     async def poll(self) -> PolledBatch:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.engine.readable import harmless
+from streams.engine.readable import harmless, in_a_line
 from streams.errors import PartitionLost, StreamsError, UnsupportedSchema
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
@@ -155,7 +155,10 @@ class Standby:
         return all(at in self._refused or ((it := known.get(at)) is not None and it.ready) for at in self._partitions)
 
     def follow(self, owned: Owned, cancelled: Cancelled) -> Steps[None]:
-        """Follow all partitions but those that are `owned`, until cancelled. No failure here ends anything else."""
+        """Follow all partitions but those that are `owned`, until cancelled. No failure here ends anything else.
+
+        Raises what nobody foresaw: then all copies are dropped.
+        """
         while not cancelled():
             try:
                 with closing(self._consumer()) as consumer:
@@ -164,6 +167,10 @@ class Standby:
                 return
             except (StreamsError, KafkaException) as error:
                 self._say(str(error))
+            except Exception:  # nobody foresaw it, so no copy is known to be right
+                with self._lock:
+                    self._followed, self._assigned = {}, {}
+                raise
             yield LATER
 
     def _follow(self, consumer: Consumer, owned: Owned, cancelled: Cancelled) -> Steps[None]:
@@ -229,7 +236,7 @@ class Standby:
                     try:
                         _raise_for_error(message)
                         followed.take(message)
-                    except (StreamsError, KafkaException) as error:
+                    except Exception as error:  # noqa: BLE001 - whatever it is, the other copies can go on
                         failed[followed] = _failure(error)
         return list(failed.items())
 
@@ -282,10 +289,11 @@ class Standby:
             log.warning("a partition is not copied now", detail=harmless(text))
 
 
-def _failure(error: StreamsError | KafkaException) -> _Failure:
+def _failure(error: Exception) -> _Failure:
     if isinstance(error, UnsupportedSchema):
         return _Failure(str(error), passes=False, unknown=True, schema_id=error.schema_id)
-    return _Failure(str(error), passes=isinstance(error, KafkaException))
+    why = str(error) if isinstance(error, StreamsError | KafkaException) else in_a_line(error)
+    return _Failure(why, passes=isinstance(error, KafkaException))
 
 
 def _raise_for_error(message: Message) -> None:

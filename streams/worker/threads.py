@@ -13,11 +13,14 @@ from itertools import islice, takewhile
 from types import CodeType
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import structlog
 from confluent_kafka import KafkaException
 
 from streams.engine.readable import location
 from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, raise_if_cancelled
+
+log = structlog.get_logger("retold.worker")
 
 T = TypeVar("T")
 Call = tuple[Future[Any], Callable[[], Any]]
@@ -104,12 +107,20 @@ class ThreadJob(Generic[T]):
         except StopIteration as end:
             self._future.set_result(end.value)
         except BaseException as error:  # noqa: BLE001 - `value` raises it
-            self._steps.close()
+            self._close_steps(self._steps)
             if isinstance(error, StreamsError | KafkaException):  # the message is enough; a traceback would keep objects alive
                 error = error.with_traceback(None)
             self._future.set_exception(error)
         self._steps = None
         return None
+
+    @staticmethod
+    def _close_steps(steps: Steps[T]) -> None:
+        """Of a job that is cancelled. Its client may refuse to be closed, which is no reason to end the thread of all jobs."""
+        try:
+            steps.close()
+        except Exception as error:
+            log.warning("a job that was cancelled could not be closed", exc_info=error)
 
     def is_due(self, now: float) -> bool:
         return self.ready <= now or self._cancelled.is_set()

@@ -19,6 +19,7 @@ from streams.engine.image import Image
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts, cycle_of
+from streams.worker.lasting_work import lasting
 from streams.worker.parked_bodies import IN_MEMORY
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.restore import RestoredImage
@@ -42,9 +43,9 @@ class SteppedWorker:
         self._process = process
         self.cycle = cycle_of(parts, namespace, slot)
         beside = process.runtime.background("beside", 2)
-        beside.start(self.cycle.members.topics.watch)
+        beside.start(lasting(self.cycle.members.topics.watch, namespace))
         if (standby := self.cycle.members.standby) is not None:
-            beside.start(partial(standby.follow, self.cycle.tasks.partitions))
+            beside.start(lasting(partial(standby.follow, self.cycle.tasks.partitions), namespace))
         self.cycle.open()
         self._batch: PolledBatch | None = None
 

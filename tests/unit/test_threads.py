@@ -89,6 +89,32 @@ def test_a_job_that_is_cancelled_in_time_is_never_begun(background: ThreadBackgr
     assert begun == []
 
 
+def test_a_cancelled_job_that_cannot_be_closed_ends_no_thread(background: ThreadBackground) -> None:
+    """A client may raise when it is closed: what waits to be restored is restored all the same."""
+    begun = threading.Event()
+
+    def waits(_: Cancelled) -> Steps[None]:
+        try:
+            begun.set()
+            yield 3600.0
+        finally:
+            raise OSError("the client is gone")
+
+    def works(_: Cancelled) -> Steps[str]:
+        yield 0.0
+        return "restored"
+
+    held = background.start(waits)
+    assert begun.wait(20)
+    held.cancel()
+    until(held.done, "nobody hears of its end", seconds=20)
+    with pytest.raises(PartitionLost):
+        held.value()
+    job = background.start(works)
+    until(job.done, "no thread is left", seconds=20)
+    assert job.value() == "restored"
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_of_a_job_stays(background: ThreadBackground, fails: bool) -> None:
     """A worker seldom looks for cycles: an image that a thread or a traceback keeps would stay for hours."""
