@@ -23,6 +23,7 @@ from tests.support.memory_server import MemoryServer
 from tests.support.other_code import refusing, with_change, without_handler
 from tests.support.stored_pasts import forget_schemas
 from tests.support.workers import settings
+from tests.unit.test_console import BROWSER, page_of
 from tests.unit.test_server_errors import assert_problem
 
 OURS = ("as_of", "known", "sort", "limit", "next")
@@ -100,6 +101,25 @@ def test_an_answer_says_what_had_happened_and_is_held_back(server: MemoryServer)
     assert told(server, "/rows/stock/x", known=FRONTIER)["held_back"] is None
     nothing = server.http.get(f"/rows/stock/nothing?_as_of={quote(str(then))}")
     assert (nothing.status_code, nothing.json()["held_back"]) == (404, None)
+
+
+PROJECTED = "projections/orders_per_day"
+
+
+@pytest.mark.parametrize("at", ["rows/stock/x", "rows/stock", PROJECTED, f"{PROJECTED}/2026-01-01"])
+@pytest.mark.parametrize("with_known", [True, False], ids=["known", "both"])
+def test_a_page_says_which_times_it_is_of(server: MemoryServer, at: str, with_known: bool) -> None:
+    """Also one that is asked for by the header of an answer, and one whose time is not given."""
+    asked = {"_known": "2026-01-01T02:30:00Z"} if with_known else {"_as_of": "2026-01-01t01:30:00z"}
+    got = server.http.get(at, params=asked)
+    again = {"_as_of": got.headers["Retold-As-Of"]}
+    for params in (asked, again):
+        page = server.http.get(at, params=params, headers=BROWSER)
+        assert page.status_code == 200, page.text
+        if not with_known:
+            assert "As it was at 2026-01-01 01:30:00 UTC, as known at 2026-01-01 03:00:00 UTC." in page_of(page).text
+        else:
+            assert "As it was, as known at 2026-01-01 02:30:00 UTC." in page_of(page).text
 
 
 def test_a_handler_that_is_gone_leaves_its_own_rows_untold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

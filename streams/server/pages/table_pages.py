@@ -145,10 +145,11 @@ async def row(asked: PageRequest) -> Page:
     if not answer.is_good and (answer.status != 404 or not (story or found_aside)):
         raise PageRefused(answer)
     none = {"key": unquote(key), "version": None, "row": None}
-    found = answer.value if answer.is_good else none
+    times = {name: answer.value[name] for name in ("as_of", "known") if name in answer.value}
+    found = answer.value if answer.is_good else none | times
     values = {
         **found, "namespace": unquote(namespace), "story": story, "aside": found_aside, "path": path,
-        "as_of": given.get("_as_of", ""), "missing": None if answer.is_good else answer.value["detail"],
+        "asked_as_of": given.get("_as_of", ""), "missing": None if answer.is_good else answer.value["detail"],
         "restricted": unquote(namespace) in asked.principal.only, "may_tell": asked.principal.may(READ_ALL),
     }  # fmt: skip
     return Page("row.html", f"{found['key']} · {unquote(namespace)}", "/rows", values, answer)
@@ -157,7 +158,7 @@ async def row(asked: PageRequest) -> Page:
 async def projected_row(asked: PageRequest) -> Page:
     answer = await asked.answer()
     name = unquote(asked.names["name"])
-    values = {**answer.value, "name": name, "as_of": dict(asked.pairs).get("_as_of", ""), "path": asked.path}
+    values = {**answer.value, "name": name, "path": asked.path}
     return Page("projected.html", f"{answer.value['key']} · {name}", "/projections", values, answer)
 
 
