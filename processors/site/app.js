@@ -1,4 +1,4 @@
-// The page: what the server has, and over it what waits here until its outcome is known.
+// The page: what the server has, and what waits here.
 "use strict";
 const API = document.querySelector("meta[name=api]").content;
 const LIST = `${API}/rows/user?_sort=-since&_limit=50`;
@@ -10,7 +10,7 @@ let rows = [], at = null, trouble = "connecting…", note = "";
 token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 if (token) history.replaceState(null, "", location.pathname); // read once, kept nowhere
 
-// Without a worker (over a network without TLS, say) the page is its own back end.
+// Without a worker (no TLS, say) the page is its own back end.
 const worker = () => navigator.serviceWorker?.controller;
 const ask = (request) => (worker() ? fetch(request) : answered(request)[0]);
 const poke = () => (worker() ? worker().postMessage({ token }) : send());
@@ -44,14 +44,17 @@ form.addEventListener("submit", async (event) => {
   const key = crypto.getRandomValues(new Uint32Array(4)).join("-"); // of this submit
   const headers = { ...TYPE, "Idempotency-Key": key, ...bearer() };
   const body = JSON.stringify(Object.fromEntries(new FormData(form)));
-  const answer = await ask(new Request(`${API}${new URL(form.action).pathname}`, { method: "POST", body, headers }));
-  note = answer.ok ? "" : (await answer.json()).detail;
-  if (answer.ok) form.reset();
-  busy = false;
+  try {
+    const answer = await ask(new Request(API + new URL(form.action).pathname, { method: "POST", body, headers }));
+    note = answer.ok ? "" : (await answer.json()).detail;
+    if (answer.ok) form.reset();
+  } finally {
+    busy = false;
+  }
   await show();
 });
 
-// The rows, as new as every outcome that is known here: only then what was shown for it goes.
+// The rows, as new as every outcome that is known here.
 async function loadOnce() {
   const accepted = (await outbox()).filter((it) => it.state === "accepted"), least = new Map();
   for (const { position, at } of accepted) {
@@ -89,11 +92,11 @@ async function watch() {
     await new Promise((done) => { wake = done; setTimeout(done, AGAIN); });
   }
 }
-// The event log says when to look again. By fetch and not EventSource, so that a token is sent.
+// The log says when to look again. An EventSource sends no token.
 async function follow() {
   ended = new AbortController();
   const answer = await fetch(`${API}/live/user`, { headers: bearer(), signal: ended.signal });
-  if (!answer.ok) throw new Error(answer.status);
+  if (!answer.ok || !/event-stream/.test(answer.headers.get("Content-Type"))) throw new Error(answer.status);
   trouble = "";
   poke();
   for (const reader = answer.body.getReader(); ; load()) {
@@ -112,7 +115,7 @@ newer.querySelector("button").onclick = () => location.reload();
 setInterval(async () => (await outbox()).some((it) => isOpen(it) && it.state !== "accepted") && poke(), ASKED);
 addEventListener("online", () => wake());
 addEventListener("offline", () => ended.abort());
-show().then(load).then(watch);
+show().then(load).finally(watch);
 navigator.storage?.persist?.(); // what waits is not cleared
 navigator.serviceWorker?.register("sw.js", { updateViaCache: "none" });
 navigator.serviceWorker?.ready.then(({ active }) => active.postMessage({ token, renew: true }));

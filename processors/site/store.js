@@ -1,4 +1,4 @@
-// What this browser keeps, and the back end as far as it can be here; for the page and its worker.
+// What this browser keeps, and the back end as far as it can be here.
 "use strict";
 const NAME = "retold-sign-up";
 const LATER = [401, 408, 429]; // the event is not wrong: it may be taken later, or with a token
@@ -35,7 +35,7 @@ function answered(request) {
   return request.method === "POST" ? publish(request) : [read(request), Promise.resolve()];
 }
 
-// Into the outbox first, so that nothing is lost whatever ends now; then to the server.
+// Into the outbox first, so that nothing is lost; then to the server.
 function publish(request) {
   const kept = (async () => {
     const key = request.headers.get("Idempotency-Key"), data = await request.json();
@@ -49,7 +49,7 @@ function publish(request) {
   return [answer, kept.then(send, () => {})];
 }
 
-// All that waits, in order, each under its own key: however often it is sent, it is one event.
+// All that waits, in order: under its key, it is one event however often it is sent.
 const send = () => (navigator.locks ? navigator.locks.request(NAME, sendAll) : sendAll());
 async function sendAll() {
   for (const it of await outbox()) {
@@ -63,7 +63,7 @@ async function sendAll() {
 async function sent({ key, url, data }) {
   const headers = { ...TYPE, "Idempotency-Key": key, Prefer: "wait=5", ...bearer() };
   const answer = await fetch(url, { method: "POST", body: JSON.stringify(data), headers });
-  const body = await answer.json(); // it fails for what a network says in place of the server
+  const body = await answer.json(); // fails if a network speaks
   if (body.outcome === "accepted") return { state: "accepted", position: answer.headers.get("Retold-Position"), at: Date.now() };
   if (body.outcome === "rejected") return { state: "rejected", why: body.reason };
   if (body.receipt) return { state: body.outcome ? "aside" : "sent" }; // published: ask again what became of it
@@ -76,11 +76,9 @@ async function read(request) {
   const url = new URL(request.url);
   url.searchParams.delete("_min_position");
   const answer = await fetch(request).catch(() => null);
-  if (answer?.ok) {
-    const body = await answer.clone().json();
-    within("seen", (it) => it.put({ body, at: Date.now() }, url.href)).catch(() => {}); // no room
-  }
-  if (answer && answer.status < 500) return answer;
+  const body = await answer?.clone().json().catch(() => null); // none: a network speaks in the server's place
+  if (body && answer.ok) within("seen", (it) => it.put({ body, at: Date.now() }, url.href)).catch(() => {}); // no room
+  if (body && answer.status < 500) return answer;
   const seen = await within("seen", (it) => it.get(url.href));
-  return seen ? json(200, seen.body, { "Retold-Seen": seen.at }) : answer ?? json(503, {});
+  return seen ? json(200, seen.body, { "Retold-Seen": seen.at }) : json(503, {});
 }

@@ -1,11 +1,11 @@
-// Between the page and the network: it has the page's files, takes its events, and answers with what was seen.
+// Between the page and the network.
 "use strict";
 importScripts("store.js");
 const FILES = ["./", "app.js", "store.js", "style.css", "manifest.webmanifest", "icon.svg"];
 
 self.addEventListener("install", (event) => event.waitUntil(renew().then(() => self.skipWaiting())));
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
-self.addEventListener("sync", (event) => event.waitUntil(send())); // the network is back, and the page may be closed
+self.addEventListener("sync", (event) => event.waitUntil(send())); // the page may be closed
 self.addEventListener("message", (event) => {
   token = event.data.token || token;
   event.waitUntil(event.data.renew ? renew().catch(() => {}) : send());
@@ -26,11 +26,18 @@ async function file(request) {
   const newest = (await versions()).at(-1);
   return (newest && (await caches.match(request, { cacheName: newest, ignoreSearch: true }))) ?? fetch(request);
 }
-// All files again, or none: the page is never made of two versions.
+// All files again, or none, and none of a network's own.
 async function renew() {
   const before = await versions(), name = `files-${Date.now()}`, fresh = await caches.open(name);
   const wanted = FILES.map((it) => new Request(it, { cache: "no-cache" }));
-  await fresh.addAll(wanted).catch((error) => caches.delete(name).then(() => { throw error; }));
+  try {
+    await fresh.addAll(wanted);
+    for (const it of await fresh.matchAll())
+      if (/html/.test(it.headers.get("Content-Type")) && !/name="api"/.test(await it.text())) throw it.url;
+  } catch (error) {
+    await caches.delete(name);
+    throw error;
+  }
   const texts = async (it) => JSON.stringify(await Promise.all((await (await caches.open(it)).matchAll()).map((it) => it.text())));
   const isSame = before.length && (await texts(before.at(-1))) === (await texts(name));
   for (const old of isSame ? [name] : before) await caches.delete(old);

@@ -420,3 +420,27 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=5.0).status_code == 200
     except httpx.TransportError:
         return False
+
+
+PORTAL = {"status": 200, "content_type": "text/html", "body": "<!doctype html><title>Log in</title><p>Welcome to our network"}
+"""What a network answers in place of all servers, until somebody has logged in there."""
+
+
+def test_a_network_that_answers_in_place_of_the_server_is_as_none(window: Any, server: MemoryServer) -> None:
+    """What was seen is shown, what is sent waits, the page's files stay, and all goes on once the network lets it through."""
+    page = shown(window, server.http.base_url)
+    sign_up(page, "ada")
+    line(page, "ada")
+    window.route("**/*", lambda route: route.fulfill(**PORTAL))
+    page.reload()
+    said(page, "offline")
+    line(page, "ada")
+    sign_up(page, "bob")
+    line(page, "bob", "queued")
+    page.reload()
+    assert page.get_by_role("heading", name="The latest users").count() == 1
+    assert page.get_by_role("button", name="Reload").count() == 0, "no newer version is told of"
+    window.unroute("**/*")
+    said(page, "online")
+    line(page, "bob")
+    assert sign_ups(server) == [("ada", "accepted"), ("bob", "accepted")]
