@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import murmur2
@@ -20,15 +22,16 @@ from streams.history.branch.branch import replay_difference
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
+from streams.history.correction import last_corrected
 from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.correction.corrected_log import CorrectedLog
-from streams.history.correction.corrected_past import Signature
+from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.correction.fixed_point import next_steps
 from streams.history.correction.planning import plan_correction
 from streams.history.difference.accepted_origins import counted, not_accepted
 from streams.history.difference.difference import OUTCOME
-from streams.history.past import MemoryPast
+from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.corrections_topic import APPLIED, APPLYING, CorrectionState, read_corrections, write_correction
@@ -352,3 +355,32 @@ def test_what_new_code_has_otherwise_elsewhere_is_told(there: CorrectedSite) -> 
     there.correct(there.app, first, "a1")
     handlers = ApplicationHandlers(new, codec_of(new))
     assert CorrectedGeneration(there.log(new), handlers, there.changes, 1).rows_elsewhere("echo") == []
+
+
+def test_a_coordinator_decides_the_past_once_if_nothing_else_comes(there: CorrectedSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at the log before it is at work, then, and behind its steps: each time it is read anew, and tells the same."""
+    decided, looks = list[Past](), list[Past]()
+
+    def counted(log: Past, *given: Any, **named: Any) -> CorrectedPast:
+        decided.append(log)
+        return CorrectedPast(log, *given, **named)
+
+    monkeypatch.setattr(last_corrected, "CorrectedPast", counted)
+    first, app = handled(there, there.app, 0), replace(there.app, namespaces=[there.app.namespace("echo")])  # whose worker runs
+    handlers, log = ApplicationHandlers(app, codec_of(app)), there.log(app)
+    gone = Change(remove=frozenset([next(log.events()).exact_name]))
+    plan = plan_correction(CorrectedLog(log), handlers, gone, "ann", "a test")
+
+    def goes_on() -> bool:
+        settle(first)
+        return False
+
+    def recorded() -> AbstractContextManager[Past]:
+        looks.append(there.log(app))
+        return nullcontext(looks[-1])
+
+    coordinator = CorrectionCoordinator(
+        clients(there.broker), "", app, codec_of(app), recorded, name="m1-1", largest=1_000_000, stopped=goes_on,
+    )  # fmt: skip
+    assert coordinator.apply(plan) == 1
+    assert (len(decided), len(looks)) == (1, 4)
