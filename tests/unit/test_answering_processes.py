@@ -22,12 +22,15 @@ from streams.server.asking.process_forker import ForkerEnded
 from tests.support.processes import descendants, is_there
 from tests.support.workers import until
 
+SOON = 30.0
+"""s in which what is ended has ended: by itself it takes 60."""
 LARGE = 3_000_000
 """Bytes of an answer that no pipe holds."""
 
 
 def spin(_: str) -> None:
-    while True:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         pass
 
 
@@ -150,7 +153,7 @@ def test_what_a_process_has_started_ends_with_it(processes: AnsweringProcesses, 
     file = tmp_path / "pid"
     with pytest.raises(AnswerTooSlow):
         processes.ask(f"start {file}".encode(), 2.0)
-    until(lambda: not is_there(int(file.read_text())), "it goes on")
+    until(lambda: not is_there(int(file.read_text())), "it goes on", seconds=SOON)
 
 
 def test_one_with_a_thread_that_goes_on_is_not_asked_again(processes: AnsweringProcesses) -> None:
@@ -184,7 +187,7 @@ def test_without_who_starts_them_nothing_is_answered_for_long(processes: Answeri
     """Should somebody end it: its processes end with it, and the next question says so."""
     pid = int(processes.ask(b"who", 30))
     os.kill(processes._forker.pid, signal.SIGKILL)
-    until(lambda: not is_there(pid), "a process outlives it")
+    until(lambda: not is_there(pid), "a process outlives it", seconds=SOON)
     with pytest.raises(ForkerEnded):
         processes.ask(b"who", 30)
 
@@ -210,4 +213,4 @@ def test_none_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
         until(lambda: len(descendants(server.pid)) == 4, "they are not all there")
         there = descendants(server.pid)
         server.kill()
-        until(lambda: not any(map(is_there, there)), "one outlives it")
+        until(lambda: not any(map(is_there, there)), "one outlives it", seconds=SOON)
