@@ -355,14 +355,14 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
         ready(log, 3)
         assert httpx.get(f"{url_in(log)}/rows/user/u9", timeout=240).json()["row"]["email"] == "e"
         began = descendants(again.process.pid)
-        assert len(began) == 5, began  # the worker, the server, its follower, the keeper and the broker
+        assert len(began) == 6, began  # the worker, the server, its follower and forker, the keeper and the broker
         again.stop(signal.SIGKILL)
     until(lambda: running(began) == [], f"some of {began} still run")
 
 
 def the_server_dies_and_comes_back(run: Process, log: Path, http: httpx.Client) -> dict[int, str]:
     """The processes as they are then."""
-    (server,) = [pid for pid, command in descendants(run.process.pid).items() if " server " in command]
+    server, _ = [pid for pid, command in descendants(run.process.pid).items() if " server " in command]  # its own is called so, too
     os.kill(server, signal.SIGKILL)
     until(lambda: "The server was ended by SIGKILL; " in log.read_text(encoding="utf-8"), "it is not told")
     body = {"user": "u10", "email": "e"}

@@ -100,6 +100,7 @@ class Serving:
         see_ended(self._thread, "the server", error)
         self._listening.close()
         self.client.close()
+        self.parts.model.readers.open(None)  # what is forked for the next server must not know of them
 
 
 @pytest.fixture

@@ -298,4 +298,5 @@ class MemoryServer:
         see_ended(self._thread, "the server", error)
         self._listening.close()
         self.questions.end()
+        self.model.readers.open(None)  # what is forked for the next server must not know of them
         self.kafka.store.close()

@@ -38,7 +38,10 @@ class ForkerEnded(Exception):
 
 
 class ProcessForker:
-    """The server's side, used by any thread. `serve` is called in each process. To be made before other threads are started.
+    """The server's side, used by any thread. `serve` is called in each process.
+
+    To be made before other threads are started, and before this process opens a file that is to be read there: what SQLite keeps of
+    its locks would be copied, without the locks.
 
     When this process ends, however it does, the forker ends too, and before it all that it has forked.
     """
