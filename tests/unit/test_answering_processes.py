@@ -84,6 +84,12 @@ def test_a_process_answers_again_and_again(processes: AnsweringProcesses) -> Non
     assert processes.ask(b"x" * LARGE, 30) == b"x" * LARGE
 
 
+def test_who_looks_at_processes_sees_which_they_are(processes: AnsweringProcesses) -> None:
+    """Their command is that of the server."""
+    pid, forker = int(processes.ask(b"who", 30)), processes._forker.pid
+    assert [Path(f"/proc/{it}/comm").read_text(encoding="ascii") for it in (forker, pid)] == ["retold-forker\n", "retold-answers\n"]
+
+
 @pytest.mark.parametrize("how", [b"sleep", b"spin", b"hold"])
 def test_one_that_takes_too_long_is_ended(processes: AnsweringProcesses, how: bytes) -> None:
     """The next question has another one."""

@@ -27,6 +27,9 @@ COMMAND: Final = struct.Struct("!ci")
 REPLY: Final = struct.Struct("!i")
 FORK, END = b"f", b"e"
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_NAME: Final = 15
+FORKER, ANSWERS = b"retold-forker", b"retold-answers"
+"""What `ps` and `top` call them, beside the command, which is that of the server."""
 CONTROL: Final = 3
 """The descriptor of the forker's own socket; behind it all are closed that it was forked with."""
 DESCRIPTORS: Final = 1 << 20
@@ -114,6 +117,7 @@ def _run(act: Callable[[], None]) -> NoReturn:
 
 def _fork_for(control: socket.socket, serve: Serve) -> None:
     """The forker, until the server's end of the socket is closed."""
+    _tell_system(PR_SET_NAME, FORKER)
     gc.freeze()  # what the server has open is not ours to close
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)  # a Ctrl-C is for the server, which then ends this process
@@ -165,9 +169,15 @@ def _fork(told: socket.socket, serve: Serve, descriptor: int) -> int:
 
 def _begin(its: socket.socket, serve: Serve) -> None:
     os.setpgid(0, 0)
-    if sys.platform == "linux":  # should the forker be killed; and a handler that holds Python's lock could see to nothing itself
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _tell_system(PR_SET_PDEATHSIG, signal.SIGKILL)  # a handler that holds Python's lock could see to nothing itself
+    _tell_system(PR_SET_NAME, ANSWERS)
     serve(its)
+
+
+def _tell_system(what: int, value: int | bytes) -> None:
+    """Of this process; does nothing on other systems than Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(what, value)
 
 
 def _end(pid: int) -> int:
