@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from sys import intern, maxsize
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from streams.engine import control
 from streams.engine.control import OperatorCommand
@@ -13,13 +17,17 @@ from streams.engine.records import Headers, QueuePosition
 from streams.errors import InvalidEvent
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
-from streams.kafka.messages import parked_message
-from streams.kafka.topic_contents import all_partitions, read_whole
+from streams.kafka.messages import ParkedMessage, parked_message
+from streams.kafka.offsets import TopicAndPartition
+from streams.kafka.topic_contents import all_partitions, read_spans, read_whole
 from streams.kafka.topics import describe, topic_names
 
 INBOX_OFFSET = re.compile(
     r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})(?:-(?P<timer>\d{1,9}))?"
 )
+SHARED = ("status", "reason", "key", "topic")
+"""Texts of a header that many events have in common."""
+NOTHING: tuple[int, ParkedMessage | None] = (-1, None)
 
 
 class InboxOffset(NamedTuple):
@@ -43,12 +51,24 @@ class InboxOffset(NamedTuple):
 
 
 class ParkedEntry(NamedTuple):
-    """An event that is set aside. `value` is empty if it is kept by reference: the inbox holds it; or if nobody asked for it."""
+    """An event that is set aside. `value` is empty if it is kept by reference: the inbox holds it; or if nobody asked for it.
+
+    `place` is its offset in the parked topic, and `event_type` what `read_parked` was told to make of its value.
+    """
 
     inbox_offset: InboxOffset
     header: ParkedHeader
     value: bytes
     headers: Headers
+    place: int = -1
+    event_type: str | None = None
+
+
+def _entry(inbox_offset: InboxOffset, headers: Headers, place: int, event_type: str | None) -> ParkedEntry:
+    """Without its body, and with one text for all that are the same: of a million, most are."""
+    header = parked_header(headers)
+    texts = {name: intern(text) for name in SHARED if (text := getattr(header, name)) is not None}
+    return ParkedEntry(inbox_offset, replace(header, **texts), b"", [], place, event_type)
 
 
 def parse_inbox_offset(text: str) -> InboxOffset:
@@ -60,11 +80,16 @@ def parse_inbox_offset(text: str) -> InboxOffset:
 
 
 def read_parked(
-    clients: Clients, prefix: str, namespaces: Sequence[str], bodies: Collection[InboxOffset] | None = None
+    clients: Clients,
+    prefix: str,
+    namespaces: Sequence[str],
+    bodies: Collection[InboxOffset] | None = None,
+    type_of: Callable[[bytes], str | None] = lambda _: None,
 ) -> list[ParkedEntry]:
     """Everything that is parked, unanswered or quarantined, in the order of inbox offsets. Raises BrokerError.
 
-    Values and headers of `bodies` alone, if they are given: behind one event there may be a million.
+    Values and headers of `bodies` alone, if they are given: behind one event there may be a million. `with_bodies` reads them,
+    one after another.
     """
     topics = {topic_names(prefix, namespace).parked: namespace for namespace in namespaces}
     partitions = all_partitions(describe(clients.admin(), list(topics)))
@@ -74,10 +99,49 @@ def read_parked(
         inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, *record.position)
         kept.pop(inbox_offset, None)
         if record.value is not None:
-            kept[inbox_offset] = entry = ParkedEntry(inbox_offset, parked_header(record.headers), b"", [])
+            kept[inbox_offset] = entry = _entry(inbox_offset, record.headers, message.offset() or 0, type_of(record.value))
             if bodies is None or inbox_offset in bodies:
                 kept[inbox_offset] = entry._replace(value=record.value, headers=without_packed(record.headers))
     return [kept[inbox_offset] for inbox_offset in sorted(kept, key=lambda it: it.order)]
+
+
+def with_bodies(clients: Clients, prefix: str, entries: Iterable[ParkedEntry]) -> Iterator[ParkedEntry]:
+    """The same, in their order, each with its value and headers. They are read again, a poll at a time, and not kept.
+
+    What is not there any more is left out. Raises BrokerError.
+    """
+    for (namespace, partition), found in groupby(entries, lambda it: it.inbox_offset[:2]):
+        yield from _with_bodies(clients, (topic_names(prefix, namespace).parked, partition), list(found))
+
+
+def _with_bodies(clients: Clients, at: TopicAndPartition, entries: Sequence[ParkedEntry]) -> Iterator[ParkedEntry]:
+    """Of one partition. What was set aside again stands behind what follows it in its queue: that is read first, and kept."""
+    late, least = set[int](), maxsize
+    for entry in reversed(entries):
+        if entry.place > least:
+            late.add(entry.place)
+        least = min(entry.place, least)
+    kept = dict(_records(clients, at, late))
+    others = _records(clients, at, {it.place for it in entries} - late)
+    place, record = next(others, NOTHING)
+    for entry in entries:
+        if entry.place in late:
+            found = kept.pop(entry.place, None)
+        elif entry.place == place:
+            found = record
+            place, record = next(others, NOTHING)
+        else:
+            found = None
+        if found is not None and found.value is not None:
+            yield entry._replace(value=found.value, headers=without_packed(found.headers))
+
+
+def _records(clients: Clients, at: TopicAndPartition, places: Collection[int]) -> Iterator[tuple[int, ParkedMessage | None]]:
+    """The records at these offsets of a parked topic, in order, as far as they are there."""
+    if places:
+        for message in read_spans(clients, "retold-parked", {at: (min(places), max(places) + 1)}, timeout=30.0):
+            if (place := message.offset()) in places:
+                yield place or 0, parked_message(message)
 
 
 def send_commands(clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1) -> None:

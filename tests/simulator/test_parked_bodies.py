@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, murmur2
 from streams.engine.changes import ParkedReference, SetAsideRecord
 from streams.engine.control import OperatorCommand, encode
 from streams.engine.image import Image
-from streams.kafka.parked import InboxOffset, ParkedEntry, read_parked
+from streams.kafka.parked import InboxOffset, ParkedEntry, read_parked, with_bodies
 from streams.kafka.topics import topic_names
 from streams.worker.parked_bodies import ParkedBodies, exchange
 from tests.applications import probe
@@ -212,6 +212,25 @@ def test_who_asks_for_one_event_is_given_no_other_body(site: MemorySite) -> None
     assert [it.inbox_offset.offset for it in found] == [*range(1 + BEHIND)]
     assert [it.inbox_offset for it in found if it.value or it.headers] == [first]
     assert found == [it if it.inbox_offset == first else it._replace(value=b"", headers=[]) for it in everything(site)]
+
+
+def test_bodies_are_read_one_after_another_for_who_lists_them(site: MemorySite) -> None:
+    """In the order of the list, also what was set aside again and stands behind those that wait for it; not what is gone."""
+    worker = Worker(site, 0)
+    go_on(site, worker)
+    worker.stop()
+    old = next(entry for entry in site._committed(TOPICS.parked, AT) if entry.key == b"0")
+    site.broker.append((TOPICS.parked, AT), b"0", b"again", old.headers, None)
+    there = clients(site.broker)
+    found = read_parked(there, "", ["probe"], bodies=(), type_of=lambda value: str(len(value)))
+    assert [(it.value, it.headers) for it in found] == [(b"", [])] * (1 + BEHIND)
+    listed = everything(site)
+    assert listed[0].value == b"again"
+    assert [it._replace(event_type=None) for it in with_bodies(there, "", found)] == listed
+    assert [it.event_type for it in found] == [str(len(it.value)) for it in listed]
+    site.broker.append((TOPICS.parked, AT), str(found[3].inbox_offset.position).encode(), None, [], None)
+    site.broker.partition((TOPICS.parked, AT)).compact()
+    assert [it._replace(event_type=None) for it in with_bodies(there, "", found)] == [*listed[:3], *listed[4:]]
 
 
 def everything(site: MemorySite) -> list[ParkedEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ from streams.engine.readable import shortened
 from streams.engine.records import QUARANTINED
 from streams.engine.times import from_micros
 from streams.errors import StreamsError
-from streams.kafka.parked import ParkedEntry, parse_inbox_offset, read_parked
+from streams.kafka.parked import ParkedEntry, parse_inbox_offset, read_parked, with_bodies
 from streams.kafka.parked_checks import one_at
 
 REASON_SHOWN = 120
@@ -49,9 +50,9 @@ def list_(
     """
     session = connect()
     spaces = [namespace_named(session.app, namespace).name] if namespace else session.namespaces
-    found = read_parked(session.clients, session.config.prefix, spaces)
+    found = read_parked(session.clients, session.config.prefix, spaces, bodies=(), type_of=partial(_event_type, session))
     if as_json:
-        for event in found:
+        for event in with_bodies(session.clients, session.config.prefix, found):
             json_line(_as_json(session, event))
         return
     for text in blocking_events(session, spaces).values():
@@ -60,7 +61,7 @@ def list_(
         talk("No events are set aside.")
         return
     rows = [
-        (str(it.inbox_offset), it.header.status, _key(it), _event_type(session, it), shortened(it.header.reason, REASON_SHOWN))
+        (str(it.inbox_offset), it.header.status, _key(it), it.event_type, shortened(it.header.reason, REASON_SHOWN))
         for it in found
     ]
     table(("offset", "status", "key", "event", "why"), rows)
@@ -166,9 +167,9 @@ def _key(event: ParkedEntry) -> str | None:
     return EMPTY_KEY if event.header.key == "" else event.header.key
 
 
-def _event_type(session: Session, event: ParkedEntry) -> str | None:
+def _event_type(session: Session, value: bytes) -> str | None:
     try:
-        return session.codec.decode(event.value).event_type
+        return session.codec.decode(value).event_type
     except StreamsError:
         return None
 
@@ -183,7 +184,7 @@ def _as_json(session: Session, event: ParkedEntry) -> dict[str, object]:
         "inbox_offset": str(event.inbox_offset),
         "status": header.status,
         "key": header.key,
-        "event": _event_type(session, event),
+        "event": _event_type(session, event.value),
         "why": header.reason,
         "since": from_micros(header.recorded),
         "data": data,
