@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -12,7 +12,7 @@ from streams.errors import OutcomeTimeout
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, table_record
-from streams.kafka.offsets import ends, since
+from streams.kafka.offsets import TopicAndPartition, ends, since
 from streams.kafka.topics import TopicNames, topic_names
 from streams.receipt import (
     EventOutcome,
@@ -39,11 +39,19 @@ class OutcomeReader:
     def close(self) -> None:
         self._consumer.close()
 
-    def wait(self, receipt: Receipt, deadline: float) -> PublishOutcome:
-        """The outcome. `receipt` is delivered; `deadline` is monotonic. Raises OutcomeTimeout with what is known."""
+    def now(self, namespace: str, partition: int) -> Sequence[TopicPartition]:
+        """Where outcomes of this partition end now: to `begin` there is to find only what comes. Raises BrokerError."""
+        end = ends(self._admin, _places(topic_names(self._prefix, namespace), partition))
+        return [TopicPartition(*at, offset) for at, offset in end.items()]
+
+    def wait(self, receipt: Receipt, deadline: float, begin: Sequence[TopicPartition] | None = None) -> PublishOutcome:
+        """The outcome, looked for from `begin` on, or from the time of the receipt on.
+
+        `receipt` is delivered; `deadline` is monotonic. Raises OutcomeTimeout with what is known.
+        """
         assert receipt.partition is not None, "only a delivered event has an outcome"
         topics = topic_names(self._prefix, receipt.namespace)
-        self._consumer.assign(self._start_offsets(topics, receipt))
+        self._consumer.assign(list(begin or self._start_offsets(topics, receipt)))
         position = None
         try:
             for message in self._messages(deadline):
@@ -67,7 +75,7 @@ class OutcomeReader:
         """Offsets from the time of the receipt on; if there are none, the ends, which are asked for first (rule 1a)."""
         assert receipt.partition is not None
         assert receipt.timestamp is not None
-        partitions = [(topic, receipt.partition) for topic in (topics.log, topics.table, topics.parked)]
+        partitions = _places(topics, receipt.partition)
         end = ends(self._admin, partitions)
         begin = since(self._admin, partitions, receipt.timestamp - SKEW)
         return [TopicPartition(*each, begin[each] if begin[each] >= 0 else end[each]) for each in partitions]
@@ -82,6 +90,10 @@ class OutcomeReader:
                 yield message
             elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
                 raise OutcomeTimeout(f"the outcome cannot be read from {message.topic()}: {error.str()}")
+
+
+def _places(topics: TopicNames, partition: int) -> list[TopicAndPartition]:
+    return [(topic, partition) for topic in (topics.log, topics.table, topics.parked)]
 
 
 def _logged(message: Message, receipt: Receipt) -> EventOutcome | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException, murmur2
 
+from streams.cli.commands.parked_commands import _followed
 from streams.engine.changes import ParkedReference, SetAsideRecord
 from streams.engine.control import OperatorCommand, encode
 from streams.engine.image import Image
@@ -18,6 +22,7 @@ from streams.worker.parked_bodies import ParkedBodies, exchange
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 from tests.simulator.clients import MemoryConsumer, MemoryMessage, clients
+from tests.simulator.time import SkewedClock
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
 
 TOPICS = topic_names("", "probe")
@@ -231,6 +236,25 @@ def test_bodies_are_read_one_after_another_for_who_lists_them(site: MemorySite) 
     site.broker.append((TOPICS.parked, AT), str(found[3].inbox_offset.position).encode(), None, [], None)
     site.broker.partition((TOPICS.parked, AT)).compact()
     assert [it._replace(event_type=None) for it in with_bodies(there, "", found)] == [*listed[:3], *listed[4:]]
+
+
+def test_that_an_event_was_parked_before_is_not_what_became_of_it(site: MemorySite) -> None:
+    """However far the clock is behind on which `retold parked` runs: it said so of an event that was accepted since."""
+    worker, behind = Worker(site, 0), SkewedClock(site.broker.clock)
+    go_on(site, worker)
+    behind.step(-3600.0)
+    session: Any = SimpleNamespace(clients=replace(clients(site.broker), clock=behind), config=SimpleNamespace(prefix=""))
+    event = everything(site)[0]
+    with _followed(session, event) as outcome:
+        assert outcome() is None
+        say(site, "reject")
+        go_on(site, worker)
+        became = outcome()
+    worker.stop()
+    assert became is not None
+    assert (became.outcome, became.reason) == ("rejected", "rejected by ann: why")
+    with _followed(session, event._replace(header=msgspec.structs.replace(event.header, status="unanswered"))) as outcome:
+        assert outcome() is None
 
 
 def everything(site: MemorySite) -> list[ParkedEntry]:

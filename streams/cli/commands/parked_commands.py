@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
@@ -50,8 +50,6 @@ def command(
     event, key = first_at(at, before)
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
     control = OperatorCommand(what, key, at.offset, operator_name(who), why, value, at.timer)
-    sent = session.clients.clock.now() // 1000
-    send(session.clients, session.config.prefix, at.namespace, [control])
 
     def now_parked() -> dict[InboxOffset, ParkedEntry]:
         found = read_parked(session.clients, session.config.prefix, [at.namespace], bodies=())
@@ -65,12 +63,15 @@ def command(
             raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}")
         return None
 
-    _until(
-        is_handled, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
-    )
+    with _followed(session, event) as outcome:
+        send(session.clients, session.config.prefix, at.namespace, [control])
+        _until(
+            is_handled, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
+        )
+        became = outcome()
     left = _standing_still(lambda: [*now_parked().values()], WAIT)
     behind = sum(it.header.key == key and it.inbox_offset != at for it in before)
-    said = what_followed(what, event, _outcome(session, event, sent), handled=max(behind - len(left), 0), left=left)
+    said = what_followed(what, event, became, handled=max(behind - len(left), 0), left=left)
     talk(said)
 
 
@@ -84,18 +85,28 @@ def _standing_still(look: Callable[[], list[ParkedEntry]], seconds: float) -> li
     return left
 
 
-def _outcome(session: Session, event: ParkedEntry, sent: int) -> EventOutcome | None:
-    """What the log says of an event that its handler had parked; `sent` is when, in ms. None for others, and if it is not seen."""
+@contextlib.contextmanager
+def _followed(session: Session, event: ParkedEntry) -> Iterator[Callable[[], EventOutcome | None]]:
+    """What the log says, once it is handled in this block, of an event that its handler had parked. None for others, and if unseen.
+
+    That it was parked before is no answer: where it is looked for is told by offsets, since the clock here may be any.
+    """
     at = event.inbox_offset
     if event.header.status != PARKED or at.timer:
-        return None
+        yield lambda: None
+        return
     receipt = Receipt(at.namespace, "event", event.header.key or "", "")
-    receipt.partition, receipt.offset, receipt.timestamp = at.partition, at.offset, sent
+    receipt.partition, receipt.offset = at.partition, at.offset
     with contextlib.closing(OutcomeReader(session.clients, session.config.prefix)) as reader:
-        try:
-            return reader.wait(receipt, session.clients.clock.monotonic() + FOR_AN_OUTCOME)
-        except OutcomeTimeout:  # it is handled all the same: a clock may be ahead of the broker's
-            return None
+        begin = reader.now(at.namespace, at.partition)
+
+        def outcome() -> EventOutcome | None:
+            try:
+                return reader.wait(receipt, session.clients.clock.monotonic() + FOR_AN_OUTCOME, begin)
+            except OutcomeTimeout:  # it is handled all the same
+                return None
+
+        yield outcome
 
 
 def retry_all(namespace: str, who: str | None) -> int:
