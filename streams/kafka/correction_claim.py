@@ -7,8 +7,6 @@ Kafka's times alone: clocks of machines differ.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -16,6 +14,7 @@ from msgspec.structs import replace
 
 from streams.errors import BrokerError, StalePlan
 from streams.kafka.clients import Clients
+from streams.kafka.coordinator_name import has_ended
 from streams.kafka.corrections_topic import (
     APPLIED,
     APPLYING,
@@ -170,25 +169,6 @@ class CorrectionClaim:
             self._writer.write([state_record(replace(before, coordinator="", claim=self._first), self._clients.largest)])
 
 
-def own_name() -> str:
-    """Of a coordinator in this process."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
 def is_at_work(it: CorrectionState, now: int) -> bool:
     """Whether its coordinator is, as far as it is known here; `now` in µs since 1970, by Kafka's time."""
     return it.state == APPLYING and it.coordinator != "" and now - it.seen < ALONE and not has_ended(it.coordinator)
-
-
-def has_ended(coordinator: str) -> bool:
-    """Whether a coordinator of this machine has ended; of another machine's it is not known."""
-    host, _, number = coordinator.rpartition("-")
-    if host != socket.gethostname() or not number.isdecimal():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except (ProcessLookupError, OverflowError, ValueError):  # no process has a number that is too large
-        return True
-    except PermissionError:  # it is another user's
-        pass
-    return False

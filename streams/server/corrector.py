@@ -17,8 +17,8 @@ from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import Past
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.kafka.clients import Clients
+from streams.kafka.coordinator_name import own_name
 from streams.kafka.correction_calls_topic import close_call
-from streams.kafka.correction_claim import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.correction_lock import the_only_one
 from streams.kafka.corrections_topic import CorrectionState, ensure_corrections

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from streams.errors import InvalidChange, StalePlan
 from streams.history.correction.correction_plan import StoredChange
 from streams.kafka.clients import Clients
-from streams.kafka.correction_claim import ALONE, SAID, CorrectionClaim, has_ended
+from streams.kafka.coordinator_name import has_ended, own_name
+from streams.kafka.correction_claim import ALONE, SAID, CorrectionClaim
 from streams.kafka.corrections_topic import (
     APPLIED,
     APPLYING,
@@ -213,7 +215,20 @@ def test_a_coordinator_that_waits_says_that_it_is_at_work(kafka: MemoryBroker) -
 )
 def test_a_process_of_any_name_is_there_or_not(number: str, ended: bool) -> None:
     """Whoever writes to the topic may write anything."""
-    assert has_ended(f"{socket.gethostname()}-{number}") == ended
+    here, _, own = own_name().rpartition("-")
+    assert not has_ended(f"{here}-{own}")
+    assert has_ended(f"{here}-{number}") == ended
+    assert has_ended(f"{socket.gethostname()}-{number}") == ended  # as an earlier version wrote it
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").is_symlink(), reason="nothing tells containers apart here")
+def test_of_a_process_whose_number_is_of_another_container_nothing_is_known() -> None:
+    """It has this host's name, and runs: its correction was taken over while it was at work."""
+    host, dead = socket.gethostname(), "9" * 30
+    here = own_name().rpartition("-")[0]
+    assert here.rpartition("-")[0] == host
+    assert has_ended(f"{here}-{dead}")
+    assert not has_ended(f"{host}-00000000-{dead}")
 
 
 @pytest.mark.parametrize("value", [b"x", b"{}", b'{"x":' + b"[" * 100_000])

@@ -12,7 +12,7 @@ from streams.errors import HistoryError
 from streams.history.correction.correction_calls import OPEN, UNDONE
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import Past
-from streams.kafka.correction_claim import own_name
+from streams.kafka.coordinator_name import own_name
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.correction_lock import the_only_one
 from streams.kafka.corrections_topic import CorrectionState, ensure_corrections
