@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from sys import intern
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -13,6 +14,7 @@ from streams.errors import UndecodableRecord
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, topic_partition_of
+from streams.kafka.offset_set import OffsetSet
 from streams.kafka.offsets import TopicAndPartition, stable_ends
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topic_contents import Spans, all_partitions, read_spans, whole
@@ -66,6 +68,9 @@ class BacklogReader:
         """Topic ids, by the name of each topic that was read."""
         self._next: dict[TopicAndPartition, int] = {}
         self._aside: dict[TopicAndPartition, dict[QueuePosition, _Aside]] = {}
+        """What somebody decides about, and quarantined timers."""
+        self._quarantined: dict[TopicAndPartition, OffsetSet] = {}
+        """Inbox offsets of records: anybody who may publish can make any number of them, and none is ever taken out."""
         self._due: dict[TopicAndPartition, dict[bytes, _Due]] = {}
 
     def read(
@@ -84,7 +89,7 @@ class BacklogReader:
 
     def _forget(self, topic: str) -> None:
         """A topic that was made again has other records at the same offsets, and may have as many of them."""
-        for kept in (self._next, self._aside, self._due):
+        for kept in (self._next, self._aside, self._quarantined, self._due):
             for at in [at for at in kept if at[0] == topic]:
                 del kept[at]
 
@@ -92,18 +97,24 @@ class BacklogReader:
         for message in read_spans(self._clients, "retold-status", spans, timeout=TIMEOUT):
             at = topic_partition_of(message)
             if at[0] in parked:
-                self._take_parked(self._aside.setdefault(at, {}), message)
+                self._take_parked(self._aside.setdefault(at, {}), self._quarantined.setdefault(at, OffsetSet()), message)
             else:
                 self._take_due(self._due.setdefault(at, {}), message)
         self._next |= {at: end for at, (_, end) in spans.items()}
 
-    def _take_parked(self, kept: dict[QueuePosition, _Aside], message: Message) -> None:
+    def _take_parked(self, kept: dict[QueuePosition, _Aside], quarantined: OffsetSet, message: Message) -> None:
+        """The last record of a position counts."""
         record = parked_message(message)
+        kept.pop(record.position, None)
+        quarantined.discard(record.offset)
         if record.value is None:
-            kept.pop(record.position, None)
+            return
+        header = parked_header(record.headers)
+        if header.status == QUARANTINED and not record.position.timer:
+            quarantined.add(record.offset)
         else:
-            header = parked_header(record.headers)
-            kept[record.position] = _Aside(header.status, header.key, header.recorded)
+            key = None if header.key is None else intern(header.key)
+            kept[record.position] = _Aside(intern(header.status), key, header.recorded)
 
     def _take_due(self, kept: dict[bytes, _Due], message: Message) -> None:
         key = message.key() or b""
@@ -119,9 +130,10 @@ class BacklogReader:
     def _set_aside(self, topic: str) -> SetAside:
         found = [each for (of, _), kept in self._aside.items() if of == topic for each in kept.values()]
         blocking = [each for each in found if each.status != QUARANTINED]
+        quarantined = sum(len(offsets) for (of, _), offsets in self._quarantined.items() if of == topic)
         return SetAside(
             len(blocking),
-            len(found) - len(blocking),
+            len(found) - len(blocking) + quarantined,
             sum(each.status == UNANSWERED for each in found),
             len({each.key for each in blocking}),
             min((each.recorded for each in blocking), default=None),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.codec import codec_of, prefix_of
 from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import PARKED, QUARANTINED
 from streams.kafka.backlog import BacklogReader, SetAside
+from streams.kafka.offset_set import OffsetSet
 from streams.kafka.schemas_topic import LearningCodec, PublishedSchema, SchemaReader
 from streams.kafka.task_reports import Report, ReportReader, ReportWriter
 from streams.kafka.topics import describe
@@ -65,6 +70,51 @@ def test_a_quarantined_record_counts_and_has_no_age(kafka: MemoryBroker) -> None
     assert found(kafka) == SetAside(quarantined=1)
     set_aside(kafka, 2, PARKED, 2_000)
     assert found(kafka) == SetAside(parked=1, quarantined=1, keys=1, oldest=2_000)
+
+
+def test_what_is_quarantined_takes_no_more_than_a_number(kafka: MemoryBroker) -> None:
+    """It stays for ever, and anybody who may publish can make a million: a server took 280 bytes for each."""
+    reader, many = BacklogReader(clients(kafka)), 20_000
+    for offset in range(many):
+        set_aside(kafka, offset, QUARANTINED, 1_000)
+    found(kafka)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert found(kafka, reader) == SetAside(quarantined=many)
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 30 * many
+
+
+def test_the_last_that_is_said_of_an_event_counts(kafka: MemoryBroker) -> None:
+    """It may be parked and then quarantined, quarantined twice, or taken out with Kafka's own tools; also a timer's."""
+    reader = BacklogReader(clients(kafka))
+    set_aside(kafka, 7, PARKED, 1_000)
+    assert found(kafka, reader).parked == 1
+    for status in (QUARANTINED, QUARANTINED):
+        set_aside(kafka, 7, status, 1_000)
+    assert found(kafka, reader) == SetAside(quarantined=1)
+    set_aside(kafka, 7, PARKED, 2_000)
+    set_aside(kafka, 8, QUARANTINED, 2_000)
+    header = ParkedHeader(QUARANTINED, "why", "", None, "item", 0, -1, 2_000, timer=1)
+    kafka.append((TOPIC, 0), b"8-1", b"value", [pack(header)], None)
+    assert found(kafka, reader) == SetAside(parked=1, quarantined=2, keys=1, oldest=2_000)
+    for key in (b"8", b"8-1"):
+        kafka.append((TOPIC, 0), key, None, [], None)
+    assert found(kafka, reader) == SetAside(parked=1, keys=1, oldest=2_000)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=30))
+def test_offsets_are_kept_as_in_a_set(said: list[tuple[bool, int]]) -> None:
+    """In whatever order they are added and discarded."""
+    kept, plain = OffsetSet(), set[int]()
+    for adds, offset in said:
+        (kept.add if adds else kept.discard)(offset)
+        (plain.add if adds else plain.discard)(offset)
+        assert (list(kept._sorted), len(kept)) == (sorted(plain), len(plain))
 
 
 def test_a_topic_that_was_made_again_is_read_from_its_beginning(kafka: MemoryBroker) -> None:
