@@ -82,7 +82,7 @@ class Tasks:
         return self.in_state(TaskState.RUNNING)
 
     def restored(self) -> list[PartitionTask]:
-        """The tasks that have rows. A blocked one still fires its timers and publishes gateways' answers."""
+        """The tasks that have rows. A blocked one still publishes gateways' answers; its timers wait."""
         return self.in_state(TaskState.RUNNING, TaskState.BLOCKED)
 
     def images(self) -> dict[int, Image]:
