@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +46,26 @@ def write_private(file: Path, text: str) -> None:
     """Write a file that nobody else can read, at no moment."""
     with open_private(file) as opened:
         opened.write(text.encode())
+
+
+def replace_whole(file: Path, text: str, *, private: bool = False) -> None:
+    """Write a file at once, so that nobody reads half of it and a full disk leaves the one before; a link stays one.
+
+    It keeps its mode; a new one is for its owner alone if it is `private`. Raises OSError.
+    """
+    file = file.resolve()
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    try:
+        with open_private(draft) if private or file.exists() else draft.open("wb") as opened:
+            opened.write(text.encode())
+            opened.flush()
+            os.fsync(opened.fileno())
+        if file.exists():
+            draft.chmod(file.stat().st_mode & 0o777)
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def open_private(file: Path) -> BinaryIO:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from streams.errors import InvalidSchema, SchemaError
+from streams.private_files import replace_whole
 from streams.schemas.files import SchemaBreach, SchemaFile, line_of, load, read_all
 from streams.schemas.lock import LOCK_FILE, Lock, check, load_lock, lock_text, update
 from streams.schemas.render import render
@@ -111,7 +112,7 @@ def _write(path: Path, text: str) -> bool:
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    replace_whole(path, text)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import types
@@ -115,6 +116,27 @@ def test_a_second_run_changes_nothing(project: Path) -> None:
     assert [path.name for path in first.files] == ["lock.json", "events.py"]
     second = generate(project, Path("schemas"), Path("shop/events.py"))
     assert (second.written, second.added, second.changed, second.removed, second.files) == (False, [], [], [], [])
+
+
+def test_a_full_disk_leaves_the_lock_that_was_there(project: Path) -> None:
+    """What was released is stored nowhere else; nothing is left beside it."""
+    written(project)
+    release(project / "schemas")
+    lock = project / "schemas" / "lock.json"
+    lock.chmod(0o640)
+    before, there = lock.read_text(encoding="utf-8"), sorted(lock.parent.iterdir())
+    changed = PLACE | {"name": "order.place_soon"}
+    (project / "schemas/order/place_soon.avsc").write_text(json.dumps(changed, indent=1), encoding="utf-8")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            written(project)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (lock.read_text(encoding="utf-8"), sorted(lock.parent.iterdir())) == (before, there)
+    written(project)
+    assert ("order.place_soon" in lock.read_text(encoding="utf-8"), lock.stat().st_mode & 0o777) == (True, 0o640)
 
 
 def test_the_layout_of_a_file_does_not_show(project: Path) -> None:

@@ -23,10 +23,12 @@ LAYERS = {
     "errors": ["errors"],
     "words": ["hints", "data", "query", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "checks", "receipt", "syntax"],
-    "formats": ["schemas", "codec", "code_digest", "prepared_event", "eventfiles", "query_parameters", "config", "load"],
+    "formats": [
+        "schemas", "codec", "code_digest", "prepared_event", "eventfiles", "query_parameters", "config", "load",
+        "private_files",
+    ],
     "adapters": [
-        "clock", "private_files", "listening", "kafka", "localbroker", "deliveries", "confirmations", "routes",
-        "prepared_publisher", "history",
+        "clock", "listening", "kafka", "localbroker", "deliveries", "confirmations", "routes", "prepared_publisher", "history",
     ],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],

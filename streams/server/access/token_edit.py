@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streams.errors import ConfigError, did_you_mean
-from streams.private_files import write_private
+from streams.private_files import replace_whole
 from streams.server.access.principal import digest_of
 from streams.server.access.token_file import TokenDocument, TokenEntry, read_document
 
@@ -86,13 +86,8 @@ def text_of(file: Path) -> str:
 
 def replace_file(file: Path, text: str) -> None:
     """At once, so that no server reads half of it; for its owner alone if it is new. Raises ConfigError."""
-    file = file.resolve()
-    new = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     try:
-        write_private(new, text)
-        if file.exists():
-            new.chmod(file.stat().st_mode & 0o777)
-        new.replace(file)
+        replace_whole(file, text, private=True)
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
 
