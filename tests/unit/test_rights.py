@@ -261,6 +261,21 @@ def test_only_who_looks_after_the_server_sees_what_is_wrong(server: MemoryServer
         server.model.faults = {}
 
 
+def test_what_a_fold_raised_is_told_to_who_looks_after_the_server(server: MemoryServer) -> None:
+    """Data of any event may be in it: all others are told no more than that the projection stands still."""
+    server.model.stopped["orders_per_day"] = "the projection orders_per_day raised ValueError: c8 is no number"
+    try:
+        for name in ("auditor", "own"):
+            listed = server.http.get("/projections", headers=shown(name)).json()["projections"]
+            [fault] = [it["fault"] for it in listed if it["name"] == "orders_per_day"]
+            assert ("c8" in fault, "orders_per_day" in fault) == (name == "own", True)
+            got = server.http.get("/projections/orders_per_day", headers=shown(name))
+            assert_problem(got, 500, "the projection orders_per_day stands still, since its code failed at an event")
+            assert "c8" not in got.text
+    finally:
+        server.model.stopped = {}
+
+
 def test_a_registry_takes_any_token_as_a_password(server: MemoryServer) -> None:
     """Its clients know no other way."""
     assert server.http.get("/subjects", auth=("any", token_of("nothing"))).status_code == 200

@@ -135,6 +135,8 @@ def test_a_key_that_is_no_text_stops_its_projection_alone(tmp_path: Path, key: A
         http = server.http
         stopped = http.get("/projections/odd/a")
         assert stopped.status_code == 500
-        assert "the projection odd gave the key" in stopped.json()["detail"]
+        assert "the projection odd stands still" in stopped.json()["detail"]
+        [fault, nothing] = [it["fault"] for it in http.get("/projections").json()["projections"]]
+        assert ("the projection odd gave the key" in fault, nothing) == (True, None)
         for there in ("/projections/good/c", "/rows/account/c"):
             assert http.get(there).status_code == 200

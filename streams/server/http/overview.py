@@ -24,6 +24,7 @@ from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.pools import in_thread
 from streams.server.http.server_checks import all_checks
+from streams.server.http.snapshot import stands_still
 from streams.server.readmodel.store_figures import StoreFigures, store_figures
 from streams.server.readmodel.store_readers import StoreAway
 
@@ -70,12 +71,13 @@ async def projections(request: Request) -> Response:
     parts = parts_of(request)
     known_params(request.query_params.multi_items())
     model, principal = parts.model, principal_of(request)
+    faults = {name: fault if principal.may(ADMIN) else stands_still(name) for name, fault in model.stopped.items()}
     sizes = await in_thread(parts.pools.memory, model.sizes)
     sizes = {name: size for name, size in sizes.items() if name not in principal.only}
     found = [
         {
             **_table(it.name, sizes, it.row_type), "folds": model.folded_by[it.name],
-            "fault": model.stopped.get(it.name), "rebuilding": model.rebuilding.get(it.name),
+            "fault": faults.get(it.name), "rebuilding": model.rebuilding.get(it.name),
         }
         for it in parts.app.projections
         if principal.may(Right("read", f"projections/{it.name}"))

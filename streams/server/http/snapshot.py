@@ -69,11 +69,16 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 def check(model: ReadModel, name: str) -> None:
     """Raises a problem for a projection: 500 if its fold raised, until that is corrected; 503 if a log is stuck, or it is new."""
     refuse_new(model, name)
-    if (fault := model.stopped.get(name)) is not None:
-        raise Problem(500, fault)
+    if name in model.stopped:
+        raise Problem(500, stands_still(name))
     stuck = [why for partition, why in model.stuck.items() if partition[0] in model.folded_by[name]]
     if stuck:
         raise Problem(503, f"the projection {name} lacks events: {stuck[0]}", headers=RETRY_AFTER)
+
+
+def stands_still(name: str) -> str:
+    """Of a stopped one, for whoever may read it. What its code raised is not told: data of others may be in it."""
+    return f"the projection {name} stands still, since its code failed at an event: /-/status tells an administrator how"
 
 
 def refuse_new(model: ReadModel, name: str) -> None:
