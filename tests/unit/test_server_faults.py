@@ -218,6 +218,23 @@ def logged(sequence: int) -> Headers:
     return [("ce_id", b"id-%d" % sequence), ("ce_type", b"account.open"), pack(header)]
 
 
+def test_rows_of_projections_are_counted_without_looking_at_each(tmp_path: Path) -> None:
+    """The home page and each scrape of metrics count them, and a projection has no row that does not read."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.kafka.writer._db.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) "
+            "insert into p_orders_per_day(key, body) select 'k' || i, '{}' from n"
+        )
+        steps = list[int]()
+        with server.model._readers.borrow() as db:
+            db.set_progress_handler(lambda: steps.append(1), 1_000)
+        assert server.model.sizes()["orders_per_day"] == 20_000
+        with server.model._readers.borrow() as db:
+            assert len(steps) < 10
+            db.execute("select count(*) from p_orders_per_day where problem is not null").fetchone()
+            assert len(steps) > 10, "such a question is seen"
+
+
 class Reading:
     """Reads one topic of the bank, into the file in this folder."""
 

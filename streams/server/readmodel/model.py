@@ -206,7 +206,8 @@ class ReadModel:
         """How many rows these tables and projections have, or all; empty if it is not known. Counting takes long: for threads."""
         try:
             with self.moment() as moment:
-                return {name: moment.count(it) for name, it in (self.tables | self.projected).items() if not names or name in names}
+                counted = {name: it for name, it in (self.tables | self.projected).items() if not names or name in names}
+                return {name: moment.count(it, whole=name in self.projected) for name, it in counted.items()}
         except (StoreAway, sqlite3.Error):
             return {}
 

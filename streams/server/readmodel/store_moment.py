@@ -60,10 +60,10 @@ class StoreMoment:
             return 0, []
         return count, self._db.execute(f"select key, problem {where} order by key limit ?", (limit,)).fetchall()
 
-    def count(self, table: str) -> int:
-        """How many rows can be read here."""
+    def count(self, table: str, *, whole: bool = False) -> int:
+        """How many rows can be read here. `whole` as in `rows_of`: a projection's, which has no index of those."""
         [rows] = self._db.execute(f"select count(*) from {table}").fetchone()
-        return int(rows) - self.unreadable(table, 0)[0]
+        return int(rows) if whole else int(rows) - self.unreadable(table, 0)[0]
 
     def row(self, table: str, row_type: type[Record], key: str, conditions: Sequence[Filter]) -> FoundRow | None:
         """A row of which the conditions hold; None: there is none. One that cannot be read here is none either."""
