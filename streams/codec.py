@@ -128,8 +128,8 @@ class AvroCodec:
         return self._newest[cls]
 
     def schema_ids(self) -> dict[int, str]:
-        """Every schema known here: its id and the name of its event or row."""
-        return {int.from_bytes(prefix[1:], "big"): name for prefix, name in self._names.items()}
+        """Every schema known here: its id and the name of its event or row. Other threads may add some meanwhile."""
+        return {int.from_bytes(prefix[1:], "big"): self._names[prefix] for prefix in self._texts.copy()}
 
     def schema_text(self, schema_id: int) -> str:
         """The canonical text, a complete schema. Raises SchemaNotFound."""

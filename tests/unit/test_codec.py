@@ -605,3 +605,20 @@ def test_a_record_cut_anywhere_is_undecodable(event: ThingSet | ThingName2) -> N
     for length in range(5, len(value)):
         with pytest.raises(UndecodableRecord):
             CODEC.decode(value[:length])
+
+
+def test_schemas_are_listed_while_others_are_added() -> None:
+    """By a server's threads, which learn them from Kafka: each that is listed has its text."""
+    codec, seen, before = AvroCodec([ThingSet], []), set[int](), sys.getswitchinterval()
+    key = {"name": "k", "type": "string"}
+    texts = [json.dumps({"type": "record", "name": f"other.set{n}", "key": "k", "fields": [key]}) for n in range(1_000)]
+    adding = threading.Thread(target=lambda: [codec.add_schema(text) for text in texts])
+    sys.setswitchinterval(1e-6)
+    try:
+        adding.start()
+        while adding.is_alive():
+            seen |= {schema_id for schema_id in codec.schema_ids() if codec.schema_text(schema_id)}
+    finally:
+        sys.setswitchinterval(before)
+        adding.join()
+    assert (len(codec.schema_ids()), seen <= codec.schema_ids().keys()) == (1_001, True)

@@ -6,11 +6,13 @@ A subject is the name of an event or a row (Confluent's record name strategy).
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from streams.codec import AvroCodec
 from streams.errors import InvalidSchema, SchemaNotFound, did_you_mean
 from streams.schemas.avro import parse
 from streams.server.http.parts import ServerParts, parts_of
@@ -45,7 +47,7 @@ async def versions_by_id(request: Request) -> Response:
     parts, schema_id = parts_of(request), request.path_params["schema_id"]
     await in_thread(parts.pools.kafka, _text, parts, schema_id)
     wanted = int(schema_id)
-    uses = [(name, number) for name, found in _subjects(parts).items() for number in found if found[number] == wanted]
+    uses = [(name, number) for name, found in (await _subjects(parts)).items() for number in found if found[number] == wanted]
     return _answer([{"subject": name, "version": number} for name, number in uses])
 
 
@@ -59,18 +61,18 @@ async def config(_: Request) -> Response:
 
 async def subjects(request: Request) -> Response:
     parts = parts_of(request)
-    return _answer(sorted(_subjects(parts)))
+    return _answer(sorted(await _subjects(parts)))
 
 
 async def versions(request: Request) -> Response:
     parts, subject = parts_of(request), request.path_params["subject"]
-    return _answer(sorted(_subject(parts, subject)))
+    return _answer(sorted(await _subject(parts, subject)))
 
 
 async def version(request: Request) -> Response:
     parts = parts_of(request)
     subject, asked = request.path_params["subject"], request.path_params["version"]
-    found = _subject(parts, subject)
+    found = await _subject(parts, subject)
     number = max(found) if asked in ("latest", "-1") else int(asked) if _is_number(asked) else 0
     if number not in found:
         known = ", ".join(map(str, sorted(found)))
@@ -97,17 +99,25 @@ def _text(parts: ServerParts, schema_id: str) -> str:
     return published[int(schema_id)]
 
 
-def _subjects(parts: ServerParts) -> Subjects:
-    """The id of each version of each subject."""
+async def _subjects(parts: ServerParts) -> Subjects:
+    """The id of each version of each subject. There may be many texts to be read, so this is done in a thread."""
+    return await in_thread(parts.pools.memory, _read_subjects, parts.codec)
+
+
+def _read_subjects(codec: AvroCodec) -> Subjects:
     found: Subjects = {}
-    for schema_id, name in parts.codec.schema_ids().items():
-        version = parse(parts.codec.schema_text(schema_id), written=True).version
-        found.setdefault(name, {})[version] = schema_id
+    for schema_id, name in codec.schema_ids().items():
+        found.setdefault(name, {})[_version_of(codec.schema_text(schema_id))] = schema_id
     return found
 
 
-def _subject(parts: ServerParts, name: str) -> dict[int, int]:
-    subjects = _subjects(parts)
+@lru_cache(10_000)
+def _version_of(text: str) -> int:
+    return parse(text, written=True).version
+
+
+async def _subject(parts: ServerParts, name: str) -> dict[int, int]:
+    subjects = await _subjects(parts)
     found = subjects.get(name)
     if found is None:
         near = did_you_mean(name, subjects)
