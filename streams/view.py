@@ -10,7 +10,8 @@ from urllib.parse import unquote
 from streams.data import Record
 from streams.namespace import Namespace
 from streams.projection import Projection
-from streams.query.filters import Filter, filters_of, hold
+from streams.query.compiled_filters import compiled
+from streams.query.filters import Filter, filters_of
 
 R = TypeVar("R", bound=Record)
 
@@ -61,7 +62,8 @@ class Table(Mapping[str, R]):
         asked = filters_of(row_type, conditions)
         if isinstance(self._rows, FindsRows):
             return cast("dict[str, R]", self._rows.find(asked))
-        return {key: row for key, row in self._rows.items() if hold(asked, key, row)}
+        holds = compiled(asked)
+        return {key: row for key, row in self._rows.items() if holds(key, row)}
 
     def __getitem__(self, key: str) -> R:
         return self._rows[key]

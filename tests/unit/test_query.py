@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from streams.errors import InvalidQuery
+from streams.query.compiled_filters import compiled
 from streams.query.cursors import cursor_of, place_of
 from streams.query.filters import Filter, filters_of
 from streams.query.query import Query, sorted_rows
@@ -36,6 +37,14 @@ def test_a_database_answers_as_plain_python_does(there: dict[str, Thing], query:
     assert found.next == expected.next
     assert found.counted == count_of_rows(there.items(), query)
     assert (found.facets or {}) == facets_of_rows(there.items(), query)
+
+
+@some
+@given(rows(), questions())
+def test_filters_for_many_rows_are_the_same(there: dict[str, Thing], query: Query) -> None:
+    """As each of them says of each row."""
+    holds = compiled(query.filters)
+    assert {key: holds(key, row) for key, row in there.items()} == {key: query.holds(key, row) for key, row in there.items()}
 
 
 @some

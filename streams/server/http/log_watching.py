@@ -15,7 +15,6 @@ from streams.server.http.live import CATCH_UP_TIMEOUT
 from streams.server.http.open_stream import open_stream
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.shared_stream import Begin
 from streams.server.http.snapshot import refuse_new
@@ -53,7 +52,7 @@ async def watch_log(request: Request, parts: ServerParts, namespaces: list[str] 
         await _check_place(request, parts, partitions, begin, is_told=seal is None)
     only = tuple((name, tuple(it)) for name, it in principal.only.items() if name in names)
     same = ("log", names, asked.key, asked.event_type, asked.outcome, asked.correlation, only)
-    shared = partial(parts.shared_streams.of, same, partial(WatchedLog, parts, asked), partial(in_thread, parts.pools.memory))
+    shared = partial(parts.shared_streams.of, same, partial(WatchedLog, parts, asked), parts.watching_threads)
     headers = standing(model, ("log",), partitions).headers if seal is None else {}
     return await open_stream(request, parts, shared, begin, headers)
 

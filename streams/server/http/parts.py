@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 from starlette.requests import Request
@@ -26,9 +26,10 @@ from streams.server.access.console_secret import console_secret
 from streams.server.access.principals import Principals
 from streams.server.connections import Connections
 from streams.server.corrector import Corrector
-from streams.server.http.pools import Pools
+from streams.server.http.changed_rows import WatchedTables
+from streams.server.http.pools import Pools, in_thread
 from streams.server.http.questions import Questions
-from streams.server.http.shared_stream import Host, SharedStreams
+from streams.server.http.shared_stream import Host, SharedStreams, Threads
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
@@ -119,6 +120,15 @@ class ServerParts:
     @cached_property
     def shared_streams(self) -> SharedStreams:
         return SharedStreams(Host(self.model.notifier, self.stopping, self.connections.refused))
+
+    @cached_property
+    def watched_tables(self) -> WatchedTables:
+        return WatchedTables(self.model)
+
+    @cached_property
+    def watching_threads(self) -> Threads:
+        """For streams of rows and events: who comes may look through a table, and who is there already does not wait for it."""
+        return Threads(partial(in_thread, self.pools.memory), partial(in_thread, self.pools.watching))
 
     @cached_property
     def principals(self) -> Principals:

@@ -12,6 +12,8 @@ THREADS = 40
 """For publishing and for reading Kafka: with a slow broker they wait for seconds."""
 FEW = 8
 """For computing: more threads would not be faster."""
+WATCHING = 2
+"""For what has changed: each thread that computes makes the event loop wait 5 ms for its turn, after whatever it has waited for."""
 
 
 class Pools:
@@ -23,6 +25,8 @@ class Pools:
         """For what is not in the read model: forgotten outcomes, the status, schemas."""
         self.memory = CapacityLimiter(FEW)
         """For what takes longer in the read model: pages of rows, metrics."""
+        self.watching = CapacityLimiter(WATCHING)
+        """For telling all who watch what has changed, piece by piece."""
         self.results = CapacityLimiter(FEW)
         """For whole results, each of which may look through a table for minutes."""
         self.results_at_once = CapacityLimiter(FEW)

@@ -19,7 +19,6 @@ from streams.server.http.answers import at_least, ready, refuse_lacking, standin
 from streams.server.http.open_stream import open_stream
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check, refuse_new
 from streams.server.http.stream_begin import OURS, begin_in
@@ -45,8 +44,13 @@ async def watch_rows(request: Request, parts: ServerParts, name: str, key: str |
     partitions = model.partitions(model.folded_by[name] if is_projection else [name])
     headers = {} if asked.restricted else standing(model, kinds, partitions).of_tables(model.remade, [name]).headers
     same = ("rows", name, key, asked.restricted, tuple(asked.query.filters), tuple(asked.query.select or ()))
-    shared = partial(parts.shared_streams.of, same, partial(WatchedRows, model, asked), partial(in_thread, parts.pools.memory))
+    source = partial(_source, parts, name, asked)
+    shared = partial(parts.shared_streams.of, same, source, parts.watching_threads)
     return await open_stream(request, parts, shared, begin, headers)
+
+
+def _source(parts: ServerParts, name: str, asked: AskedRows) -> WatchedRows:
+    return WatchedRows(parts.model, asked, parts.watched_tables.of(name))
 
 
 def _asked(request: Request, parts: ServerParts, name: str, key: str | None) -> AskedRows:
@@ -89,8 +93,12 @@ def _refuse(model: ReadModel, name: str) -> None:
     refuse(model, name)
 
 
-def _refuse_at(model: ReadModel, name: str, table: str, query: Query, kinds: tuple[str, ...], moment: StoreMoment) -> None:
+def _refuse_at(
+    model: ReadModel, name: str, table: str, query: Query, kinds: tuple[str, ...], moment: StoreMoment | None
+) -> None:
     """Raises a problem for rows that are not to be told, or not to be found by what is asked for, as they are now."""
     _refuse(model, name)
+    if moment is None:
+        return
     partitions = model.partitions(model.folded_by[name] if name in model.projected else [name])
     refuse_lacking(model, moment, name, table, query, standing_at(model, moment, kinds, partitions))

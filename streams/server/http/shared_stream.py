@@ -35,12 +35,15 @@ ALIVE: Final = 15.0
 BEHIND: Final = 256 * 1024
 """Bytes that a client may leave waiting for `PATIENCE`."""
 PATIENCE: Final = 10.0
-BEHIND_FIRST: Final = 16 * 1024 * 1024
-"""Bytes that may wait while it takes what was there first."""
+MOST_BEHIND: Final = 16 * 1024 * 1024
+"""Bytes that may wait for a client however shortly, and while it takes what was there first: more of them are not kept."""
 FIRST_IN: Final = 300.0
 """s in which it has to take that: until then the file is held as it was, and its journal grows."""
 TOGETHER: Final = 64 * 1024
 """Bytes that are handed over at once, about: no more waits in the buffers of a slow client's connection."""
+BEFORE_JOINING: Final = 1_000
+"""Batches that are told at most before a client is let in."""
+TOO_SLOW: Final = "what was sent was taken too slowly; come back at the last id"
 
 
 class Begin(NamedTuple):
@@ -68,6 +71,14 @@ class Batch(NamedTuple):
     reset: bool = False
 
 
+class News(NamedTuple):
+    """A batch as it is sent, in pieces."""
+
+    pieces: Sequence[bytes]
+    place: str
+    reset: bool
+
+
 class Source(Protocol):
     """What a stream is made of. `advance` and `join` are called in a thread, never both at once, and raise Problem.
 
@@ -76,6 +87,9 @@ class Source(Protocol):
 
     def is_behind(self) -> bool:
         """Whether there may be something new; asked by the event loop."""
+
+    def is_far_behind(self) -> bool:
+        """Whether there is more than should be told at once; asked by the event loop."""
 
     def advance(self) -> Batch: ...
 
@@ -91,6 +105,13 @@ class Link:
     written: int
     ends: Literal["", "reset", "over"] = ""
     next: Link | None = None
+
+
+class Threads(NamedTuple):
+    """Where a source is called: to let a client in, and to go on."""
+
+    join: InThread
+    advance: InThread
 
 
 @dataclass(frozen=True)
@@ -109,11 +130,11 @@ class SharedStreams:
         self._host = host
         self._streams: dict[Hashable, SharedStream] = {}
 
-    def of(self, key: Hashable, make: Callable[[], Source], in_thread: InThread, pace: float = 0.0) -> SharedStream:
-        """The stream of this key, made if nobody watches it. `in_thread` calls its source; `pace`: s between two looks."""
+    def of(self, key: Hashable, make: Callable[[], Source], in_threads: Threads, pace: float = 0.0) -> SharedStream:
+        """The stream of this key, made if nobody watches it. `pace`: s between two looks."""
         found = self._streams.get(key)
         if found is None:
-            found = self._streams[key] = SharedStream(make(), self._host, in_thread, pace, lambda it: self._forget(key, it))
+            found = self._streams[key] = SharedStream(make(), self._host, in_threads, pace, lambda it: self._forget(key, it))
         return found
 
     def __len__(self) -> int:
@@ -129,9 +150,9 @@ class SharedStream:
     """`forget` is called when nobody watches any more."""
 
     def __init__(
-        self, source: Source, host: Host, in_thread: InThread, pace: float, forget: Callable[[SharedStream], None]
+        self, source: Source, host: Host, in_threads: Threads, pace: float, forget: Callable[[SharedStream], None]
     ) -> None:
-        self._source, self._host, self._in_thread, self._pace, self._forget = source, host, in_thread, pace, forget
+        self._source, self._host, self._in_threads, self._pace, self._forget = source, host, in_threads, pace, forget
         self._turn = asyncio.Lock()
         self._readers: set[StreamReader] = set()
         self._joining = 0
@@ -153,8 +174,12 @@ class SharedStream:
         held = ExitStack()
         try:
             async with self._turn:
-                batch, first = await self._in_thread(self._source.join, begin, held)
-                self._publish(batch)
+                for _ in range(BEFORE_JOINING):  # so that what is told with it is little
+                    if not self._source.is_far_behind():
+                        break
+                    await self._advance()
+                news, first = await self._in_threads.join(_joined, self._source, begin, held)
+                self._publish(news)
                 reader = StreamReader(self, first, held, lasts, self._host.refused)
                 if first.then is None:
                     self._readers.add(reader)
@@ -198,7 +223,7 @@ class SharedStream:
         self._host.notifier.unsubscribe(subscription)
         try:
             async with self._turn:
-                self._publish(await self._in_thread(self._source.advance))
+                await self._advance()
         except Problem as problem:
             self._add(text_of([StreamEvent("problem", to_json(problem.body("")))]), "")
             return False
@@ -207,12 +232,18 @@ class SharedStream:
         await asyncio.sleep(self._pace)
         return True
 
-    def _publish(self, batch: Batch) -> None:
-        self._place = batch.place
-        for text in pieces_of(text_of([event]) for event in batch.events):
+    async def _advance(self) -> None:
+        self._publish(await self._in_threads.advance(_advanced, self._source))
+
+    def _publish(self, news: News) -> None:
+        self._place = news.place
+        for text in news.pieces:
             self._add(text, "")
-        if batch.reset:
+        if news.reset:
             self._add(b"", "reset")
+        for reader in self._readers:
+            if self.tail.written - reader.written > MOST_BEHIND:  # also if it takes nothing, and so does not look itself
+                reader.give_up()
 
     def _add(self, text: bytes, ends: Literal["", "reset", "over"]) -> None:
         self._told = time.monotonic()
@@ -230,6 +261,25 @@ class SharedStream:
                 reader.end()
         if now - self._told >= ALIVE:
             self._add(text_of([StreamEvent("", b"", self._place)]) if self._place else comment("still here"), "")
+
+
+def _advanced(source: Source) -> News:
+    return _news(source.advance())
+
+
+def _joined(source: Source, begin: Begin, held: ExitStack) -> tuple[News, First]:
+    batch, first = source.join(begin, held)
+    return _news(batch), first
+
+
+def _news(batch: Batch) -> News:
+    """The texts are made in the thread, too: those of a thousand rows keep the event loop for some ms."""
+    return News([*pieces_of(event.text for event in batch.events)], batch.place, batch.reset)
+
+
+def _first_texts(pieces: Iterator[Sequence[StreamEvent]]) -> Sequence[bytes] | None:
+    piece = next(pieces, None)
+    return None if piece is None else [*pieces_of(event.text for event in piece)]
 
 
 def pieces_of(texts: Iterable[bytes]) -> Iterator[bytes]:
@@ -254,27 +304,32 @@ class StreamReader:
         self._stream, self.first, self.held, self.lasts, self._refused = stream, first, held, lasts, refused
         self._link, self._late = stream.tail if first.then is None else Link(b"", 0), 0.0
         self.wake, self.is_over, self.is_reset = asyncio.Event(), False, False
+        self._is_given_up = False
+
+    @property
+    def written(self) -> int:
+        """The bytes of the stream up to where it stands."""
+        return self._link.written
 
     async def beginning(self, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
         """Ends with its token, too: the stream itself looks at those alone that share it."""
         began = time.monotonic()
-        while (piece := await in_thread(limiter, next, self.first.pieces, None)) is not None and not self.is_over:
-            for text in pieces_of(text_of([event]) for event in piece):
+        while (texts := await in_thread(limiter, _first_texts, self.first.pieces)) is not None and not self.is_over:
+            for text in texts:
                 yield text
             if not self.lasts():
                 self.is_over = True
                 return
-            if self.first.then is None and self._holds_up(time.monotonic() - began):
+            if self.first.then is None and (self._is_given_up or time.monotonic() - began > FIRST_IN):
                 yield self._cut("what there was first was taken too slowly; ask for less, with filters")
                 return
-
-    def _holds_up(self, seconds: float) -> bool:
-        """Whether too much is kept for it, or for too long."""
-        return seconds > FIRST_IN or self._stream.tail.written - self._link.written > BEHIND_FIRST
 
     async def follow(self) -> AsyncIterator[bytes]:
         """Until there is nothing more for it."""
         while not self.is_over:
+            if self._is_given_up:
+                yield self._cut(TOO_SLOW)
+                return
             if self._link.next is None:
                 self.wake.clear()
                 await self.wake.wait()
@@ -283,7 +338,12 @@ class StreamReader:
             if text:
                 yield text
             if self._is_late(time.monotonic()):
-                yield self._cut("what was sent was taken too slowly; come back at the last id")
+                yield self._cut(TOO_SLOW)
+
+    def give_up(self) -> None:
+        """Too much waits for it, and is kept no longer; it is cut when it takes something again, or its connection is."""
+        self._is_given_up, self._link = True, Link(b"", self._link.written)
+        self.wake.set()
 
     def _take(self) -> bytes:
         parts, size = list[bytes](), 0

@@ -25,9 +25,24 @@ class StreamEvent(NamedTuple):
     data: bytes
     place: str = ""
 
+    @property
+    def text(self) -> bytes:
+        return _lines(*self)
+
+
+class SharedEvent(StreamEvent):
+    """One that several streams tell: its text is made once."""
+
+    _text = b""
+
+    @property
+    def text(self) -> bytes:
+        self._text = self._text or _lines(*self)
+        return self._text
+
 
 def text_of(events: Iterable[StreamEvent]) -> bytes:
-    return b"".join(_lines(*event) for event in events)
+    return b"".join(event.text for event in events)
 
 
 def _lines(name: str, data: bytes, place: str) -> bytes:

@@ -67,6 +67,9 @@ class WatchedLog:
     def is_behind(self) -> bool:
         return self._parts.model.waits is None and self._ends() != self._at
 
+    def is_far_behind(self) -> bool:
+        return self.is_behind() and sum(self._ends().values()) - sum(self._at.values()) > NEAR
+
     def advance(self) -> Batch:
         ends = self._ends()
         if ends.keys() != self._at.keys() or any(end < self._at[at] for at, end in ends.items()):  # another log

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import inf
 from typing import Final, NamedTuple
 
 from streams.data import Record
+from streams.query.compiled_filters import compiled
 from streams.query.filters import Filter
 from streams.query.query import Query
 from streams.query.row_fields import EQUAL, KEY
+from streams.server.http.changed_rows import ChangedRow, ChangedRows, TableChanges, continues_from
 from streams.server.http.problems import Problem
 from streams.server.http.row_forms import shown_row
 from streams.server.http.shared_stream import Batch, Begin, First
-from streams.server.http.stream_text import StreamEvent
+from streams.server.http.stream_text import SharedEvent, StreamEvent
 from streams.server.readmodel.change_log import ChangeEnd, place_text
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.row_json import to_json
@@ -24,9 +27,11 @@ from streams.server.readmodel.store_moment import StoreMoment
 MOST: Final = 100_000
 """Keys that a stream knows to be in its query. With more, whoever sees all rows is told of each that is not in it, too."""
 AT_ONCE: Final = 500
-"""Rows that are read, and told, at a time."""
+"""Rows that are read, and told, at a time to who begins."""
+FAR: Final = 1_000
+"""Changes that are not told yet: with more of them, nobody is let in before some are."""
 LARGE: Final = 1024 * 1024
-"""Bytes of rows that are told at once, about: of more changes the rest is told next, so that not all of it is in memory."""
+"""Bytes that are told at once, about, while the rows of a former schema are told."""
 MOST_UNREADABLE: Final = 100
 """Rows that cannot be read here, of which a client is told by name when it begins."""
 ANEW: Final = "anew"
@@ -37,7 +42,8 @@ ANEW: Final = "anew"
 class AskedRows:
     """`query` has the filters of the address and, if `restricted`, those of the principal. `key`: of this row alone.
 
-    `refuse` raises a problem while the rows of a moment are not to be told, `timely` for what is looked for too long in its block.
+    `refuse` raises a problem while the rows of a moment are not to be told, or those of none, which are not looked for in columns;
+    `timely` for what is looked for too long in its block.
     """
 
     name: str
@@ -47,7 +53,7 @@ class AskedRows:
     key: str | None
     versioned: bool
     restricted: bool
-    refuse: Callable[[StoreMoment], None]
+    refuse: Callable[[StoreMoment | None], None]
     timely: Callable[[StoreMoment], AbstractContextManager[None]]
 
     @property
@@ -72,8 +78,10 @@ class WatchedRows:
     is.
     """
 
-    def __init__(self, model: ReadModel, asked: AskedRows) -> None:
-        self._model, self._asked = model, asked
+    def __init__(self, model: ReadModel, asked: AskedRows, changes: TableChanges) -> None:
+        self._model, self._asked, self._changes = model, asked, changes
+        self._holds = compiled(asked.query.filters)
+        self._form = tuple(asked.query.select or ()), asked.query.select is None, asked.restricted
         self._end: ChangeEnd | None = None
         self._members: set[str] | None = None
         """The keys of rows that are in the query; None: nobody knows, since there are no conditions, or too many rows."""
@@ -84,48 +92,99 @@ class WatchedRows:
             return False
         return self._model.changes.get(self._asked.table) != told or self._asked.name in self._model.stopped
 
-    def advance(self) -> Batch:
-        with self._model.moment() as moment:
-            return self._advance(moment)
+    def is_far_behind(self) -> bool:
+        place = self._model.changes.get(self._asked.table)
+        if self._model.waits is not None or self._end is None or place is None:
+            return False
+        generation, _, tick = place.partition(".")
+        return generation == self._end.generation and int(tick) - self._end.tick > FAR
 
-    def _advance(self, moment: StoreMoment) -> Batch:
+    def advance(self) -> Batch:
+        asked, before = self._asked, self._end
+        if before is not None and asked.name not in self._model.reshaped:  # rows of a former schema do not decode
+            asked.refuse(None)
+            piece = self._changes.behind(before)
+            if piece is not None:
+                return self._tell(piece)
+        with self._model.moment() as moment:
+            return self._advance(moment, LARGE)
+
+    def _tell(self, piece: ChangedRows) -> Batch:
+        """What others who watch the table have made of these rows is told as it is."""
+        if self._asked.key is not None:
+            piece = piece.only(self._asked.key)
+        puts, others = piece.told(("put", self._form)), piece.told(("other", self._form))
+        members, events, came, left = self._members, list[StreamEvent](), list[str](), list[str]()
+        for row, is_in in self._chosen(piece):
+            key = row.key
+            if is_in:
+                told, event = puts, puts.get(key)
+                came.append(key)
+            elif row.problem is not None and not self._asked.restricted:
+                told, event = others, others.get(key)
+                came.append(key)
+            elif members is None or key in members:
+                told, event = others, others.get(key)
+                left.append(key)
+            else:
+                continue
+            if event is None:
+                event = told[key] = SharedEvent(*self._event(row, piece.end, is_in=is_in))
+            events.append(event)
+        self._remember(came, left)
+        self._end = piece.end
+        return Batch(events, self._place(piece.end))
+
+    def _chosen(self, piece: ChangedRows) -> Iterable[tuple[ChangedRow, bool]]:
+        """With whether it is in the query."""
+        if not self._asked.query.filters:
+            return ((row, row.body is not None) for row in piece.rows)
+        holds = self._holds
+        pairs = zip(piece.rows, piece.records, strict=True)
+        return ((row, record is not None and holds(row.key, record)) for row, record in pairs)
+
+    def _event(self, row: ChangedRow, end: ChangeEnd, *, is_in: bool) -> StreamEvent:
+        place = self._place(end, row.tick)
+        if is_in and row.body is not None:
+            return self._put(row.key, row.version, row.body, place)
+        if row.problem is not None and not self._asked.restricted:
+            return _unreadable_row(row.key, row.problem, place)
+        return StreamEvent("gone", to_json({"key": row.key}), place)
+
+    def _remember(self, came: Iterable[str], left: Iterable[str]) -> None:
+        """Raises a 422 problem if more rows are in the query than are known, and others must not be told of."""
+        if self._members is None:
+            return
+        self._members.update(came)
+        self._members.difference_update(left)
+        if len(self._members) > MOST:
+            if self._asked.restricted:
+                raise _too_many()
+            self._members = None
+
+    def _advance(self, moment: StoreMoment, most: float = inf) -> Batch:
+        """By what the database finds: to the end of the moment, or until about so many bytes are told."""
         asked, before, end = self._asked, self._end, moment.change_end(self._asked.table)
         asked.refuse(moment)
         if before is None or not continues_from(end, before):
             self._members = self._found(moment)
             self._end = end
             return Batch((), self._place(end), reset=before is not None)
-        events, seen, size, upto = list[StreamEvent](), dict[str, bool](), 0, end.tick
-        for it in self._told(moment, moment.changed_keys(asked.table, before.tick, asked.key), self._members, end):
-            seen[it.key] = it.stays
-            if it.event is not None:
-                events.append(it.event)
-                size += len(it.event.data)
-            if size >= LARGE:
-                upto = it.tick
+        changed = {} if end.tick == before.tick else moment.changed_keys(asked.table, before.tick, asked.key)
+        told, size = list[ToldRow](), 0
+        for it in self._told(moment, changed, self._members, end):
+            told.append(it)
+            size += 0 if it.event is None else len(it.event.data)
+            if size >= most:
+                end = end._replace(tick=it.tick)
                 break
-        if self._members is not None:
-            self._members.difference_update(seen)
-            self._members.update(key for key, stays in seen.items() if stays)
-        self._end = end._replace(tick=upto)
-        return Batch(events, self._place(self._end))
-
-    def _advance_to(self, moment: StoreMoment) -> Batch:
-        """To the end of the moment, whatever there is to tell."""
-        batch, end = self._advance(moment), moment.change_end(self._asked.table)
-        while not batch.reset and self._end != end:
-            more = self._advance(moment)
-            batch = Batch([*batch.events, *more.events], more.place)
-        return batch
+        self._remember([it.key for it in told if it.stays], [it.key for it in told if not it.stays])
+        self._end = end
+        return Batch([it.event for it in told if it.event is not None], self._place(end))
 
     def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
         moment = held.enter_context(self._model.moment())
-        before = self._end, None if self._members is None else {*self._members}
-        try:
-            batch = self._advance_to(moment)
-        except BaseException:
-            self._end, self._members = before  # nobody is told what was read
-            raise
+        batch = self._advance(moment)
         assert self._end is not None, "advanced to this moment"
         pieces = self._first(moment, self._end, begin)
         held.callback(pieces.close)
@@ -162,7 +221,7 @@ class WatchedRows:
             yield [self._put(key, version, body) for key, version, body in rows]
             count += len(rows)
             rows = next(found, ())
-        lacking, some = self._unreadable(moment, MOST_UNREADABLE)
+        lacking, some = _unreadable(asked, moment, MOST_UNREADABLE)
         told = {"rows": count, "unreadable": lacking} if lacking else {"rows": count}
         yield [*(_unreadable_row(key, why) for key, why in some), StreamEvent("ready", to_json(told), place)]
 
@@ -187,16 +246,6 @@ class WatchedRows:
                     event = StreamEvent("gone", to_json({"key": key}), place)
                 yield ToldRow(key, tick, event, key in rows or key in unreadable)
 
-    def _unreadable(self, moment: StoreMoment, most: int) -> tuple[int, Sequence[tuple[str, str]]]:
-        """How many rows cannot be read here, and some of them with the reason; none for who sees some rows alone."""
-        asked = self._asked
-        if asked.restricted:
-            return 0, ()
-        if asked.key is None:
-            return moment.unreadable(asked.table, most)
-        found = moment.unreadable_among(asked.table, [asked.key])
-        return len(found), [*found.items()]
-
     def _put(self, key: str, version: int, body: bytes, place: str = "") -> StreamEvent:
         shown = shown_row(key, version, body, self._asked.query.select, versioned=self._asked.versioned)
         return StreamEvent("put", to_json(shown), place)
@@ -212,21 +261,30 @@ class WatchedRows:
             return None
         with asked.timely(moment):
             found = {*moment.some_keys(asked.table, asked.row_type, asked.conditions, MOST + 1)}
-        found.update(key for key, _ in self._unreadable(moment, MOST + 1)[1])
+        found.update(key for key, _ in _unreadable(asked, moment, MOST + 1)[1])
         if len(found) <= MOST:
             return found
         if asked.restricted:
-            raise Problem(422, f"the stream is of more than {MOST} rows; ask for fewer, with filters")
+            raise _too_many()
         return None
+
+
+def _too_many() -> Problem:
+    return Problem(422, f"the stream is of more than {MOST} rows; ask for fewer, with filters")
+
+
+def _unreadable(asked: AskedRows, moment: StoreMoment, most: int) -> tuple[int, Sequence[tuple[str, str]]]:
+    """How many rows cannot be read here, and some of them with the reason; none for who sees some rows alone."""
+    if asked.restricted:
+        return 0, ()
+    if asked.key is None:
+        return moment.unreadable(asked.table, most)
+    found = moment.unreadable_among(asked.table, [asked.key])
+    return len(found), [*found.items()]
 
 
 def _unreadable_row(key: str, why: str, place: str = "") -> StreamEvent:
     return StreamEvent("unreadable", to_json({"key": key, "problem": why}), place)
-
-
-def continues_from(end: ChangeEnd, before: ChangeEnd) -> bool:
-    """Whether all changes between the two are known."""
-    return end.generation == before.generation and end.dropped <= before.tick <= end.tick
 
 
 def tick_of(place: str, end: ChangeEnd) -> int | None:

@@ -19,7 +19,7 @@ from streams.server.http.open_stream import open_stream
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.questions import VIEW
-from streams.server.http.shared_stream import Batch, Begin, First
+from streams.server.http.shared_stream import Batch, Begin, First, Threads
 from streams.server.http.stream_begin import OURS, begin_in
 from streams.server.http.stream_text import StreamEvent
 from streams.server.http.view_answers import kinds_of
@@ -42,6 +42,9 @@ class WatchedView:
     def is_behind(self) -> bool:
         model = self._parts.model
         return model.waits is None and self._seen is not model.changes
+
+    def is_far_behind(self) -> bool:
+        return False
 
     def advance(self) -> Batch:
         seen, before = self._parts.model.changes, self._told.place
@@ -69,5 +72,6 @@ async def watch_view(request: Request, parts: ServerParts, view: View, names: Ma
     only = tuple((name, tuple(it)) for name, it in principal.only.items())
     same = ("view", view.path, tuple(names.items()), only)
     source = partial(WatchedView, parts, view, names, principal)
-    shared = partial(parts.shared_streams.of, same, source, partial(parts.questions.call, VIEW, f"the view {view.path}"), PACE)
+    call = partial(parts.questions.call, VIEW, f"the view {view.path}")
+    shared = partial(parts.shared_streams.of, same, source, Threads(call, call), PACE)
     return await open_stream(request, parts, shared, begin, standing(model, kinds_of(parts.app), model.partitions()).headers)

@@ -87,3 +87,9 @@ def changed_keys(db: sqlite3.Connection, table: str, after: int, key: str | None
         found.pop(changed, None)  # so that it stands where it changed last
         found[changed] = tick
     return found
+
+
+def keys_changed(db: sqlite3.Connection, table: str, after: int, upto: int) -> list[str]:
+    """The key of each change behind one tick, up to another one: their numbers have no gaps. Raises sqlite3.Error."""
+    text = "select key from change where tbl = ? and tick > ? and tick <= ? order by tick"
+    return [key for (key,) in db.execute(text, (table, after, upto))]

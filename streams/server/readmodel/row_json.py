@@ -33,6 +33,8 @@ class RowDecoder:
 
     def row(self, body: bytes, raw: bytes | None) -> Record:
         """As a handler returned it. `raw` is its Avro, where that says more than JSON."""
-        if raw is not None:
-            return self._codec.decode_row(self.row_type, raw)
-        return self._codec.freeze(self._decoder.decode(body))
+        return self._codec.freeze(self.compared(body, raw)) if raw is None else self.compared(body, raw)
+
+    def compared(self, body: bytes, raw: bytes | None) -> Record:
+        """Its values, for conditions: no handler gets it, so it need not be frozen, which takes longer than decoding."""
+        return self._decoder.decode(body) if raw is None else self._codec.decode_row(self.row_type, raw)

@@ -10,7 +10,7 @@ from streams.data import Record
 from streams.history.recorded_event import NamespacePartition
 from streams.query.filters import Filter
 from streams.query.row_fields import EQUAL, KEY
-from streams.server.readmodel.change_log import ChangeEnd, change_end, changed_keys
+from streams.server.readmodel.change_log import ChangeEnd, change_end, changed_keys, keys_changed
 from streams.server.readmodel.row_answers import RowAnswers
 from streams.server.readmodel.row_columns import RowColumn, quoted
 from streams.server.readmodel.row_json import RowDecoder
@@ -82,6 +82,16 @@ class StoreMoment:
     def changed_keys(self, table: str, after: int, key: str | None) -> dict[str, int]:
         """As in change_log."""
         return changed_keys(self._db, table, after, key)
+
+    def keys_changed(self, table: str, after: int, upto: int) -> list[str]:
+        """As in change_log."""
+        return keys_changed(self._db, table, after, upto)
+
+    def whole_rows(self, table: str, keys: Sequence[str]) -> dict[str, tuple[int, bytes | None, bytes | None, str | None]]:
+        """Version, body, raw and problem of the rows of these keys, also of those that cannot be read here."""
+        marks = ", ".join("?" * len(keys))
+        text = f"select key, version, body, raw, problem from {table} where key in ({marks})"
+        return {key: (version, body, raw, problem) for key, version, body, raw, problem in self._db.execute(text, keys)}
 
     def rows_among(
         self, table: str, row_type: type[Record], keys: Sequence[str], conditions: Sequence[Filter]
