@@ -234,6 +234,8 @@ class MemoryKafka:
         return [_message(f"{namespace}-log", at, *record) for at, record in enumerate(records)]
 
     def learn(self) -> None:
+        if self.broken:
+            raise BrokerError("the broker is gone")
         assert self.answers.wait(120)
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from streams.errors import UnsupportedSchema
+from streams.kafka.messages import LogEvent
 from streams.server.readmodel.model import STARTING
+from streams.server.readmodel.store_readers import StoreAway
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace
 from tests.support.memory_server import MemoryServer
@@ -108,6 +113,26 @@ def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) ->
             server.kafka.publish(OrderPlace(order=f"o{n}", customer="c7", lines=(Line(sku="A1", quantity=1),)))
         watching.join(60)
     assert found == [3]
+
+
+@pytest.mark.parametrize("error", [UnsupportedSchema("not known yet"), StoreAway(), sqlite3.DatabaseError("malformed")], ids=repr)
+def test_a_stream_outlives_what_cannot_be_read_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """While the broker is away, too: it goes on once the events can be read."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.kafka.publish(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=1),)))
+        whole, errors = server.model.events, [error]
+
+        def events(*asked: Any) -> list[LogEvent]:
+            if errors:
+                raise errors.pop()
+            return whole(*asked)
+
+        monkeypatch.setattr(server.model, "events", events)
+        server.kafka.broken = True
+        [(_, told)] = watched(server.http, "/live/order?_from=beginning", 1)
+        assert (told["sequence"], errors) == (1, [])
 
 
 def test_a_server_that_begins_again_refuses_no_id(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ The id of an event is the stream's position in each partition, `0:12,1:40`, so a
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from streams.errors import UnsupportedSchema
+from streams.errors import BrokerError, UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
 from streams.server.http.access_checks import principal_of
@@ -154,10 +156,13 @@ class Stream:
             return []
         try:
             return await in_thread(self._parts.pools.memory, self._read, behind)
-        except (UnsupportedSchema, StoreAway):
-            await in_thread(self._parts.pools.kafka, self._parts.archive.learn)
-            await asyncio.sleep(STOP)
-            return []
+        except UnsupportedSchema:
+            with suppress(BrokerError):  # it is asked again
+                await in_thread(self._parts.pools.kafka, self._parts.archive.learn)
+        except (StoreAway, sqlite3.Error):
+            pass  # soon there is another file
+        await asyncio.sleep(STOP)
+        return []
 
     def _behind(self) -> dict[NamespacePartition, int] | None:
         """The ends of the logs that have more than this stream."""
