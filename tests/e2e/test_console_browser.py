@@ -19,6 +19,7 @@ from streams.data import EventData
 from tests.applications.shop import app as shop_app
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
+from tests.support.tokens import token_of, write_tokens
 from tests.support.troubled_shop import Trouble, publish, troubled_server
 from tests.support.workers import until
 
@@ -220,3 +221,19 @@ def test_a_form_of_another_site_changes_nothing(browser: Any, shop: tuple[Memory
         page.get_by_role("button").click()
     assert told.value.status == 403
     assert server.kafka.commands == []
+
+
+def test_a_page_whose_token_ends_says_that_it_is_old(browser: Any, tmp_path: Path) -> None:
+    """What it shows stays, and is not taken for the present."""
+    file = write_tokens(tmp_path / "tokens.toml", {"one": {"read": ["*"]}, "two": {"read": ["*"]}})
+    with MemoryServer(shop_app(), tmp_path / "state", http_tokens=str(file)) as server:
+        publish_apart(server, StockReceive(sku="z", quantity=1, price=1))
+        page = opened(browser, server)
+        page.goto("/rows/stock")
+        page.get_by_label("token").fill(token_of("one"))
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="z", exact=True).wait_for()
+        until(lambda: len(server.parts.watching) > 0, "the page does not watch")
+        write_tokens(file, {"two": {"read": ["*"]}})
+        page.get_by_role("status").filter(has_text="You are logged out").wait_for()
+        assert page.get_by_role("link", name="z", exact=True).count() == 1

@@ -4,6 +4,7 @@
   const parts = () => [...document.querySelectorAll("[data-live][id]")];
   const button = document.getElementById("pause"), said = document.getElementById("said");
   if (!button || !document.querySelector("main [data-live]")) return;
+  const AGAIN = 30000, OLD = "not live: what is shown may be old. ";
   let source = null, begun = false, timer = 0, paused = false;
 
   const rows = (part) => new Set([...part.querySelectorAll("tbody tr")].map((row) => row.querySelector("a")?.href));
@@ -22,7 +23,8 @@
     timer = 0;
     let got;
     try { got = await fetch(location.href, { headers: { Accept: "text/html" } }); } catch { return; }
-    if (!got.headers.get("content-type")?.startsWith("text/html")) return;
+    if (got.status === 401 || got.redirected) said.textContent = OLD + "You are logged out: load it again";
+    if (!got.ok || got.redirected || !got.headers.get("content-type")?.startsWith("text/html")) return;
     const page = new DOMParser().parseFromString(await got.text(), "text/html");
     let count = 0, changed = false;
     for (const part of parts()) {
@@ -44,6 +46,14 @@
     source.onmessage = () => {
       if (begun && !timer) timer = setTimeout(look, 250);
       begun = true;
+    };
+    source.onopen = () => { if (said.textContent.startsWith(OLD)) said.textContent = ""; };
+    source.onerror = () => {
+      said.textContent = OLD + "It is tried again";
+      if (source?.readyState !== EventSource.CLOSED) return; // the browser itself tries again
+      close();
+      look();
+      setTimeout(open, AGAIN);
     };
   }
 
