@@ -294,7 +294,7 @@ def mumble() -> None:
 def test_a_fold_that_raises_stops_its_projection_and_no_other(
     tmp_path: Path, wrong: Callable[[], object], words: str
 ) -> None:
-    """It is reported with its log sequence; skipping an event would be silently wrong. An exit does not stop the follower."""
+    """The status has it with its log sequence; skipping an event would be silently wrong. An exit does not stop the follower."""
     app = shop.app()
     [charges] = [it for it in app.projections if it.name == "charges"]
     raises = Projection("charges", row=charges.row_type)
@@ -305,8 +305,8 @@ def test_a_fold_that_raises_stops_its_projection_and_no_other(
         server.kafka.publish(OrderPlace(order="o1", customer="c", lines=(line,)))
         broken, other = (server.http.get(f"/projections/{name}") for name in ("charges", "orders_per_day"))
         status = server.http.get("/-/status").json()["server"]["projections"]["charges"]
-    assert (broken.status_code, "order-0:1" in broken.json()["detail"]) == (500, True)
-    assert (len(other.json()["rows"]), words in status["fault"]) == (1, True)
+    assert (broken.status_code, "/-/status tells an administrator how" in broken.json()["detail"]) == (500, True)
+    assert (len(other.json()["rows"]), words in status["fault"], "order-0:1" in status["fault"]) == (1, True, True)
 
 
 def test_a_stream_resumes_after_the_last_event_that_was_seen(server: MemoryServer, http: httpx.Client) -> None:
