@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,7 +15,7 @@ from streams.app import App
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.data import EventData
-from streams.deliveries import Deliveries
+from streams.deliveries import Deliveries, Headers
 from streams.engine.attributes import time_text
 from streams.kafka.clients import Clients
 from streams.kafka.outcomes import OutcomeReader
@@ -92,10 +93,9 @@ class Client:
         """
         self._deliveries.raise_failures()
         route = self._routes.of(type(data))
-        value = encode(self._codec, data, self._limit)
-        source = self._source if source is None else source
-        event_id = str(uuid4()) if id is None else id
-        return self._send(route, prepare(data, value, event_id, source, time, expected_version, traceparent))
+        event, receipt, headers = self._prepared(route, data, id, time, expected_version, source, traceparent)
+        self._deliveries.send(route.topic, headers, event, receipt)
+        return receipt
 
     def flush(self, timeout: float = 60.0) -> None:
         """Wait until the broker has confirmed every event that was published.
@@ -160,10 +160,58 @@ class Client:
         finally:
             self.close()
 
-    def _send(self, route: Route, event: PreparedEvent) -> Receipt:
-        receipt = Receipt(route.namespace, route.event_type, event.key, event.id)
+    def _prepared(
+        self, route: Route, data: EventData, id: str | None, time: datetime | None, expected_version: int | None,
+        source: str | None, traceparent: str | None,
+    ) -> tuple[PreparedEvent, Receipt, Headers]:  # fmt: skip
+        value = encode(self._codec, data, self._limit)
+        source = self._source if source is None else source
+        event_id = str(uuid4()) if id is None else id
+        event = prepare(data, value, event_id, source, time, expected_version, traceparent)
         headers = [*route.headers, *event.attributes]
         if event.time is None:
             headers.append(("ce_time", time_text(datetime.now(UTC))))
-        self._deliveries.send(route.topic, headers, event, receipt)
-        return receipt
+        return event, Receipt(route.namespace, route.event_type, event.key, event.id), headers
+
+
+class LoopClient(Client):
+    """A client for a program that publishes for many others in an event loop, which must never block.
+
+    While its block runs, a thread asks for the broker's confirmations: no thread waits for one event.
+    """
+
+    def publish_at_once(
+        self,
+        data: EventData,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        expected_version: int | None = None,
+        source: str | None = None,
+        traceparent: str | None = None,
+    ) -> Receipt | None:
+        """As `publish`, but it never blocks: None if it would have to, and nothing was published.
+
+        So it is for the first event of a type, since the broker has to be asked for its inbox, and while the queue is full.
+        """
+        self._deliveries.raise_failures()
+        route = self._routes.known(type(data))
+        if route is None:
+            return None
+        event, receipt, headers = self._prepared(route, data, id, time, expected_version, source, traceparent)
+        return receipt if self._deliveries.send_at_once(route.topic, headers, event, receipt) else None
+
+    def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
+        """Have `call` called once, in any thread, when `confirm` would not block. To be asked by one thread."""
+        self._deliveries.when_told(receipt, call)
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._confirming = threading.Thread(target=self._deliveries.serve, args=(self._stop,), name="confirm", daemon=True)
+        self._confirming.start()
+        return super().__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._confirming.join()
+        super().__exit__(kind, error, at)

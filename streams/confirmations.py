@@ -1,6 +1,7 @@
-"""Threads that wait for a broker's confirmations: one of them asks the producer, and tells the others.
+"""Who waits for a broker's confirmations: one thread asks the producer, and tells the others.
 
-A poll of librdkafka's wakes every thread that polls, for whichever event: with 16 of them, each event woke 16 threads.
+A poll of librdkafka's wakes every thread that polls, for whichever event: with 16 of them, each event woke 16 threads. A server
+waits in its event loop and not in a thread for each request, so a thread of its own polls for all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from streams.receipt import Receipt
 
 LONGEST, LOST = 0.01, 1.0
 """s until a thread looks again at the least, whatever it was told; and after which the turn to poll is nobody's."""
+SERVED = 0.1
+"""s of a poll of the thread that polls for others: it ends as soon as the broker has said something."""
 
 
 class Confirmations:
@@ -21,6 +24,24 @@ class Confirmations:
     def __init__(self, poll: Callable[[float], object]) -> None:
         self._poll, self._turn, self._began = poll, threading.Lock(), 0.0
         self._waiting: dict[Receipt, threading.Event] = {}
+        self._calls: dict[Receipt, tuple[Callable[[], object], ...]] = {}
+
+    def serve(self, stop: threading.Event) -> None:
+        """Poll for all others until `stop`."""
+        while not stop.is_set():
+            turn = self._turn
+            if turn.acquire(timeout=LONGEST):
+                try:
+                    self._began = time.monotonic()
+                    self._poll(SERVED)
+                finally:
+                    turn.release()
+
+    def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
+        """Have `call` called in some thread once this receipt was told of, or here if it was. To be asked by one thread."""
+        self._calls[receipt] = (*self._calls.get(receipt, ()), call)
+        if is_told(receipt):  # perhaps before that was noted
+            self._call(receipt)
 
     def wait(self, receipt: Receipt) -> None:
         """Wait for a moment: until this receipt was told of, or until it is this thread's turn to poll."""
@@ -47,6 +68,11 @@ class Confirmations:
         """The broker has confirmed it, or never will."""
         if (waiting := self._waiting.get(receipt)) is not None:
             waiting.set()
+        self._call(receipt)
+
+    def _call(self, receipt: Receipt) -> None:
+        for call in self._calls.pop(receipt, ()):
+            call()
 
     def _pass_on(self) -> None:
         """Nobody polls now; somebody who waits is to."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -39,15 +41,22 @@ class Deliveries:
         """
         self._send(topic, headers, event, partial(self._confirmed, receipt))
 
+    def send_at_once(self, topic: str, headers: Headers, event: PreparedEvent, receipt: Receipt) -> bool:
+        """As `send`; False if its queue is full, and nothing was handed over."""
+        try:
+            self._produce(topic, headers, event, partial(self._confirmed, receipt))
+        except BufferError:
+            return False
+        return True
+
     def send_unreported(self, topic: str, headers: Headers, event: PreparedEvent) -> None:
         """As `send`, for an event whose publisher only hears of failures: for a producer that reports no more than these."""
         self._send(topic, headers, event, partial(self._ended, event))
 
     def _send(self, topic: str, headers: Headers, event: PreparedEvent, on_delivery: OnDelivery) -> None:
-        key = event.key.encode()
         while True:
             try:
-                self._producer.produce(topic, event.value, key, on_delivery=on_delivery, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+                self._produce(topic, headers, event, on_delivery)
                 break
             except BufferError:
                 self._producer.poll(0.1)
@@ -55,6 +64,18 @@ class Deliveries:
         if self._since_confirmed >= CONFIRM_EVERY:
             self._since_confirmed = 0
             self._producer.poll(0)
+
+    def _produce(self, topic: str, headers: Headers, event: PreparedEvent, on_delivery: OnDelivery) -> None:
+        """Raises BufferError."""
+        self._producer.produce(topic, event.value, event.key.encode(), on_delivery=on_delivery, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+
+    def serve(self, stop: threading.Event) -> None:
+        """Ask for the broker's confirmations until `stop`, for all who wait."""
+        self._confirmations.serve(stop)
+
+    def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
+        """Have `call` called, in some thread, once the broker has confirmed this event, or never will. `serve` is to run."""
+        self._confirmations.when_told(receipt, call)
 
     def confirm(self, receipt: Receipt, timeout: float) -> None:
         """Wait until the broker has confirmed this event.
@@ -67,10 +88,7 @@ class Deliveries:
                 self._forget_failure(receipt)
                 raise BrokerError(f"{receipt.what} (id {receipt.id}) was not delivered: {receipt.error}")
             if time.monotonic() > deadline:
-                raise OutcomeTimeout(
-                    f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
-                    "if it is sent again, then under the same id, so that it is handled once"
-                )
+                raise not_confirmed(receipt, timeout)
             self._confirmations.wait(receipt)
 
     def flush(self, timeout: float) -> None:
@@ -128,6 +146,13 @@ class Deliveries:
             if failure[0] is receipt:
                 with suppress(ValueError):  # another thread has raised it meanwhile
                     self._failures.remove(failure)
+
+
+def not_confirmed(receipt: Receipt, timeout: float) -> OutcomeTimeout:
+    return OutcomeTimeout(
+        f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
+        "if it is sent again, then under the same id, so that it is handled once"
+    )
 
 
 def _were(count: int, what: str) -> str:

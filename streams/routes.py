@@ -32,6 +32,10 @@ class Routes:
         self._clients, self._prefix, self._codec = clients, prefix, codec
         self._routes: dict[type[EventData], Route] = {}
 
+    def known(self, cls: type[EventData]) -> Route | None:
+        """None: it was not looked up yet."""
+        return self._routes.get(cls)
+
     def of(self, cls: type[EventData]) -> Route:
         """Raises InvalidEvent for an event that the application does not handle, BrokerError if there is no inbox."""
         return self._routes.get(cls) or self._route(cls)

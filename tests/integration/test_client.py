@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.client import Client
+from streams.client import Client, LoopClient
 from streams.config import Config
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.errors import (
@@ -58,6 +59,25 @@ def test_an_event_leaves_with_what_it_says_of_itself(config: Config, broker: str
     assert (envelope.time, envelope.expected_version) == (time_of_it, 3)
     assert (record.partition(), record.offset()) == (receipt.partition, receipt.offset)
     assert record.timestamp()[1] == receipt.timestamp
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_client_in_a_loop_publishes_at_once_or_not_at_all(config: Config, broker: str) -> None:
+    """The first event of a type needs an answer of the broker, so it is not taken; of a later one it hears when it is confirmed."""
+    app, told = probe.app(), threading.Event()
+    with LoopClient(app, broker, config=config, confirm_each=True) as client:
+        assert client.publish_at_once(ProbeDo(name="k")) is None
+        client.confirm(client.publish(ProbeDo(name="k"), id="a"))
+        receipt = client.publish_at_once(ProbeDo(name="k"), id="b", expected_version=3)
+        assert receipt is not None
+        client.when_told(receipt, told.set)
+        assert told.wait(30.0)
+        client.confirm(receipt, 0.0)
+        with pytest.raises(InvalidEvent, match="the years 1 to 9999 in UTC"):
+            client.publish_at_once(ProbeDo(name="k"), time=EARLY)
+    foreign = Foreign(app, config, broker)
+    found = [EnvelopeReader().read(headers_of(record)) for record in foreign.read("probe")]
+    assert [(it.id, it.expected_version) for it in found] == [("a", None), ("b", 3)]
 
 
 @pytest.mark.usefixtures("topics")

@@ -19,7 +19,8 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from streams import App, Client, Event, Projection, Tables, View
+from streams import App, Event, Projection, Tables, View
+from streams.client import LoopClient
 from streams.codec import codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
@@ -78,7 +79,7 @@ class Serving:
         codec = codec_of(app)
         self.questions = questions_in_test(app, config, codec)
         clients = Clients.of(config, address)
-        self.client = Client(app, address, config=config)
+        self.client = LoopClient(app, address, config=config)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
         model = ReadModel(app, codec)
         self.parts = ServerParts(app, config, codec, model, self.client, archive, self.questions)
@@ -90,6 +91,7 @@ class Serving:
         self.http = httpx.Client(base_url=url_of(self._listening), timeout=90.0, verify=False)
 
     def __enter__(self) -> Self:
+        self.client.__enter__()
         self._thread.start()
         until(lambda: self.parts.model.behind is None, "the server has not read tables and logs")
         return self
@@ -99,7 +101,7 @@ class Serving:
         self._stop.set()
         see_ended(self._thread, "the server", error)
         self._listening.close()
-        self.client.close()
+        self.client.__exit__(None, None, None)
         self.parts.model.readers.open(None)  # what is forked for the next server must not know of them
 
 
@@ -373,7 +375,7 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
     codec = codec_of(APP)
     questions = questions_in_test(APP, config, codec)
     clients = Clients.of(config, broker)
-    client = Client(APP, broker, config=config)
+    client = LoopClient(APP, broker, config=config)
     model, stop = ReadModel(APP, codec), threading.Event()
     archive = KafkaArchive(clients, config.prefix, codec, ["account"])
     parts = ServerParts(APP, config, codec, model, client, archive, questions)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -127,3 +129,44 @@ def test_a_turn_that_nobody_uses_is_taken_over() -> None:
     deliveries._confirmations._turn.acquire()
     deliveries.confirm(receipt, 30.0)
     assert receipt.delivered
+
+
+def test_one_thread_asks_for_all_who_wait_elsewhere() -> None:
+    """Each is called once, whether its event was confirmed before it asked or after; beside them threads may wait."""
+    producer: Any = BusyProducer()
+    deliveries, stop = Deliveries(producer, confirm_each=True), threading.Event()
+    serving = threading.Thread(target=deliveries.serve, args=(stop,))
+    serving.start()
+    data, called = EchoHear(name="theirs"), Counter[str]()
+    try:
+        sent = [Receipt("echo", data.event_type, data.key, f"e{number}") for number in range(80)]
+        for receipt in sent:
+            assert deliveries.send_at_once("echo", [], prepare(data, b"", receipt.id, "here", None), receipt)
+            for _ in range(2):
+                deliveries.when_told(receipt, partial(called.update, [receipt.id]))
+        with ThreadPoolExecutor(4) as threads:
+            for waited in [threads.submit(deliveries.confirm, receipt, 30.0) for receipt in sent[::10]]:
+                waited.result()
+        for receipt in sent:
+            deliveries.confirm(receipt, 30.0)
+    finally:
+        stop.set()
+        serving.join()
+    assert called == dict.fromkeys((it.id for it in sent), 2)
+    deliveries.when_told(sent[0], partial(called.update, ["late"]))
+    assert (called["late"], producer.most) == (1, 1)
+
+
+class FullProducer(AwayProducer):
+    """Its queue is full."""
+
+    def produce(self, *_: Any, on_delivery: Any, **__: Any) -> None:
+        raise BufferError("Local: Queue full")
+
+
+def test_what_must_not_block_hears_that_the_queue_is_full() -> None:
+    """And nothing was handed over."""
+    producer: Any = FullProducer()
+    data = EchoHear(name="theirs")
+    receipt = Receipt("echo", data.event_type, data.key, "e1")
+    assert not Deliveries(producer, confirm_each=True).send_at_once("echo", [], prepare(data, b"", "e1", "here", None), receipt)

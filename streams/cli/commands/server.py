@@ -21,7 +21,7 @@ from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.server_ending import SECONDS, ServerEnding
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
-from streams.client import Client
+from streams.client import LoopClient
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
@@ -147,7 +147,7 @@ def _answer(loaded: _Loaded, model: ReadModel, clients: Clients, listening: sock
 
     app, config, codec, questions = loaded
     archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
-    with Client(app, config=config, source="retold/server", confirm_each=True) as client:
+    with LoopClient(app, config=config, source="retold/server", confirm_each=True) as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))
         stopping = threading.Event()

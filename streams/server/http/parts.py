@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
@@ -27,6 +27,7 @@ from streams.server.access.principals import Principals
 from streams.server.connections import Connections
 from streams.server.corrector import Corrector
 from streams.server.http.changed_rows import WatchedTables
+from streams.server.http.confirming import Confirming
 from streams.server.http.pools import Pools, in_thread
 from streams.server.http.questions import Questions
 from streams.server.http.shared_stream import Host, SharedStreams, Threads
@@ -37,7 +38,7 @@ from streams.server.readmodel.state_counts import StateCounts
 
 
 class Publisher(Protocol):
-    """The interface of `streams.Client`. Both calls may block for seconds and are made from several threads."""
+    """The interface of a client. `publish` and `confirm` may block for seconds and are made from several threads."""
 
     def publish(
         self,
@@ -52,6 +53,21 @@ class Publisher(Protocol):
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
         """Raises BrokerError or OutcomeTimeout unless the broker has the event."""
+
+    def publish_at_once(
+        self,
+        data: EventData,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        expected_version: int | None = None,
+        source: str | None = None,
+        traceparent: str | None = None,
+    ) -> Receipt | None:
+        """As `publish`; None if it would block, and nothing was published. Made by the event loop."""
+
+    def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
+        """Have `call` called in some thread once `confirm` would not block. Made by the event loop."""
 
 
 class Archive(Protocol):
@@ -120,6 +136,10 @@ class ServerParts:
     @cached_property
     def shared_streams(self) -> SharedStreams:
         return SharedStreams(Host(self.model.notifier, self.stopping, self.connections.refused))
+
+    @cached_property
+    def confirming(self) -> Confirming:
+        return Confirming(self.publisher)
 
     @cached_property
     def watched_tables(self) -> WatchedTables:

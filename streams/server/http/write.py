@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from streams.codec import check_key
 from streams.data import EventData, namespace_of
+from streams.deliveries import not_confirmed
 from streams.engine.identity import request_id
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError, did_you_mean
 from streams.eventfiles.convert import Converter
@@ -44,6 +45,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
 CONFIRMED_IN = 10.0
 """s in which Kafka must have an event."""
+SMALL = 8 * 1024
+"""Bytes of a body that the event loop reads itself: it takes less than a thread to be told of it, and to tell of it."""
 
 
 def event_endpoints(parts: ServerParts) -> Mapping[str, EventEndpoint]:
@@ -102,9 +105,11 @@ class EventEndpoint:
         elif seconds is not None:
             ready(self._parts)
         # A large body takes some 100 ms, and a slow broker seconds: neither may delay other answers, nor one the other.
-        pools = self._parts.pools
-        wanted = await in_thread(pools.memory, self._read, request, kind, body)
-        receipt = await in_thread(pools.publishing, self._publish, request, wanted)
+        if len(body) <= SMALL:
+            wanted = self._read(request, kind, body)
+        else:
+            wanted = await in_thread(self._parts.pools.memory, self._read, request, kind, body)
+        receipt = await self._publish(request, wanted)
         if seconds is None:
             return _answer(202, shown_receipt(receipt), receipt)
         return await self._wait(receipt, seconds, principal_of(request))
@@ -151,31 +156,44 @@ class EventEndpoint:
             raise
         return self._parts.codec.encode(data)
 
-    def _publish(self, request: Request, wanted: CheckedRequest) -> Receipt:
-        """The receipt, confirmed by the broker. Blocks."""
-        event_id = self.id_of(request, wanted.asked, f"POST /events/{self._type}")
-        receipt = self.send(request, wanted, event_id)
-        self.confirm(receipt, CONFIRMED_IN, repeatable=event_id is not None)
+    async def _publish(self, request: Request, wanted: CheckedRequest) -> Receipt:
+        """The receipt, confirmed by the broker."""
+        event_id, receipt = self.id_of(request, wanted.asked, f"POST /events/{self._type}"), None
+        if IDEMPOTENCY_KEY not in request.headers:  # what a key was used for is looked up in the file, and others may use it now
+            receipt = self._parts.publisher.publish_at_once(wanted.data, **self._given(request, wanted, event_id))
+        if receipt is None:
+            receipt = await in_thread(self._parts.pools.publishing, self.send, request, wanted, event_id)
+        is_told = await self._parts.confirming.told(receipt, CONFIRMED_IN)
+        self.confirm(receipt, CONFIRMED_IN if is_told else None, repeatable=event_id is not None)
         return receipt
 
     def send(self, request: Request, wanted: CheckedRequest, event_id: str | None) -> Receipt:
         """The receipt, not confirmed yet: of the first request with its Idempotency-Key, if there is one. May block."""
 
         def publish() -> Receipt:
-            return self._parts.publisher.publish(
-                data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE,
-                traceparent=asked.traceparent or traceparent_of(request),
-            )  # fmt: skip
+            return self._parts.publisher.publish(wanted.data, **self._given(request, wanted, event_id))
 
-        asked, data, content, version = wanted
         key = one_line(request, IDEMPOTENCY_KEY)
         if key is None or event_id is None:
             return publish()
-        return self._keys.once(key, event_id, digest_of(content, version), publish)
+        return self._keys.once(key, event_id, digest_of(wanted.content, wanted.version), publish)
 
-    def confirm(self, receipt: Receipt, seconds: float, *, repeatable: bool) -> None:
-        """Wait until Kafka has it. `repeatable`: repeating the request gives the same id, so the error has a Retry-After."""
+    def _given(self, request: Request, wanted: CheckedRequest, event_id: str | None) -> dict[str, Any]:
+        """What an event is published with, beside its data."""
+        asked = wanted.asked
+        return {
+            "id": event_id, "time": asked.time, "expected_version": wanted.version, "source": asked.source or SOURCE,
+            "traceparent": asked.traceparent or traceparent_of(request),
+        }  # fmt: skip
+
+    def confirm(self, receipt: Receipt, seconds: float | None, *, repeatable: bool) -> None:
+        """Wait until Kafka has it; None: it was waited for in vain.
+
+        `repeatable`: repeating the request gives the same id, so the error has a Retry-After.
+        """
         try:
+            if seconds is None:
+                raise not_confirmed(receipt, CONFIRMED_IN)
             self._parts.publisher.confirm(receipt, seconds)
         except OutcomeTimeout as error:
             raise Problem(BrokerError.status, str(error), headers=RETRY_AFTER if repeatable else None) from error

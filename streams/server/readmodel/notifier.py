@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -24,10 +24,15 @@ class Notifier:
         self.ended = False
 
     def notify(self) -> None:
+        """Each loop is woken once, however many of its tasks wait."""
         with self._lock:
             subscriptions, self._subscriptions = self._subscriptions, set()
+        loops: dict[asyncio.AbstractEventLoop, list[Subscription]] = {}
         for subscription in subscriptions:
-            subscription.notify()
+            loops.setdefault(subscription.loop, []).append(subscription)
+        for loop, some in loops.items():
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and its tasks too
+                loop.call_soon_threadsafe(_notify, some)
 
     def end(self) -> None:
         self.ended = True
@@ -47,19 +52,27 @@ class Notifier:
 
 class Subscription:
     def __init__(self, notifier: Notifier, loop: asyncio.AbstractEventLoop) -> None:
-        self._notifier, self._loop, self._notified = notifier, loop, asyncio.Event()
+        self._notifier, self.loop = notifier, loop
+        self._notified: asyncio.Future[None] = loop.create_future()
 
-    def notify(self) -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile, and its tasks too
-            self._loop.call_soon_threadsafe(self._notified.set)
+    def end(self) -> None:
+        """It was notified, or has waited long enough. Called by its loop."""
+        if not self._notified.done():
+            self._notified.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Wait for a notification, at most `seconds`."""
+        """Wait for a notification, at most `seconds`. Once."""
+        timer = self.loop.call_later(max(seconds, 0.0), self.end)
         try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._notified.wait(), max(seconds, 0.0))
+            await self._notified
         finally:
+            timer.cancel()
             self._notifier.unsubscribe(self)
+
+
+def _notify(subscriptions: Iterable[Subscription]) -> None:
+    for subscription in subscriptions:
+        subscription.end()
 
 
 async def until(notifier: Notifier, look: Callable[[], T | None], seconds: float) -> T | None:
