@@ -88,6 +88,17 @@ def test_a_fold_that_raises(tmp_path: Path) -> None:
         assert figure(server, stopped("received")) == 0
 
 
+@pytest.mark.parametrize(
+    ("what", "todo"), [("corrections", "Bring the topic back"), ("following", "server's log"), ("order-log-0", "Deploy a server")]
+)
+def test_a_fault_says_what_to_do(server: MemoryServer, what: str, todo: str) -> None:
+    """Each kind its own."""
+    server.kafka.tell(faults={what: "it is wrong"})
+    [check] = server.http.get("/-/health").json()["checks"]
+    assert (check["name"], todo in check["do"]) == (f"reading.{what}", True)
+    server.kafka.tell(faults={})
+
+
 def test_a_file_that_cannot_be_written(server: MemoryServer) -> None:
     """The follower says so: it is counted, and bad until the next transaction is written."""
     server.kafka.tell(store_errors=1, faults={"following": "the file cannot be written: disk full"})

@@ -13,7 +13,10 @@ READ_WARN, READ_BAD = 5.0, 30.0
 """s by which this server may be behind what is committed."""
 DISK_WARN, DISK_BAD = 0.10, 0.03
 """The part of the disk that must be free. A few percent of a large disk are still room for months, so that only warns."""
-FOLLOWING = dict.fromkeys(("following", "follower"), "See the server's log. What is there is answered meanwhile, and grows old.")
+FOLLOWING = {
+    **dict.fromkeys(("following", "follower"), "See the server's log. What is there is answered meanwhile, and grows old."),
+    "corrections": "Bring the topic back from a backup.",
+}
 """What to do about a fault, by what it is about."""
 
 
