@@ -26,8 +26,7 @@ class CorrectableWorld(WorldContents):
         """
         from streams.testing.world_history import history_of
 
-        so_far = None if self._made is None else self._made.so_far
-        return history_of(self.app, self._run.spaces.values(), so_far)
+        return history_of(self.app, self._run.spaces.values(), self._corrections.so_far)
 
     def apply(self, plan: CorrectionPlan, calls: str = "ask") -> int:
         """Correct the past: set each row to what it would be, until nothing differs. What waits in inboxes is handled, too.

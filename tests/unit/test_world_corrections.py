@@ -25,15 +25,20 @@ from streams.history.correction.last_corrected import LastCorrected
 from streams.history.event_lookup import in_memory
 from streams.history.history import History
 from streams.history.history_contents import HistorySource
+from streams.history.past import MemoryPast
 from streams.history.recorded_event import STEP
 from streams.testing.world import START, World
 from streams.testing.world_corrections import MemoryCorrections
-from streams.testing.world_history import recorded_past
+from streams.testing.world_history import events_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank import account, transfer
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, StockReceive
 from tests.applications.timed.events import AlarmTouch
+
+
+def recorded_past(handlers: ApplicationHandlers, world: World) -> MemoryPast:
+    return MemoryPast(it for space in world._run.spaces.values() for it in events_of(handlers, space))
 
 
 def a_bank() -> World:
@@ -158,7 +163,7 @@ def test_the_story_of_the_log_shows_who_has_set_a_row() -> None:
     world = a_bank()
     world.apply(a_plan(world, remove=["start-0"]))
     handlers = ApplicationHandlers(world.app, codec_of(world.app))
-    log = recorded_past(handlers, world._run.spaces.values())
+    log = recorded_past(handlers, world)
     as_recorded = History(log, handlers, HistorySource(in_memory))
     lines = key_story_lines(as_recorded.row_story("account", "a"), world.now, 140)
     text = "\n".join("".join(part for part, _ in line) for line in lines)
@@ -360,7 +365,7 @@ def test_a_step_that_is_too_large_is_a_sentence_before_anything_is_sent() -> Non
     """A step takes more bytes than its row, so a row may fit where its step does not."""
     world, plan = a_list(1)
     handlers = ApplicationHandlers(world.app, codec_of(world.app))
-    log = recorded_past(handlers, world._run.spaces.values())
+    log = recorded_past(handlers, world)
     by, changes = Signature(plan.correction, "ann", "typo"), [plan.change.read(handlers.codec)]
     [step] = fixed_point.next_steps(log, handlers, changes, by)
     size = len(encode_step(step))
