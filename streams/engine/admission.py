@@ -16,13 +16,13 @@ from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_and_req
 from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
 from streams.engine.identity import position_id
-from streams.engine.overlay import Overlay
+from streams.engine.overlay import BatchFull, Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.readable import shortened
 from streams.engine.records import BY_RETOLD, HANDLER, EmittedRecord, InboxRecord, blocking_cause
 from streams.engine.step import CorrectionStep, step_of
 from streams.engine.step_handling import Steps
-from streams.engine.timers import BatchFull, Timers, too_far
+from streams.engine.timers import Timers, too_far
 from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema

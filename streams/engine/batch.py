@@ -16,7 +16,7 @@ from streams.engine.changes import Changes, PendingCall, PendingTimer
 from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
 from streams.engine.image import Image
-from streams.engine.overlay import Overlay
+from streams.engine.overlay import BatchFull, Overlay
 from streams.engine.parking import Parking
 from streams.engine.quick_handling import QuickHandling
 from streams.engine.quick_types import QuickTypes
@@ -85,13 +85,16 @@ class BatchProcessor:
     def process(self, work: PartitionWork) -> Iterator[Changes]:
         """Yields the same growing `changes` before the first piece and after each; a caller may stop in between.
 
-        `changes.answered` and `changes.inbox_next` say how far it came. It ends before a record that blocks the partition, or
-        that must wait for the next batch.
+        `changes.answered` and `changes.inbox_next` say how far it came. It ends before a record that blocks the partition, and
+        before a record or an answer that must wait for the next batch.
         """
         yield self.changes
         size = 0
         for number, answer in enumerate(work.answers, 1):
-            size += self.answer(answer)
+            try:
+                size += self.answer(answer)
+            except BatchFull:
+                return
             if size >= TIMER_BYTES_PER_BATCH or number % LARGEST_PIECE == 0:
                 size = 0
                 yield self.changes
@@ -108,7 +111,8 @@ class BatchProcessor:
     def answer(self, came: CallAnswer | CallGivenUp) -> int:
         """Publish an answer, or park a request that is given up. Returns how many bytes this adds.
 
-        Raises InvalidEvent for an answer that the gateway does not declare, or that is about another key.
+        Raises InvalidEvent for an answer that the gateway does not declare, or that is about another key, and BatchFull if bodies
+        of requests that are given up with it are not in memory.
         """
         if isinstance(came, CallGivenUp):
             size = self._calls.give_up(came.call, came.reason, came.detail)

@@ -12,10 +12,11 @@ from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.readable import shortened
-from streams.engine.records import EmittedRecord, Headers
+from streams.engine.records import UNANSWERED, EmittedRecord, Headers
 from streams.engine.times import iso_text_of
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import InvalidEvent
+from streams.event import reference_of
 
 
 class Calls:
@@ -43,18 +44,28 @@ class Calls:
         """Park the request with its key until an operator retries, rejects or answers it. Returns the bytes parked.
 
         Requests of the same key that were accepted after it are parked too: they may not be answered before it. Nothing
-        happens if it is no longer pending.
+        happens if it is no longer pending. Raises BatchFull if bodies of those are not in memory, before anything happens.
         """
-        changes, reference = self._overlay.changes, call.event.reference
-        pending = self._overlay.calls_of(call.event.key)
-        given_up = [*dropwhile(lambda it: it.event.reference != reference, pending)]
+        changes, given_up = self._overlay.changes, self._from(call)
         for behind in given_up:
-            first = behind.event.reference == reference
+            first = behind.reference == call.reference
             why = (reason, detail) if first else ("a request of this key before it is unanswered", "")
             self._parking.unanswered(behind, *why)
-            changes.settled[behind.event.reference] = None
+            changes.settled[behind.reference] = None
         changes.handled += len(given_up)
         return sum(len(it.value) for it in given_up)
+
+    def _from(self, call: PendingCall) -> list[PendingCall]:
+        """The call, if it is pending, and those of its key behind it. Who has tried it has its body. Raises BatchFull."""
+        found = list[PendingCall]()
+        for it in dropwhile(lambda it: it.reference != call.reference, self._overlay.calls_of(call.key)):
+            if isinstance(it, PendingCall):
+                found.append(it)
+            elif it.reference == call.reference:
+                found.append(call)
+            else:
+                self._overlay.wait_for_bodies(call.key)
+        return found
 
 
 def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, answer: EventData) -> bytes:
@@ -91,6 +102,14 @@ def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) 
         *caused_by(request, call.recorded, call.hops),
         *trace[-1:],
     ]
+
+
+def parked_request(wire: WireFormat, aside: SetAsideRecord) -> str:
+    """The reference of a request that was parked unanswered; empty for what is parked as it was not handled."""
+    if aside.status != UNANSWERED:
+        return ""
+    envelope = wire.envelopes.read(aside.carried)
+    return reference_of(envelope.source, envelope.id or aside.header.id or "")
 
 
 def request_of(wire: WireFormat, aside: SetAsideRecord) -> PendingCall:

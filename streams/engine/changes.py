@@ -9,9 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.engine.envelope import ParkedHeader
-from streams.engine.records import ACCEPTED, PARKED, Counters, EmittedRecord, Entry, Headers, QueuePosition
+from streams.engine.records import ACCEPTED, PARKED, UNANSWERED, Counters, EmittedRecord, Entry, Headers, QueuePosition
 from streams.event import Event
 from streams.outcome import Emission
+
+RECORD, HEADER = 600, 80
+"""Bytes in memory, about, of what surrounds a record, and a header's text."""
+
+
+def memory_of(value: bytes, headers: Headers, *, decoded: bool = False) -> int:
+    """Bytes that a record takes in memory, about. If its event is `decoded`, that takes as many again as its value."""
+    return RECORD + len(value) * (1 + decoded) + HEADER * len(headers) + sum([len(text) for _, text in headers])
 
 
 class HandledRecord(msgspec.Struct):
@@ -83,6 +91,7 @@ class ParkedReference(msgspec.Struct, frozen=True, gc=False):
     """A parked event that is in its key's queue, and whose body is in the parked topic alone.
 
     It is the last record of its position among the topic's offsets from `first` up to `end`. `entity` is the key that it blocks.
+    `request` is the reference of a gateway's request that is unanswered; empty for an event that was not handled.
     """
 
     offset: int
@@ -90,6 +99,7 @@ class ParkedReference(msgspec.Struct, frozen=True, gc=False):
     first: int
     end: int
     timer: int = 0
+    request: str = ""
 
     @property
     def position(self) -> QueuePosition:
@@ -97,7 +107,7 @@ class ParkedReference(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def status(self) -> str:
-        return PARKED
+        return UNANSWERED if self.request else PARKED
 
 
 QueuedRecord = SetAsideRecord | ParkedReference
@@ -123,6 +133,43 @@ class PendingCall(NamedTuple):
     def position(self) -> QueuePosition:
         return QueuePosition(self.offset, self.timer)
 
+    @property
+    def reference(self) -> str:
+        """The request's."""
+        return self.event.reference
+
+    @property
+    def key(self) -> str:
+        return self.event.key
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes, about."""
+        return memory_of(self.value, self.headers, decoded=True)
+
+
+class CallReference(msgspec.Struct, frozen=True, gc=False):
+    """A pending call whose body is in the due topic alone.
+
+    It is the last record of its `reference` among the topic's offsets from `first` up to `end`. `offset` and `timer` are those
+    of a PendingCall.
+    """
+
+    reference: str
+    key: str
+    offset: int
+    first: int
+    end: int
+    timer: int = 0
+
+    @property
+    def position(self) -> QueuePosition:
+        return QueuePosition(self.offset, self.timer)
+
+
+KeptCall = PendingCall | CallReference
+"""What an image has of a call."""
+
 
 class PendingTimer(NamedTuple):
     """A scheduled emission whose time has not come, kept in the due topic; `at` in µs since 1970.
@@ -137,6 +184,38 @@ class PendingTimer(NamedTuple):
     owner: str
     own: bool = False
     overdue: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the event."""
+        return len(self.emitted.value)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes, about."""
+        return memory_of(self.emitted.value, self.emitted.headers)
+
+
+class TimerReference(msgspec.Struct, frozen=True, gc=False):
+    """A timer whose event is in the due topic alone: the last record of its `event_id` among the offsets from `first` up to `end`.
+
+    The others are as in a PendingTimer.
+    """
+
+    at: int
+    event_id: str
+    owner: str
+    own: bool
+    overdue: bool
+    size: int
+    first: int
+    end: int
+
+
+KeptTimer = PendingTimer | TimerReference
+"""What an image has of a timer."""
+Pending = PendingCall | PendingTimer
+DueReference = CallReference | TimerReference
 
 
 class ImportClock(msgspec.Struct, frozen=True):
@@ -194,7 +273,7 @@ class Changes:
     """The generations of rows that nobody goes on with from now on; None: they stay as they are."""
     blocked: BlockingRecord | None = None
     needs: str | None = None
-    """The key of a command that waits for parked events whose bodies are not in memory, and so does what is behind it."""
+    """A key of which bodies are needed that are not in memory: what needs them waits, and so does what is behind it."""
     handled: int = 0
     """Inbox records, timers and calls that were handled."""
     taken: int = 0

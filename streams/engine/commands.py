@@ -5,16 +5,16 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from streams.data import EventData
-from streams.engine.calls import answer_headers, answer_value, request_of
+from streams.engine.calls import answer_headers, answer_value, parked_request, request_of
 from streams.engine.changes import ImportClock, ParkedReference, QueuedRecord, SetAsideRecord
 from streams.engine.control import ClockCommand, OperatorCommand, clock_command, drop_command, encode, read
 from streams.engine.envelope import Arrival, Envelope, event_again, event_of
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.execution import Execution
-from streams.engine.overlay import Overlay
+from streams.engine.overlay import BatchFull, Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.records import BY_OPERATOR, UNANSWERED, EmittedRecord, InboxRecord, QueuePosition
-from streams.engine.timers import BatchFull, Timers
+from streams.engine.timers import Timers
 from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, StreamsError, UnsupportedSchema
@@ -59,10 +59,9 @@ class Commands:
     def _apply(self, command: OperatorCommand, queue: list[QueuedRecord], record: InboxRecord) -> None:
         first, rest = queue[0], queue[1:]
         if isinstance(first, ParkedReference):
-            self._changes.needs = command.key
-            raise BatchFull
+            self._overlay.wait_for_bodies(command.key)
         if command.command == "retry":
-            self._retry_queue(command.key, queue, command.who)
+            self._retry_queue(command.key, queue, command.who, begun=False)
             return
         parked = list[SetAsideRecord]()
         if command.command == "reject":
@@ -91,12 +90,11 @@ class Commands:
     def answer_parked_request(self, arrival: Arrival, request: str) -> bool:
         """Handle a late answer to a request that is parked, in the request's position. False: no such request is parked.
 
-        Requests are in memory whole, whatever else is parked.
+        The request's body is not needed: it may be in its topic alone.
         """
         key = arrival.key
         queue = self._overlay.queue(key)
-        whole = ((number, it) for number, it in enumerate(queue) if isinstance(it, SetAsideRecord))
-        found = next((it for it in whole if self._is_request(it[1], request)), None)
+        found = next((it for it in enumerate(queue) if self._request(it[1]) == request), None)
         if found is None:
             return False
         index, first = found
@@ -108,11 +106,11 @@ class Commands:
             self._continue_queue(key, first, self._execute(arrival, first.offset), rest, self._handlers.source)
         return True
 
-    def _is_request(self, aside: SetAsideRecord, reference: str) -> bool:
-        return aside.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
+    def _request(self, queued: QueuedRecord) -> str:
+        return queued.request if isinstance(queued, ParkedReference) else parked_request(self._wire, queued)
 
     def _continue_queue(
-        self, key: str, first: SetAsideRecord, parked: list[SetAsideRecord], rest: list[QueuedRecord], who: str
+        self, key: str, first: QueuedRecord, parked: list[SetAsideRecord], rest: list[QueuedRecord], who: str
     ) -> None:
         """Continue after the first of a queue. `parked` replaces it if the handler of its answer, or of a timer, raised."""
         if parked:
@@ -121,11 +119,11 @@ class Commands:
         self._unpark(first)
         self._retry_queue(key, rest, who)
 
-    def _retry_queue(self, key: str, queue: list[QueuedRecord], who: str) -> None:
+    def _retry_queue(self, key: str, queue: list[QueuedRecord], who: str, *, begun: bool = True) -> None:
         """Handle a queue in order, each event after the timers that are due before it, until one fails: the rest stays parked.
 
         A long queue is continued by a command of its own, in the next transaction or a later one, as is one from where its bodies
-        are not in memory; the key stays parked until then.
+        are not in memory; the key stays parked until then. Raises BatchFull if bodies lack before anything of it has `begun`.
         """
         for number, aside in enumerate(queue):
             try:
@@ -133,6 +131,8 @@ class Commands:
                     raise BatchFull
                 parked = self._retry(aside)
             except BatchFull:
+                if not (begun or number) and self._changes.needs == key:
+                    raise
                 following = OperatorCommand("retry", key, aside.offset, who, timer=aside.timer)
                 self._changes.emitted.append(EmittedRecord(self._handlers.namespace, key.encode(), encode(following), []))
                 left = queue[number:]
@@ -196,8 +196,10 @@ class Commands:
         event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(self._overlay.now))
         return self._execute(Arrival(answered, envelope, event, answer.key, envelope.digest, aside.position), aside.offset)
 
-    def _unpark(self, aside: SetAsideRecord) -> None:
+    def _unpark(self, aside: QueuedRecord) -> None:
         self._changes.unparked.append(aside.position)
+        if isinstance(aside, ParkedReference):
+            return  # of a request, which was accepted: its id is no parked event's
         envelope = self._wire.envelopes.read(aside.carried)
         if envelope.digest is not None:
             self._changes.parked_ids[envelope.digest] = None

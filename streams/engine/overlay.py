@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NoReturn
 
-from streams.engine.changes import Changes, ImportClock, PendingCall, PendingTimer, QueuedRecord
+from streams.engine.changes import Changes, ImportClock, KeptCall, KeptTimer, PendingCall, PendingTimer, QueuedRecord
 from streams.engine.duplicates import Remembered
 from streams.engine.envelope import Arrival
 from streams.engine.image import Image, limit_of
 from streams.engine.pending import FiringLimit, ScheduledTimer
 from streams.engine.records import PARKED, Entry, QueuePosition
+
+
+class BatchFull(Exception):
+    """What is next must wait for another batch: this one is full, has used its time, or lacks bodies that are not in memory."""
 
 
 class Overlay:
@@ -51,6 +56,11 @@ class Overlay:
             queue = self.changes.queues[key] = list(self.image.parked.get(key, ()))
         return queue
 
+    def wait_for_bodies(self, key: str) -> NoReturn:
+        """End the batch here: what is next needs bodies of this key that are in their topic alone. Raises BatchFull."""
+        self.changes.needs = key
+        raise BatchFull
+
     def known(self, digest: bytes | None) -> Remembered | None:
         """The result of the first event of an id, if it is in the duplicate window or parked. An event without an id has none."""
         if digest is None:
@@ -70,26 +80,26 @@ class Overlay:
         asked = request in self.image.calls or request in self.changes.calls
         return asked and request not in self.changes.settled
 
-    def calls_of(self, key: str) -> Iterator[PendingCall]:
+    def calls_of(self, key: str) -> Iterator[KeptCall]:
         """The requests of a key that wait for their gateway, in the order in which they were accepted."""
         new = self.changes.calls
-        for call in self.image.calls.of(key):
-            if call.event.reference not in new and call.event.reference not in self.changes.settled:
-                yield call
+        for kept in self.image.calls.of(key):
+            if kept.reference not in new and kept.reference not in self.changes.settled:
+                yield kept
         for reference, call in new.items():
-            if call.event.key == key and reference not in self.changes.settled:
+            if call.key == key and reference not in self.changes.settled:
                 yield call
 
     def ask(self, call: PendingCall) -> None:
         """Have the gateway called once this is committed, even if the call was given up before in the same batch."""
-        reference = call.event.reference
+        reference = call.reference
         self.changes.calls[reference] = call
         self.changes.settled.pop(reference, None)
 
     def schedule(self, due: PendingTimer) -> None:
         self.changes.due.append(due)
         self.changes.settled.pop(due.event_id, None)
-        insort(self.scheduled.setdefault(due.owner, []), (due.at, len(self.changes.due), due))
+        insort(self.scheduled.setdefault(due.owner, []), ScheduledTimer(due.at, len(self.changes.due), due))
 
     @property
     def imports(self) -> Mapping[str, ImportClock]:
@@ -111,14 +121,14 @@ class Overlay:
         """Whether a timer of this id has fired in this batch, or was dropped. A request that has fired is pending under that id."""
         return event_id in self.changes.settled or event_id in self.changes.calls
 
-    def next_timer(self, owner: str, limit: FiringLimit, refused: Collection[str] = ()) -> PendingTimer | None:
+    def next_timer(self, owner: str, limit: FiringLimit, refused: Collection[str] = ()) -> KeptTimer | None:
         """The key's earliest pending timer that `limit` allows, without those in `refused`; of one time the first scheduled."""
         kept, is_over = self.image.due.of(owner), self._is_over
         passed, new = self._passed.get(owner, 0), self.scheduled.get(owner, [])
-        while passed < len(kept) and is_over(kept[passed][2].event_id):
+        while passed < len(kept) and is_over(kept[passed].timer.event_id):
             passed += 1
         self._passed[owner] = passed
-        while new and is_over(new[0][2].event_id):
+        while new and is_over(new[0].timer.event_id):
             del new[0]
         for timer in _in_order(kept, passed, new):
             if timer.at > max(limit):
@@ -145,13 +155,13 @@ class Overlay:
         return QueuePosition(offset, last + 1)
 
 
-def _in_order(kept: Sequence[ScheduledTimer], first: int, new: Sequence[ScheduledTimer]) -> Iterator[PendingTimer]:
+def _in_order(kept: Sequence[ScheduledTimer], first: int, new: Sequence[ScheduledTimer]) -> Iterator[KeptTimer]:
     """Both in one order; of one time those of the image, which were scheduled before the batch."""
     second = 0
     while first < len(kept) or second < len(new):
-        if second == len(new) or (first < len(kept) and kept[first][0] <= new[second][0]):
-            yield kept[first][2]
+        if second == len(new) or (first < len(kept) and kept[first].at <= new[second].at):
+            yield kept[first].timer
             first += 1
         else:
-            yield new[second][2]
+            yield new[second].timer
             second += 1

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush, merge
 from typing import NamedTuple
 
-from streams.engine.changes import PendingCall, PendingTimer
+import msgspec
 
-ScheduledTimer = tuple[int, int, PendingTimer]
-"""When it is due, a number that counts timers in the order in which they were scheduled, and the timer."""
+from streams.engine.changes import KeptCall, KeptTimer, PendingCall, PendingTimer, TimerReference
+
+
+class ScheduledTimer(msgspec.Struct, order=True, gc=False):
+    """When it is due, a number that counts timers in the order in which they were scheduled, and the timer."""
+
+    at: int
+    number: int
+    timer: KeptTimer
 
 
 class FiringLimit(NamedTuple):
@@ -19,38 +26,81 @@ class FiringLimit(NamedTuple):
     live: int
     overdue: int
 
-    def allows(self, timer: PendingTimer) -> bool:
+    def allows(self, timer: KeptTimer) -> bool:
         return timer.at <= (self.overdue if timer.overdue else self.live)
 
 
-class PendingTimers(Mapping[str, PendingTimer]):
-    """By event id. Timers of the same time keep the order in which they were scheduled."""
+class PendingTimers(Mapping[str, KeptTimer]):
+    """By event id. Timers of the same time keep the order in which they were scheduled.
+
+    `memory` is how many bytes, about, those take whose events are in memory.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[str, ScheduledTimer] = {}
         self._by_owner: dict[str, list[ScheduledTimer]] = {}
         self._live: list[ScheduledTimer] = []
         self._overdue: list[ScheduledTimer] = []
-        self._scheduled = 0
+        self._left: tuple[list[ScheduledTimer], list[ScheduledTimer]] = ([], [])
+        """Heaps of those whose events are not in memory, live and overdue. There may be others, which are none any more."""
+        self._scheduled = self.memory = 0
 
-    def add(self, timer: PendingTimer) -> None:
+    def add(self, timer: KeptTimer) -> None:
         self.discard(timer.event_id)
         self._scheduled += 1
-        scheduled = self._by_id[timer.event_id] = (timer.at, self._scheduled, timer)
-        insort(self._by_owner.setdefault(timer.owner, []), scheduled)
+        scheduled = self._by_id[timer.event_id] = ScheduledTimer(timer.at, self._scheduled, timer)
+        of_owner = self._by_owner.get(timer.owner)
+        if of_owner is None:
+            self._by_owner[timer.owner] = [scheduled]
+        else:
+            insort(of_owner, scheduled)
         heappush(self._overdue if timer.overdue else self._live, scheduled)
+        self._note(scheduled)
 
     def discard(self, event_id: str) -> None:
         """Its entry in a heap is removed when it comes to the top."""
         if (gone := self._by_id.pop(event_id, None)) is None:
             return
-        of_owner = self._by_owner[gone[2].owner]
+        timer = gone.timer
+        of_owner = self._by_owner[timer.owner]
         del of_owner[bisect_left(of_owner, gone)]
         if not of_owner:
-            del self._by_owner[gone[2].owner]
-        heap = self._overdue if gone[2].overdue else self._live
+            del self._by_owner[timer.owner]
+        if isinstance(timer, PendingTimer):
+            self.memory -= timer.memory
+        heap = self._overdue if timer.overdue else self._live
         while heap and not self._waits(heap[0]):
             heappop(heap)
+
+    def exchange(self, timer: KeptTimer) -> None:
+        """Have it in the place of the one of its id, which is the same timer: its event leaves memory, or comes back."""
+        scheduled = self._by_id[timer.event_id]
+        if isinstance(scheduled.timer, PendingTimer):
+            self.memory -= scheduled.timer.memory
+        scheduled.timer = timer
+        self._note(scheduled)
+
+    def _note(self, scheduled: ScheduledTimer) -> None:
+        timer = scheduled.timer
+        if isinstance(timer, PendingTimer):
+            self.memory += timer.memory
+        else:
+            heappush(self._left[timer.overdue], scheduled)
+
+    def left(self, limit: FiringLimit, most: int, skip: Callable[[TimerReference], bool]) -> list[TimerReference]:
+        """Those whose events are not in memory and that `limit` allows, earliest first: at most so many, without those to skip."""
+        found, passed = list[TimerReference](), dict[str, ScheduledTimer]()
+        for heap, until in zip(self._left, limit, strict=True):
+            while heap and heap[0].at <= until and len(found) < most:
+                scheduled = heappop(heap)
+                timer = scheduled.timer
+                if isinstance(timer, TimerReference) and self._waits(scheduled) and timer.event_id not in passed:
+                    passed[timer.event_id] = scheduled
+                    if not skip(timer):
+                        found.append(timer)
+        for scheduled in passed.values():
+            self._note(scheduled)
+        return found
 
     @property
     def owners(self) -> Mapping[str, Sequence[ScheduledTimer]]:
@@ -64,19 +114,19 @@ class PendingTimers(Mapping[str, PendingTimer]):
     @property
     def earliest(self) -> int | None:
         """When the first one is due, in µs; None if there is none."""
-        return min((heap[0][0] for heap in (self._live, self._overdue) if heap), default=None)
+        return min((heap[0].at for heap in (self._live, self._overdue) if heap), default=None)
 
-    def until(self, limit: FiringLimit) -> Iterator[PendingTimer]:
+    def until(self, limit: FiringLimit) -> Iterator[KeptTimer]:
         """The timers that `limit` allows, earliest first. They stay until they are discarded."""
-        for _, _, timer in merge(self._walk(self._live, limit.live), self._walk(self._overdue, limit.overdue)):
-            yield timer
+        for scheduled in merge(self._walk(self._live, limit.live), self._walk(self._overdue, limit.overdue)):
+            yield scheduled.timer
 
     def _walk(self, heap: list[ScheduledTimer], end: int) -> Iterator[ScheduledTimer]:
         """A walk down a heap: its cost grows with the number returned, not with the number pending."""
         next_ones = [(heap[0], 0)] if heap else []
         while next_ones:
             scheduled, index = heappop(next_ones)
-            if scheduled[0] > end:
+            if scheduled.at > end:
                 return
             if self._waits(scheduled):
                 yield scheduled
@@ -85,10 +135,10 @@ class PendingTimers(Mapping[str, PendingTimer]):
                     heappush(next_ones, (heap[child], child))
 
     def _waits(self, scheduled: ScheduledTimer) -> bool:
-        return self._by_id.get(scheduled[2].event_id) is scheduled
+        return self._by_id.get(scheduled.timer.event_id) is scheduled
 
-    def __getitem__(self, event_id: str) -> PendingTimer:
-        return self._by_id[event_id][2]
+    def __getitem__(self, event_id: str) -> KeptTimer:
+        return self._by_id[event_id].timer
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_id)
@@ -97,30 +147,48 @@ class PendingTimers(Mapping[str, PendingTimer]):
         return len(self._by_id)
 
 
-class PendingCalls(Mapping[str, PendingCall]):
-    """By the request's reference; of a key in the order in which they were accepted."""
+class PendingCalls(Mapping[str, KeptCall]):
+    """By the request's reference; of a key in the order in which they were accepted. `memory` as that of timers."""
 
     def __init__(self) -> None:
-        self._by_reference: dict[str, PendingCall] = {}
-        self._by_key: dict[str, list[PendingCall]] = {}
+        self._by_reference: dict[str, KeptCall] = {}
+        self._by_key: dict[str, list[str]] = {}
+        self.memory = 0
 
-    def add(self, call: PendingCall) -> None:
-        self.discard(call.event.reference)
-        self._by_reference[call.event.reference] = call
-        self._by_key.setdefault(call.event.key, []).append(call)
+    def add(self, call: KeptCall) -> None:
+        reference, key = call.reference, call.key
+        self.discard(reference)
+        self._by_reference[reference] = call
+        of_key = self._by_key.get(key)
+        if of_key is None:
+            self._by_key[key] = [reference]
+        else:
+            of_key.append(reference)
+        if isinstance(call, PendingCall):
+            self.memory += call.memory
 
     def discard(self, reference: str) -> None:
         call = self._by_reference.pop(reference, None)
-        if call is not None:
-            of_key = self._by_key[call.event.key]
-            of_key.remove(call)
-            if not of_key:
-                del self._by_key[call.event.key]
+        if call is None:
+            return
+        of_key = self._by_key[call.key]
+        of_key.remove(reference)
+        if not of_key:
+            del self._by_key[call.key]
+        if isinstance(call, PendingCall):
+            self.memory -= call.memory
 
-    def of(self, key: str) -> Sequence[PendingCall]:
-        return tuple(self._by_key.get(key, ()))
+    def exchange(self, call: KeptCall) -> None:
+        """Have it in the place of the one of its reference, which is the same call: its body leaves memory, or comes back."""
+        for it, sign in ((self._by_reference[call.reference], -1), (call, 1)):
+            if isinstance(it, PendingCall):
+                self.memory += sign * it.memory
+        self._by_reference[call.reference] = call
 
-    def __getitem__(self, reference: str) -> PendingCall:
+    def of(self, key: str) -> Sequence[KeptCall]:
+        return tuple(self._by_reference[it] for it in self._by_key.get(key, ()))
+
+    def __getitem__(self, reference: str) -> KeptCall:
         return self._by_reference[reference]
 
     def __iter__(self) -> Iterator[str]:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streams.engine.changes import HandledRecord, PendingCall, PendingTimer, SetAsideRecord
+from streams.engine.changes import (
+    CallReference,
+    DueReference,
+    HandledRecord,
+    Pending,
+    PendingCall,
+    PendingTimer,
+    SetAsideRecord,
+    TimerReference,
+)
 from streams.engine.envelope import (
     CALL,
     KEY_HEADER,
@@ -15,6 +24,7 @@ from streams.engine.envelope import (
     TIMER,
     DueHeader,
     LogHeader,
+    due_header,
     event_again,
     pack,
     parked_header,
@@ -66,7 +76,7 @@ def set_aside_of(position: QueuePosition, value: bytes, headers: Headers) -> Set
     return SetAsideRecord(offset, key, value, without_packed(headers), parked_header(headers), timer)
 
 
-def due_record(namespace: str, pending: PendingTimer | PendingCall) -> tuple[bytes, bytes, Headers]:
+def due_record(namespace: str, pending: Pending) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers for the due topic."""
     if isinstance(pending, PendingTimer):
         emitted = pending.emitted
@@ -84,7 +94,7 @@ def due_record(namespace: str, pending: PendingTimer | PendingCall) -> tuple[byt
 
 def pending_of(
     wire: WireFormat, key: str, value: bytes, headers: Headers, header: DueHeader, is_own: Callable[[str, bytes], bool]
-) -> PendingTimer | PendingCall:
+) -> Pending:
     """The timer or call that the due topic holds under `key`; `headers` without retold's own, `header` from `due_header`.
 
     `is_own(namespace, key)`: whether this partition has that key, for timers of earlier versions.
@@ -97,3 +107,32 @@ def pending_of(
     envelope = wire.envelopes.read(headers)
     event = event_again(wire.codec.decode(value), envelope, header)
     return PendingCall(event, header.at, header.offset, value, headers, header.hops, header.timer)
+
+
+def place_of(it: Pending, first: int, end: int) -> DueReference:
+    """The same timer or call without its body, which is in the due topic between these offsets."""
+    if isinstance(it, PendingTimer):
+        return TimerReference(it.at, it.event_id, it.owner, it.own, it.overdue, it.size, first, end)
+    return CallReference(it.reference, it.key, it.offset, first, end, it.timer)
+
+
+def place_at(at: int, key: str, size: int, header: DueHeader, is_own: Callable[[str, bytes], bool]) -> DueReference:
+    """What is known of the timer or call under `key`, whose record lies `at` this offset, without reading its event.
+
+    `size` in bytes of its value; `header` and `is_own` as in `pending_of`.
+    """
+    if header.kind != TIMER:
+        return CallReference(key, header.key, header.offset, at, at + 1, header.timer)
+    if header.owner is None:
+        own = is_own(header.namespace, header.key.encode())
+        return TimerReference(header.at, key, header.key, own, False, size, at, at + 1)
+    return TimerReference(header.at, key, header.owner, header.own, header.overdue, size, at, at + 1)
+
+
+def pending_at(it: DueReference, wire: WireFormat, value: bytes, headers: Headers) -> Pending:
+    """The timer or call of a reference, with the body; `headers` as a consumer gives them. Raises as `pending_of` does."""
+    header, carried = due_header(headers), without_packed(headers)
+    if isinstance(it, CallReference):
+        return pending_of(wire, it.reference, value, carried, header, lambda *_: True)
+    emitted = EmittedRecord(header.namespace, header.key.encode(), value, carried)
+    return PendingTimer(it.at, emitted, it.event_id, it.owner, it.own, it.overdue)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from streams.engine.changes import PendingTimer, SetAsideRecord
+from streams.engine.changes import PendingTimer, SetAsideRecord, TimerReference
 from streams.engine.envelope import HOPS_LIMIT, Arrival, event_of
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.execution import Execution
 from streams.engine.image import Image
-from streams.engine.overlay import Overlay
+from streams.engine.overlay import BatchFull, Overlay
 from streams.engine.parking import Parking
 from streams.engine.pending import FiringLimit
 from streams.engine.times import from_micros, to_micros
@@ -26,23 +26,20 @@ TIMERS_PER_BATCH, TIMER_BYTES_PER_BATCH = 1_000, 4 * 1024 * 1024
 """The most timers, and bytes of timers or answers, in one transaction."""
 
 
-class BatchFull(Exception):
-    """The batch has fired as many timers as one transaction takes, or used its time, and more must fire before the next event."""
-
-
 def due_timers(
     image: Image, now: int, most: int = TIMERS_PER_BATCH, refused: Collection[str] = ()
 ) -> list[PendingTimer]:
     """The timers that the wall clock fires at `now` (µs), earliest first: at most `most`, and the bytes of one transaction.
 
     The clock of a parked key stands still. `refused` has the ids of events that are too large for a transaction; they are left out.
+    It ends before one whose event is not in memory: no other fires before that.
     """
     found, size = list[PendingTimer](), 0
     for timer in image.due.until(image.limit(now)):
         if timer.event_id in refused or timer.owner in image.parked:
             continue
-        size += len(timer.emitted.value)
-        if len(found) == most or (found and size > TIMER_BYTES_PER_BATCH):
+        size += timer.size
+        if isinstance(timer, TimerReference) or len(found) == most or (found and size > TIMER_BYTES_PER_BATCH):
             break
         found.append(timer)
     return found
@@ -97,7 +94,9 @@ class Timers:
 
     def _fire(self, owner: str, limit: FiringLimit, offset: int) -> SetAsideRecord | None:
         while (timer := self._overlay.next_timer(owner, limit, self._refused)) is not None:
-            size = self._size + len(timer.emitted.value)
+            if isinstance(timer, TimerReference):
+                self._overlay.wait_for_bodies(owner)
+            size = self._size + timer.size
             if self._count >= TIMERS_PER_BATCH or (self._count and self._is_full(size)):
                 raise BatchFull
             self._count, self._size = self._count + 1, size

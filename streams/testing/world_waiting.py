@@ -47,10 +47,11 @@ class WorldWaiting:
 
     def _of(self, space: Space) -> Iterator[_Found]:
         for timer in space.image.due.until(ALL):
+            assert isinstance(timer, PendingTimer), "a World has all bodies in memory"
             yield self._timer(timer)
         for queue in space.image.parked.values():
             for aside in queue:
-                assert isinstance(aside, SetAsideRecord), "a World has all bodies in memory"
+                assert isinstance(aside, SetAsideRecord), "here, too"
                 yield self._aside(space, aside)
 
     def _timer(self, it: PendingTimer) -> _Found:

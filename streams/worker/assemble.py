@@ -14,7 +14,7 @@ from streams.app import App, emits_into
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.data import namespace_of
-from streams.engine.engine import Engine
+from streams.engine.calls import parked_request
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.dead_workers import OLD, DeadWorkers
@@ -31,12 +31,15 @@ from streams.kafka.topics import TopicInfo, TopicNames, describe, ensure, group_
 from streams.kafka.written_partitions import partitions_held_up
 from streams.listening import ListenAddress, listen_at
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
+from streams.worker.bodies import Bodies
 from streams.worker.breaker import CircuitBreaker, trip_note
-from streams.worker.caller import Caller, CallResult, RetryPolicy
+from streams.worker.caller import Caller, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
 from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, remove_old_stacks, untold_stacks
+from streams.worker.due_bodies import IN_MEMORY as DUE_IN_MEMORY
+from streams.worker.due_bodies import DueBodies
 from streams.worker.faust_app import FaustApp, faust_app_of
-from streams.worker.gateway_calls import GatewayCalls
+from streams.worker.gateway_calls import Came, GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.inbox_ends import InboxEnds
 from streams.worker.meter import UNMETERED, Meter
@@ -109,7 +112,7 @@ class WorkerParts:
     """What the cycles of one worker have in common. `gateways` returns the event loop that gateways are called on.
 
     `ends_dead`: it ends the transactions of workers that are gone, whose producers a broker in memory does not tell.
-    `parked_bytes`: so much of each partition's latest parked events may be in memory.
+    `parked_bytes`: so much of each partition's latest parked events may be in memory, and `due_bytes` of timers and calls.
     """
 
     app: App
@@ -122,6 +125,7 @@ class WorkerParts:
     ends_dead: bool = False
     metrics: WorkerMetrics | None = None
     parked_bytes: int = IN_MEMORY
+    due_bytes: int = DUE_IN_MEMORY
 
     def meter(self, namespace: str) -> Meter:
         return UNMETERED if self.metrics is None else self.metrics.meter(namespace)
@@ -232,7 +236,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
         complete = completion_of(clients, admin, config.prefix, namespace, at.written)
     restorer, standby = _restoring(parts, at, admin, complete)
     meter, topics = parts.meter(namespace), at.names
-    calls = _gateway_calls(parts, restorer.engine, meter)
+    calls = _gateway_calls(parts, restorer, meter)
     return Cycle(
         CycleParts(
             namespace,
@@ -245,7 +249,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             ),
             _unblocker(parts, topics),
             calls,
-            ParkedBodies(topics.parked, restorer.consumer, admin, runtime.flag().wait, parts.parked_bytes),
+            _bodies(parts, restorer),
             TopicComparison(topics, at.targets, at.described, admin, began),
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,
@@ -265,6 +269,7 @@ def _restoring(parts: WorkerParts, at: _Place, admin: Admin, complete: Complete)
     """With copies of what other workers own, if they are to be kept, and the end of what dead ones have left open."""
     config, clients, topics = parts.config, parts.clients, at.names
     restorer = restorer_of(parts.app, config, clients, parts.codec, topics.namespace, at.described)
+    restorer = replace(restorer, due_bytes=parts.due_bytes)
     standby = standby_of(clients, restorer) if config.standbys else None
     if standby is not None:
         restorer = replace(restorer, copies=standby)
@@ -300,12 +305,24 @@ def _unblocker(parts: WorkerParts, topics: TopicNames) -> Unblocker:
     return Unblocker(topics.inbox, schemas, parts.codec.add_schema, commands, parts.runtime.clock.monotonic)
 
 
-def _gateway_calls(parts: WorkerParts, engine: Engine, meter: Meter) -> GatewayCalls:
+def _bodies(parts: WorkerParts, restorer: Restorer) -> Bodies:
+    topics, request = restorer.names, partial(parked_request, restorer.engine.wire)
+    waits = parts.runtime.flag().wait
+    parked = ParkedBodies(topics.parked, request, restorer.consumer, restorer.admin, waits, parts.parked_bytes)
+    return Bodies(parked, _due_bodies(parts, restorer), parts.runtime.clock)
+
+
+def _due_bodies(parts: WorkerParts, restorer: Restorer) -> DueBodies:
+    waits = parts.runtime.flag().wait
+    return DueBodies(restorer.names.due, restorer.engine.wire, restorer.consumer, restorer.admin, waits, parts.due_bytes)
+
+
+def _gateway_calls(parts: WorkerParts, restorer: Restorer, meter: Meter) -> GatewayCalls:
     config, runtime = parts.config, parts.runtime
     gateways = {gateway.data: gateway for gateway in parts.app.gateways}
-    policy = RetryPolicy(concurrency=config.gateway_calls, timeout=config.gateway_seconds, tries=config.gateway_tries)
+    policy = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries, bodies=parts.due_bytes)
 
-    def caller(done: Callable[[CallResult], None]) -> Caller:
-        return Caller(gateways, engine.answer_value, policy, parts.gateways(), done, runtime.flag(), meter)
+    def caller(done: Callable[[Came], None]) -> Caller:
+        return Caller(gateways, restorer.engine.answer_value, policy, parts.gateways(), done, runtime.flag(), meter)
 
-    return GatewayCalls(caller, runtime.clock.monotonic)
+    return GatewayCalls(caller, runtime.clock.monotonic, _due_bodies(parts, restorer).read)

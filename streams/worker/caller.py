@@ -7,19 +7,19 @@ reference is the idempotency key of a call.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 
 from streams.data import EventData
-from streams.engine.changes import PendingCall
+from streams.engine.changes import KeptCall, PendingCall
 from streams.gateway import Gateway
+from streams.worker.call_queues import BODIES, Assignment, BodyWanted, CallQueue, ReadyCalls
 from streams.worker.call_try import CallFailure, CallTries, Check, CheckedAnswer
 from streams.worker.meter import ANSWERED, FAILED, GIVEN_UP, UNMETERED, Meter
 from streams.worker.runtime import Flag
@@ -34,7 +34,7 @@ SLICE = 0.001
 class RetryPolicy:
     """At most `concurrency` calls at the same time. A call has `timeout` s and `tries`; the waits between tries double.
 
-    They begin with `first_wait` and end with `longest_wait`, in s.
+    They begin with `first_wait` and end with `longest_wait`, in s. Requests that wait take `bodies` bytes in memory, about.
     """
 
     concurrency: int = 16
@@ -42,13 +42,7 @@ class RetryPolicy:
     tries: int = 10
     first_wait: float = 0.2
     longest_wait: float = 60.0
-
-
-class Assignment(NamedTuple):
-    """One assignment of a partition to this worker: results of calls of an earlier assignment are dropped."""
-
-    partition: int
-    epoch: int
+    bodies: int = BODIES
 
 
 class CallResult(msgspec.Struct, frozen=True):
@@ -62,24 +56,8 @@ class CallResult(msgspec.Struct, frozen=True):
     value: bytes = b""
 
 
-class CallQueue(msgspec.Struct, eq=False):
-    """The calls of one key, in order. The first is being made, is waiting, or was given up.
-
-    `forgotten`: its assignment has ended, so the result of a call that could not be cancelled is dropped.
-    """
-
-    assignment: Assignment
-    key: str
-    calls: deque[PendingCall] = msgspec.field(default_factory=deque)
-    tried: int = 0
-    given_up: bool = False
-    forgotten: bool = False
-    task: asyncio.Task[None] | None = None
-    timer: asyncio.TimerHandle | None = None
-
-
 class Caller:
-    """Works on `loop`; a namespace's thread calls the public methods, and `done` gets each result.
+    """Works on `loop`; a namespace's thread calls the public methods, and `done` gets each result, and which bodies to provide.
 
     `ended` is set when the last call that began before `finish` has ended. After a call of a key was given up, the key's other
     calls wait for `resume`.
@@ -91,13 +69,13 @@ class Caller:
         check: Check,
         policy: RetryPolicy,
         loop: asyncio.AbstractEventLoop,
-        done: Callable[[CallResult], None],
+        done: Callable[[CallResult | BodyWanted], None],
         ended: Flag,
         meter: Meter = UNMETERED,
     ) -> None:
         self._tries, self._policy, self._done = CallTries(gateways, check, policy.timeout, loop), policy, done
         self._queues: defaultdict[Assignment, dict[str, CallQueue]] = defaultdict(dict)
-        self._ready: deque[CallQueue] = deque()
+        self._ready = ReadyCalls(done, policy.bodies)
         self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._failing: defaultdict[int, dict[CallQueue, None]] = defaultdict(dict)
@@ -105,8 +83,12 @@ class Caller:
         self._last_failure: dict[int, str] = {}
         self._ending, self._ended, self._meter = False, ended, meter
 
-    def submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
+    def submit(self, assignment: Assignment, calls: Iterable[KeptCall]) -> None:
         self._loop.call_soon_threadsafe(self._submit, assignment, calls)
+
+    def provide(self, assignment: Assignment, found: Mapping[str, PendingCall | None]) -> None:
+        """Bodies that were wanted, by reference. None: nobody waits for that call any more."""
+        self._loop.call_soon_threadsafe(self._provide, assignment, found)
 
     def resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         """The call of a key that was given up is handled: call those behind it whose references are `pending`."""
@@ -129,28 +111,39 @@ class Caller:
         calls = "1 gateway call fails and is" if count == 1 else f"{count:,} gateway calls fail and are"
         return f"{calls} tried again; at last {self._last_failure.get(partition, '')}"
 
-    def _submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
-        queues = self._queues[assignment]
+    def _submit(self, assignment: Assignment, calls: Iterable[KeptCall]) -> None:
+        queues, kept = self._queues[assignment], self._ready.kept
         for call in calls:
-            queue = queues.get(call.event.key)
+            key = call.key
+            queue = queues.get(key)
             if queue is None:
-                queue = queues[call.event.key] = CallQueue(assignment, call.event.key)
-                self._ready.append(queue)
-            queue.calls.append(call)
+                queue = queues[key] = CallQueue(assignment, key, [kept(call)])
+                self._ready.add(queue)
+            else:
+                queue.calls.append(kept(call))
+        self._start_calls()
+
+    def _provide(self, assignment: Assignment, found: Mapping[str, PendingCall | None]) -> None:
+        for queue in self._ready.provide(assignment, found):
+            self._failing[assignment.partition].pop(queue, None)
+            queue.end_first()
+            self._next(queue)
         self._start_calls()
 
     def _resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         queue = self._queues[assignment].get(key)
         if queue is not None and queue.given_up:
             queue.given_up = False
-            queue.calls = deque(call for call in islice(queue.calls, 1, None) if call.event.reference in pending)
+            self._ready.end_first(queue)
+            self._ready.keep(queue, pending)
             self._next(queue)
             self._start_calls()
 
     def _forget(self, assignment: Assignment) -> None:
         self._failing.pop(assignment.partition, None)
-        for queue in self._queues.pop(assignment, {}).values():
-            queue.forgotten = True
+        queues = self._queues.pop(assignment, {}).values()
+        self._ready.forget(queues)
+        for queue in queues:
             if queue.timer is not None:
                 queue.timer.cancel()
             if queue.task is not None:
@@ -170,14 +163,12 @@ class Caller:
             task = queue.task = self._loop.create_task(self._work(queue))
             self._running.add(task)
             task.add_done_callback(self._worked)  # called even if the task is cancelled before it starts
+        if not self._ending:
+            self._ready.ask()
 
     def _next_key(self) -> CallQueue | None:
         """The next one to call for; None: there is none, or no more calls are started."""
-        while self._ready and not self._ending:
-            queue = self._ready.popleft()
-            if not queue.forgotten:
-                return queue
-        return None
+        return None if self._ending else self._ready.next()
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -202,7 +193,8 @@ class Caller:
 
     async def _call(self, queue: CallQueue) -> bool:
         """Make the first call of a key; returns whether it has waited."""
-        call, began = queue.calls[0], self._loop.time()
+        call, began = queue.first, self._loop.time()
+        assert isinstance(call, PendingCall), "its body is here before a call is made"
         came, waited = await self._tries.once(call)
         if queue.forgotten:
             return waited
@@ -214,7 +206,7 @@ class Caller:
             self._failed(queue, call, came)
         else:
             self._done(CallResult(queue.assignment, call, came.data, value=came.value))
-            queue.calls.popleft()
+            self._ready.end_first(queue)
             self._next(queue)
         return waited
 
@@ -226,8 +218,8 @@ class Caller:
     def _next(self, queue: CallQueue) -> None:
         """Make the queue's first call ready, if there is one."""
         queue.tried = 0
-        if queue.calls:
-            self._ready.append(queue)
+        if queue.first is not None:
+            self._ready.add(queue)
         else:
             del self._queues[queue.assignment][queue.key]
 
@@ -242,9 +234,11 @@ class Caller:
                 f"{event.data.event_type} of {event.key!r:.100} after {queue.tried} of {policy.tries} tries: {failure.reason:.300}"
             )
             self._failing[queue.assignment.partition][queue] = None
+            self._ready.failed(queue)
             log.warning("gateway call failed; retrying", **fields, seconds=round(wait, 1))
             return
         queue.given_up = True
+        self._ready.leave(queue)
         log.error("gateway call given up; its request is parked as unanswered", **fields)
         reason = failure.reason
         if not failure.final:
@@ -253,7 +247,7 @@ class Caller:
 
     def _retry(self, queue: CallQueue) -> None:
         queue.timer = None
-        self._ready.append(queue)
+        self._ready.add(queue)
         self._start_calls()
 
 

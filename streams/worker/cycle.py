@@ -26,13 +26,13 @@ from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.attempt_watch import AttemptWatch
+from streams.worker.bodies import Bodies
 from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.meter import UNMETERED, Meter
 from streams.worker.oversized_work import OversizedWork
 from streams.worker.pace import Pace
-from streams.worker.parked_bodies import ParkedBodies
 from streams.worker.partition_turns import PartitionTurns
 from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
@@ -75,7 +75,7 @@ class CycleParts:
     tasks: Tasks
     unblocker: Unblocker
     calls: GatewayCalls
-    parked: ParkedBodies
+    bodies: Bodies
     topics: TopicComparison
     wall_clock: WallClock
     breaker: CircuitBreaker
@@ -135,7 +135,8 @@ class Cycle:
         if not self.members.topics.wait_until_fresh(HANDLE_WAIT, self.stopping):
             self._read_again(batch)
             return
-        self.members.calls.sort(self.tasks.restored())
+        self.tasks.reopen(self.members.calls.sort(self.tasks.restored()))  # those of which a body is gone
+        self.tasks.reopen(self.members.bodies.look(self.tasks.restored()))
         self.members.wall_clock.look(self.tasks.running())
         works = self._planner.plan(batch)
         try:
@@ -238,19 +239,19 @@ class Cycle:
         """Apply committed changes to the images, and make their gateway calls."""
         for task, part in done.items():
             task.image.apply(part)
-            self.members.parked.committed(task.recently_parked, task.image, part)
+            self.members.bodies.committed(task, part)
             self.members.calls.committed(task, part)
             for _, text in part.raised:
                 log.error("event parked", namespace=self.members.namespace, detail=text)
 
     def _go_on(self, batch: PolledBatch, changes: Parts) -> None:
         """Continue each partition behind the batch, rewind it to its image's position, or block it."""
+        lost = self.members.bodies.bring(changes, batch.records)
+        self.tasks.reopen(lost)
         for task, records in batch.records.items():
             part = changes.get(task)
-            if part is not None and part.blocked is not None:
+            if part is not None and part.blocked is not None and task not in lost:
                 self.tasks.block(task, part.blocked)
-            elif part is not None and not self.members.parked.bring(task.recently_parked, task.image, part.needs):
-                self.tasks.reopen([task])
             elif part is None or part.taken < len(records):
                 self.tasks.rewind([task])
         batch.note_ends(self.tasks.running())

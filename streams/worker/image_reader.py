@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
 from streams.engine import marker
-from streams.engine.changes import ParkedReference, PendingTimer, QueuedRecord, SetAsideRecord
+from streams.engine.calls import parked_request
+from streams.engine.changes import (
+    CallReference,
+    DueReference,
+    ParkedReference,
+    Pending,
+    PendingTimer,
+    QueuedRecord,
+    SetAsideRecord,
+    TimerReference,
+    memory_of,
+)
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
 from streams.engine.fold import RowFold
 from streams.engine.generations import BuiltTo, corrected_to, counts
 from streams.engine.image import Image
-from streams.engine.records import PARKED, Headers, QueuePosition
-from streams.engine.stored import pending_of, set_aside_of
+from streams.engine.quick_types import PREFIX
+from streams.engine.records import Headers, QueuePosition
+from streams.engine.stored import pending_at, place_at, set_aside_of
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import parked_message, table_record
+from streams.worker.due_bodies import IN_MEMORY
 from streams.worker.log_tail import LogTail
 
 
@@ -29,20 +43,36 @@ class _Queued(NamedTuple):
     body: int = 0
 
 
+class _Waiting(NamedTuple):
+    """A timer or a call: its place, and its record, or of a call whose record is not kept how its value begins.
+
+    `memory` is how many bytes the record takes, about.
+    """
+
+    place: DueReference
+    record: tuple[bytes, Headers] | None = None
+    memory: int = 0
+    schema: bytes = b""
+
+
 class ImageReader:
     """Takes the records of one partition: those of a topic in its order, those of several topics in any.
 
     It has nothing but what the topics say, so it may take more records after it has made an image. That image shares its rows.
+    The bodies of timers and calls take `most` bytes at most, about: those that come beyond are left to their topic.
     """
 
-    def __init__(self, engine: Engine, partition: int) -> None:
+    def __init__(self, engine: Engine, partition: int, most: int = IN_MEMORY) -> None:
         self._engine, self.partition = engine, partition
+        self._most, self._memory = most, 0
         self.rows, self._generation = engine.rows(), engine.generation
         self._check_row, self._row_type = engine.codec.check_row, engine.row_type
         self._queued: dict[QueuePosition, _Queued] = {}
         self._quarantined: set[QueuePosition] = set()
         """They block nothing, and are many if somebody publishes rubbish: their bytes are not kept."""
-        self._pending: dict[str, tuple[bytes, Headers]] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._samples: dict[bytes, tuple[bytes, bytes]] = {}
+        """By how values of calls begin, this, and one of them: so it is seen whether their schema is known here."""
         self.log = LogTail(engine.wire.envelopes, engine.limits.window)
         self.marker: marker.Marker | None = None
         self.built: BuiltTo | None = None
@@ -84,18 +114,35 @@ class ImageReader:
             self._quarantined.add(record.position)
 
     def _parked(self, aside: SetAsideRecord, entity: str, at: int) -> _Queued:
-        if aside.status != PARKED:
-            return _Queued(aside)
-        place = ParkedReference(aside.offset, sys.intern(entity), at, at + 1, aside.timer)
+        request = parked_request(self._engine.wire, aside)
+        place = ParkedReference(aside.offset, sys.intern(entity), at, at + 1, aside.timer, request)
+        if request:
+            return _Queued(place)
         return _Queued(place, self._digest(aside.carried), hash(aside.value))
 
     def due(self, message: Message) -> None:
         """Read a timer or a call; a tombstone removes an earlier one."""
-        key, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
-        if value is None:
-            self._pending.pop(key, None)
+        key, value = (message.key() or b"").decode(), message.value()
+        if (gone := self._waiting.pop(key, None)) is not None:
+            self._memory -= gone.memory
+        if value is not None:
+            self._wait(key, value, headers_of(message), message.offset() or 0)
+
+    def _wait(self, key: str, value: bytes, headers: Headers, at: int) -> None:
+        place = place_at(at, key, len(value), due_header(headers), self._is_own)
+        if self._memory < self._most:
+            memory = memory_of(value, headers, decoded=isinstance(place, CallReference))
+            self._waiting[key] = _Waiting(place, (value, headers), memory)
+            self._memory += memory
+        elif isinstance(place, CallReference):
+            schema, _ = self._samples.setdefault(value[:PREFIX], (value[:PREFIX], value))
+            self._waiting[key] = _Waiting(place, schema=schema)
         else:
-            self._pending[key] = (value, headers)
+            self._waiting[key] = _Waiting(place)
+
+    def places(self) -> Sequence[DueReference]:
+        """Of the timers and calls that an image has with their bodies."""
+        return [it.place for it in self._waiting.values() if it.record is not None]
 
     def image(self) -> Image:
         """The image of all that was read. Raises UnsupportedSchema for a call that cannot be decoded."""
@@ -108,18 +155,24 @@ class ImageReader:
             image.dropped, image.corrections = frozenset(last.dropped), dict(last.corrections)
             image.code, image.code_since = last.code, last.code_since
         image.window.restore(self.log.remembered())
-        for key, (value, headers) in self._pending.items():
-            header = due_header(headers)
-            pending = pending_of(self._engine.wire, key, value, without_packed(headers), header, self._is_own)
-            if isinstance(pending, PendingTimer):
-                image.due.add(pending)
-            else:
-                image.calls.add(pending)
+        for schema in {it.schema for it in self._waiting.values() if it.schema}:
+            self._engine.codec.decode(self._samples[schema][1])
+        for waiting in self._waiting.values():
+            self._add(image, waiting)
         for it in sorted(self._queued.values(), key=lambda it: it.record.position.order):  # after compaction not in order
             image.set_aside(it.record)
             if it.digest is not None:
                 image.parked_ids[it.digest] = it.body
         return image
+
+    def _add(self, image: Image, waiting: _Waiting) -> None:
+        it: Pending | DueReference = waiting.place
+        if waiting.record is not None:
+            it = pending_at(waiting.place, self._engine.wire, *waiting.record)
+        if isinstance(it, PendingTimer | TimerReference):
+            image.due.add(it)
+        else:
+            image.calls.add(it)
 
     def _is_own(self, namespace: str, key: bytes) -> bool:
         inbox = self._engine.inbox

@@ -33,7 +33,7 @@ class OversizedWork:
             if not fired:
                 return self._engine.refuse(task.image, work.records[0], reason, self._clock.now())
             # the largest is suspected first, and the record itself once no timer fires before it
-            self._refuse_timer(task, max(fired, key=lambda timer: len(timer.emitted.value)), reason)
+            self._refuse_timer(task, max(fired, key=lambda timer: timer.size), reason)
         elif work.answers:
             task.results[0] = refuse_answer(task.results[0], reason)
         else:
@@ -45,7 +45,7 @@ class OversizedWork:
         batch = self._engine.begin(task.image, self._clock.now(), refused=task.refused_timers)
         batch.take_all([record])
         known = [*task.image.due.values(), *batch.changes.due] if batch.changes.settled else []
-        return [timer for timer in known if timer.event_id in batch.changes.settled]
+        return [it for it in known if it.event_id in batch.changes.settled and isinstance(it, PendingTimer)]
 
     def _refuse_timer(self, task: PartitionTask, timer: PendingTimer, reason: str) -> None:
         """Keep it in the due topic and retry when its partition is restored: a limit may have been raised by then."""

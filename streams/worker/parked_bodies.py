@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaException, Message
 from streams.engine.changes import Changes, ParkedReference, QueuedRecord, SetAsideRecord
 from streams.engine.commands import EVENTS_PER_COMMAND
 from streams.engine.image import Image
-from streams.engine.records import PARKED, Headers
+from streams.engine.records import Headers
 from streams.engine.stored import set_aside_of
 from streams.errors import BrokerError
 from streams.kafka.bounded_read import headers_of, read_to
@@ -52,7 +52,7 @@ class RecentlyParked:
     def committed(self, image: Image, changes: Changes) -> None:
         """After `changes` are applied. What was read for a command leaves memory when a transaction has handled none of it."""
         for aside in changes.set_aside:
-            if aside.status == PARKED:  # what is unanswered is found by its request
+            if aside.entity is not None:  # else it is quarantined, and blocks nobody
                 self._records.append(aside)
                 self.size += _size(aside.value, aside.carried) + len(aside.header.detail)
         before = len(self._brought)
@@ -61,10 +61,11 @@ class RecentlyParked:
         if changes.taken and len(self._brought) == before:
             self._leave_brought(image)
 
-    def leave(self, image: Image, end: int) -> None:
-        """Keep no bodies: all of them lie in the topic before the offset `end`."""
+    def leave(self, image: Image, end: int, request: Callable[[SetAsideRecord], str]) -> None:
+        """Keep no bodies: all of them lie in the topic before the offset `end`. `request` is that of ParkedBodies."""
         for record in self._records:
-            place = ParkedReference(record.offset, intern(record.entity or ""), self._end, end, record.timer)
+            entity = intern(record.entity or "")
+            place = ParkedReference(record.offset, entity, self._end, end, record.timer, request(record))
             image.exchange(record, place)
         self._records, self.size, self._end = [], 0, end
 
@@ -91,9 +92,11 @@ class ParkedBodies:
     """Reads the parked `topic` of a namespace. `consumer` makes a read_committed one that reports ends of partitions.
 
     A partition's latest parked events take `most` bytes in memory, about. `wait` waits so many s, or less in a worker that stops.
+    `request` gives the reference of a request that is unanswered, as `parked_request`.
     """
 
     topic: str
+    request: Callable[[SetAsideRecord], str]
     consumer: Callable[[], Consumer]
     admin: Admin
     wait: Callable[[float], object]
@@ -106,13 +109,14 @@ class ParkedBodies:
             return
         at = self.topic, image.partition
         try:
-            recent.leave(image, ends(self.admin, [at], timeout=TIMEOUT)[at])
+            recent.leave(image, ends(self.admin, [at], timeout=TIMEOUT)[at], self.request)
         except (BrokerError, KafkaException) as error:
             log.warning("bodies of parked events stay in memory for now", topic=self.topic, error=str(error))
 
-    def bring(self, recent: RecentlyParked, image: Image, key: str | None) -> bool:
-        """Read the bodies that a command of this key needs; None: there is none. False: the topic does not have the first."""
-        if key is None:
+    def bring(self, recent: RecentlyParked, image: Image, key: str) -> bool:
+        """Read the bodies that a command of this key needs. False: the topic does not have the first."""
+        queue = image.parked.get(key)
+        if not queue or isinstance(queue[0], SetAsideRecord):
             return True
         try:
             found = self.read(image, key)

@@ -10,6 +10,7 @@ from confluent_kafka import Message
 from streams.engine.engine import Engine
 from streams.kafka.offsets import Offsets, TopicAndPartition
 from streams.kafka.topics import TopicNames
+from streams.worker.due_bodies import IN_MEMORY
 from streams.worker.image_reader import ImageReader
 
 Spans = dict[TopicAndPartition, tuple[int, int]]
@@ -20,11 +21,11 @@ class PartitionCopy:
     """Used by one thread at a time. It has records that were committed, each of its topics up to its offset in `position`.
 
     `log_from` is where reading the log began: a restore needs its last records only. `as_of` is when it was last known to have
-    all that there was, in µs since 1970; before that, when it was begun.
+    all that there was, in µs since 1970; before that, when it was begun. `due_bytes`: so much timers and calls may take.
     """
 
-    def __init__(self, engine: Engine, names: TopicNames, partition: int, now: int) -> None:
-        self.partition = partition
+    def __init__(self, engine: Engine, names: TopicNames, partition: int, now: int, due_bytes: int = IN_MEMORY) -> None:
+        self.partition, self._due_bytes = partition, due_bytes
         self.as_of = now
         self._engine, self._names = engine, names
         self._log, self._window = (names.log, partition), engine.limits.window
@@ -36,7 +37,7 @@ class PartitionCopy:
     def clear(self) -> None:
         """Forget all that was read."""
         names, partition = self._names, self.partition
-        self.reading = reading = ImageReader(self._engine, partition)
+        self.reading = reading = ImageReader(self._engine, partition, self._due_bytes)
         self.position: Offsets = {}
         self.log_from = 0
         takes = {names.table: reading.row, names.parked: reading.parked, names.due: reading.due, names.log: reading.log.take}
@@ -53,6 +54,11 @@ class PartitionCopy:
         take, at = self._takes[message.topic() or ""]
         take(message)
         self.position[at] = (message.offset() or 0) + 1
+
+    @property
+    def read_to(self) -> tuple[int, int]:
+        """Up to where the parked and the due topic were read."""
+        return self.position[self._names.parked, self.partition], self.position[self._names.due, self.partition]
 
     def fits(self, start: Mapping[TopicAndPartition, int], end: Mapping[TopicAndPartition, int]) -> bool:
         """Whether its topics go on from where it stands: none was cut off behind it, and none begins only later."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 from streams.clock import Clock
+from streams.engine.calls import parked_request
 from streams.engine.changes import Changes
 from streams.engine.control import PREFIX, OperatorCommand, encode
 from streams.engine.records import Entry, InboxRecord
 from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import never_cancelled
+from streams.worker.due_bodies import DueBodies, RecentlyDue
 from streams.worker.parked_bodies import ParkedBodies, exchange
 from streams.worker.restore import RestoredImage, Restorer
 from streams.worker.restore_progress import RestoreProgress
@@ -37,10 +40,14 @@ def rehearse(
 
     `tell` is given how many records are read, and of how many. Raises StreamsError, as a worker that does not start.
     """
-    image, inbox_end, _ = _restored(restorer, clock, partition, tell)
+    image, inbox_end, *_ = _restored(restorer, clock, partition, tell)
     now = clock.now()
     record: InboxRecord = (image.inbox_next, command.key.encode(), encode(command), [], now // 1000)
-    exchange(image, ParkedBodies(restorer.names.parked, restorer.consumer, restorer.admin, clock.sleep).read(image, command.key))
+    request = partial(parked_request, restorer.engine.wire)
+    bodies = ParkedBodies(restorer.names.parked, request, restorer.consumer, restorer.admin, clock.sleep)
+    exchange(image, bodies.read(image, command.key))
+    due = DueBodies(restorer.names.due, restorer.engine.wire, restorer.consumer, restorer.admin, clock.sleep)
+    due.bring(RecentlyDue(0), image, command.key)
     changes = restorer.engine.handle(image, [record], now)
     unread = _count(restorer, clock, partition, image.inbox_next, inbox_end)
     return Rehearsal(image.rows.get(command.key, (None, 0)), changes, unread)

@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message
 
 from streams.engine import marker
+from streams.engine.changes import DueReference
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.errors import (
@@ -29,6 +30,7 @@ from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, describe
 from streams.worker.code_here import CodeHere
+from streams.worker.due_bodies import IN_MEMORY
 from streams.worker.generation_restore import LastCorrection, fold_into, is_all, rest_of
 from streams.worker.image_reader import ImageReader
 from streams.worker.log_tail import LogTail
@@ -47,11 +49,16 @@ between two attempts."""
 
 
 class RestoredImage(NamedTuple):
-    """`inbox_end` is the inbox's end at that time: answers of gateways may lie before it. `parked_end`: up to where it was read."""
+    """`inbox_end` is the inbox's end at that time: answers of gateways may lie before it.
+
+    `parked_end` and `due_end`: up to where those topics were read. `places` are of the timers and calls whose bodies it has.
+    """
 
     image: Image
     inbox_end: int
     parked_end: int = 0
+    due_end: int = 0
+    places: Sequence[DueReference] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Restorer:
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
     the engine's codec, unless it is cancelled. `last_correction` reads which one was begun last. `code` does not go over to
-    rows that other code has built.
+    rows that other code has built. Timers and calls of a partition take `due_bytes` in memory with their bodies, about.
     """
 
     consumer: Callable[[], Consumer]
@@ -78,6 +85,7 @@ class Restorer:
     code: CodeHere
     copies: Copies = NO_COPIES
     end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = nothing_to_end
+    due_bytes: int = IN_MEMORY
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -96,7 +104,7 @@ class Restorer:
 
     def empty(self, partition: int) -> PartitionCopy:
         """A copy into which nothing was read."""
-        return PartitionCopy(self.engine, self.names, partition, self.admin.clock.now())
+        return PartitionCopy(self.engine, self.names, partition, self.admin.clock.now(), self.due_bytes)
 
     def _warm_copy(self, partition: int, cancelled: Cancelled) -> PartitionCopy | None:
         """A copy that was kept up to date; None if there is none, or its topics were made again.
@@ -142,7 +150,7 @@ class Restorer:
             if after.offset <= image.inbox_next:
                 inbox = (self.names.inbox, partition)
                 inbox_end = ends(self.admin, [inbox], cancelled=cancelled)[inbox]
-                return RestoredImage(image, inbox_end, copy.position[self.names.parked, partition])
+                return RestoredImage(image, inbox_end, *copy.read_to, copy.reading.places())
             if before <= image.inbox_next:  # a transaction was committed while we read
                 continue
             now = self.admin.clock.monotonic()

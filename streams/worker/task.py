@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from streams.engine.changes import BlockingRecord, PendingCall
+from streams.engine.changes import BlockingRecord, KeptCall, PendingCall
 from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
 from streams.engine.timers import due_timers
 from streams.kafka.quarantine_commands import CommandSearch
-from streams.worker.caller import Assignment, CallResult
+from streams.worker.call_queues import Assignment
+from streams.worker.caller import CallResult
+from streams.worker.due_bodies import RecentlyDue
 from streams.worker.parked_bodies import RecentlyParked
 from streams.worker.restore import RestoredImage
 from streams.worker.restore_progress import RestoreProgress
@@ -68,9 +70,12 @@ class ClockReading(NamedTuple):
 
 @dataclass
 class RestoredCalls:
-    """Calls that a restore found pending: their answers may lie in the inbox before `end`. It is handled up to `read`."""
+    """Requests, by reference, that a restore found pending: their answers may lie in the inbox before `end`.
 
-    calls: list[PendingCall]
+    It is handled up to `read`.
+    """
+
+    requests: list[str]
     end: int
     read: int = 0
 
@@ -92,7 +97,7 @@ class PartitionTask:
         """Since when (µs since 1970), by the offset of the last record that blocked it; empty if none has."""
         self.refused_timers: set[str] = set()
         """Ids of due events that are too large for a transaction."""
-        self.recently_parked = RecentlyParked(0)
+        self.recently_parked, self.recently_due = RecentlyParked(0), RecentlyDue(0)
         self.clock: ClockReading | None = None
         """When a timer is due: until when timers fire once the inbox is handled to where it ended then."""
         self._read = self._gathered = 0
@@ -121,8 +126,9 @@ class PartitionTask:
         self.restore = None
         self.rows, self._gathered = restored.image, restored.inbox_end
         self.recently_parked = RecentlyParked(restored.parked_end)
+        self.recently_due = RecentlyDue(restored.due_end, restored.places)
         if restored.image.calls:
-            self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
+            self._restored_calls = RestoredCalls(list(restored.image.calls), restored.inbox_end)
 
     def block(self, cause: BlockingRecord, now: int) -> None:
         """Block at a record that cannot be handled yet; all before it were handled."""
@@ -145,7 +151,7 @@ class PartitionTask:
         self.restore = None
         self.rows = self.command_search = self._command = self._restored_calls = None
         self.results.clear()
-        self.recently_parked = RecentlyParked(0)
+        self.recently_parked, self.recently_due = RecentlyParked(0), RecentlyDue(0)
 
     def give_up(self) -> None:
         """Cancel its restore. From any thread."""
@@ -181,16 +187,16 @@ class PartitionTask:
         """Whether these calls must wait behind restored ones: a key's calls stay in order."""
         if self._restored_calls is None:
             return False
-        self._restored_calls.calls += calls
+        self._restored_calls.requests += [call.reference for call in calls]
         return True
 
-    def take_restored_calls(self) -> list[PendingCall]:
+    def take_restored_calls(self) -> list[KeptCall]:
         """The restored calls to make now, once the inbox is handled up to where their answers may lie; else none."""
         held = self._restored_calls
         if held is None or max(self.image.inbox_next, held.read) < held.end:
             return []
         self._restored_calls = None
-        return [call for call in held.calls if call.event.reference in self.image.calls]
+        return [call for it in held.requests if (call := self.image.calls.get(it)) is not None]
 
     def _become(
         self, state: TaskState, now: int, why: str = "", cause: str = "", *, before: Collection[TaskState]

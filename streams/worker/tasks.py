@@ -14,7 +14,7 @@ from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps
-from streams.worker.caller import Assignment
+from streams.worker.call_queues import Assignment
 from streams.worker.discarded_images import DiscardedImages
 from streams.worker.meter import UNMETERED, Meter
 from streams.worker.restore import RestoredImage, Restorer

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from streams.errors import BrokerError
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, add_schemas
-from streams.worker.caller import Assignment
+from streams.worker.call_queues import Assignment
 from streams.worker.task import PartitionTask
 
 log = structlog.get_logger("retold.worker")

@@ -200,6 +200,33 @@ def test_a_worker_that_is_told_to_stop_hears_its_gateways_out(config: Config, br
     assert len(cards.calls) == 3
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_requests_that_memory_has_no_room_for_are_made_once_the_gateway_is_back(
+    config: Config, broker: str, restarted: bool
+) -> None:
+    """More than 4 MiB of each partition. By the worker that has taken them, and by the next one."""
+    config = replace(config, gateway_tries=100)
+    foreign, cards = Foreign(shop.app(), config, broker), Cards(refuse)
+    charges = [PaymentCharge(order=f"o{number}", amount=number) for number in range(MANY)]
+    with Running(shop.app(cards), config, broker) as worker:
+        foreign.publish(*charges, padding="x" * 30_000)
+        until(lambda: worker.counted("payment", "accepted") == MANY, "the requests were not accepted")
+        until(lambda: worker.left("payment") > MANY // 2, "no bodies have left memory")
+        if not restarted:
+            cards.how = None
+            until(lambda: len(worker.rows("payment")) == MANY, "not all requests were answered")
+    if restarted:
+        cards.how = None
+        with Running(shop.app(cards), config, broker) as worker:
+            until(lambda: len(worker.rows("payment")) == MANY, "not all requests were answered")
+    due = foreign.read("payment-due")
+    assert {it.value() for it in due} == {None, *map(foreign.codec.encode, charges)}
+    assert set({it.key(): it.value() for it in due}.values()) == {None}
+
+
+MANY = 400
+
+
 def test_an_answer_that_nobody_waits_for_is_rejected(config: Config, broker: str) -> None:
     """A forged or late one changes no row."""
     foreign = Foreign(shop.app(), config, broker)

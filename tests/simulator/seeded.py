@@ -59,7 +59,8 @@ class SeededWorker(SteppedWorker):
         clients = unruly_clients(run.trouble, self.name)
         app, codec = run.apps[run.versions[self.name]], run.codecs[run.versions[self.name]].copy()
         publish_schemas(clients, "", codec)
-        parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop, parked_bytes=run.parked_bytes)
+        memory = {"parked_bytes": run.parked_bytes, "due_bytes": run.due_bytes}
+        parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop, **memory)
         super().__init__(parts, process, namespace, slot)
 
     def timers_due(self) -> Iterator[Place]:
@@ -92,6 +93,7 @@ class SeededRun:
         given = {"partitions": str(PARTITIONS), "transaction_events": limit, "gateway_tries": tries, "standbys": standbys}
         self.config = settings(state, "", **given)
         self.parked_bytes = [IN_MEMORY, 0, 4_000][seed % 3]
+        self.due_bytes = [IN_MEMORY, 0, 4_000][seed // 3 % 3]
         self.broker = MemoryBroker(VirtualClock())
         for space in app.namespaces:
             self.broker.create(topic_names("", space.name)[1:], PARTITIONS)

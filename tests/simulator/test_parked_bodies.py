@@ -76,6 +76,10 @@ def go_on(site: MemorySite, worker: Worker) -> None:
     raise AssertionError(f"after {ENOUGH} steps events are left: {site.markers()}")
 
 
+def no_request(_aside: SetAsideRecord) -> str:
+    return ""
+
+
 def image_of(worker: Worker) -> Image:
     return worker.cycle.tasks.images()[AT]
 
@@ -201,7 +205,7 @@ def test_of_several_records_of_a_position_the_last_one_counts(site: MemorySite) 
     site.broker.append((TOPICS.parked, AT), b"0", b"behind the end", old.headers, None)
     image, there = Image(AT), clients(site.broker)
     image.set_aside(ParkedReference(0, "k", first, first + 2))
-    exchange(image, ParkedBodies(TOPICS.parked, there.consumer, there.admin(), there.clock.sleep).read(image, "k"))
+    exchange(image, ParkedBodies(TOPICS.parked, no_request, there.consumer, there.admin(), there.clock.sleep).read(image, "k"))
     [it] = image.parked["k"]
     assert isinstance(it, SetAsideRecord)
     assert it.value == b"new"

@@ -98,7 +98,8 @@ class Worker(SteppedWorker):
         made = clients(site.broker, site.consumer)
         app = app or site.app
         parts = WorkerParts(
-            app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics, parked_bytes=site.parked_bytes
+            app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics, parked_bytes=site.parked_bytes,
+            due_bytes=site.due_bytes,
         )
         super().__init__(parts, process, site.namespace, slot)
 
@@ -110,7 +111,7 @@ class MemorySite:
         """`others` are settings."""
         self.app, self.namespace = app, namespace
         self.consumer: Callable[[MemoryBroker, Mapping[str, Any]], MemoryConsumer] = MemoryConsumer
-        self.parked_bytes = IN_MEMORY
+        self.parked_bytes = self.due_bytes = IN_MEMORY
         self.config = settings(state, "", partitions=str(PARTITIONS), **others)
         self.broker = MemoryBroker(VirtualClock())
         self._codec = codec_of(app)

@@ -42,12 +42,16 @@ class ParkedTopic:
         for position in changes.unparked:
             self._kept.pop(position, None)
 
-    def restored(self) -> Image:
-        """With all bodies, as if commands had needed them."""
+    def without_bodies(self) -> Image:
+        """As a worker restores it."""
         reading = ImageReader(self._engine, 0)
         for offset, aside in enumerate(self._kept.values()):
             reading.parked(Kept(*parked_record(aside), offset))  # type: ignore[arg-type]  # reads alike
-        image = reading.image()
+        return reading.image()
+
+    def restored(self) -> Image:
+        """With all bodies, as if commands had needed them."""
+        image = self.without_bodies()
         for place in [it for queue in image.parked.values() for it in queue if isinstance(it, ParkedReference)]:
             image.exchange(place, _read_again(self._kept[place.position]))
         return image

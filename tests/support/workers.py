@@ -11,7 +11,7 @@ from typing import Self
 
 from streams import App
 from streams.config import Config, load
-from streams.engine.changes import BlockingRecord
+from streams.engine.changes import BlockingRecord, CallReference
 from streams.engine.image import Image
 from streams.worker.assemble import worker
 from streams.worker.faust_app import FaustApp
@@ -112,6 +112,11 @@ class Running:
     def counted(self, namespace: str, name: str) -> int:
         """One of the counters, over the partitions that this worker holds."""
         return sum(getattr(image.counters, name) for image in self._images(namespace).values())
+
+    def left(self, namespace: str) -> int:
+        """How many calls wait whose bodies are in their topic alone."""
+        kept = [image.calls.get(it) for image in self._images(namespace).values() for it in list(image.calls)]
+        return sum(isinstance(it, CallReference) for it in kept)
 
     def held(self, namespace: str) -> list[int]:
         """The partitions that this worker holds and has restored."""

@@ -19,7 +19,8 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.changes import PendingCall
 from streams.engine.engine import Engine
-from streams.worker.caller import Assignment, Caller, CallResult, RetryPolicy
+from streams.worker.call_queues import Assignment
+from streams.worker.caller import Caller, CallResult, RetryPolicy
 from tests.applications import shop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefund
 

@@ -12,7 +12,8 @@ import pytest
 
 from streams import Event, Gateway
 from streams.data import EventData
-from streams.worker.caller import Assignment, Caller, CallResult, RetryPolicy
+from streams.worker.call_queues import Assignment
+from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.gateway_loop import GatewayLoop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged
 from tests.support.workers import until

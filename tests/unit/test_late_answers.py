@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
 from streams.engine.batch import CallAnswer, CallGivenUp
-from streams.engine.changes import Changes, PendingCall
+from streams.engine.calls import parked_request
+from streams.engine.changes import Changes, ParkedReference, PendingCall, QueuedRecord
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.records import InboxRecord
+from streams.worker.parked_bodies import RecentlyParked
 from tests.applications import shop
 from tests.applications.shop.events import (
     PaymentCharge,
@@ -45,12 +49,20 @@ class Site:
         return changes
 
     def give_up(self, call: PendingCall) -> None:
-        self.topic.write(self.image, came_of(self.engine, self.image, CallGivenUp(call, "closed"), 5))
+        self.changes = came_of(self.engine, self.image, CallGivenUp(call, "closed"), 5)
+        self.topic.write(self.image, self.changes)
 
     def answer(self, call: PendingCall, data: EventData) -> InboxRecord:
         """What a worker published, before it died."""
         [emitted] = came_of(self.engine, self.image, CallAnswer(call, data), 4).emitted
         return self.record(emitted.value, emitted.headers)
+
+    def leave(self) -> list[QueuedRecord]:
+        """What the key's queue has once all bodies have left memory."""
+        recent = RecentlyParked(0)
+        recent.committed(self.image, self.changes)
+        recent.leave(self.image, len(self.changes.set_aside), partial(parked_request, self.engine.wire))
+        return self.image.parked["k"]
 
     def retry(self, place: int) -> InboxRecord:
         return self.record(control.encode(OperatorCommand("retry", "k", place, "ada")))
@@ -91,6 +103,22 @@ def test_an_answer_behind_others_takes_the_place_of_its_request() -> None:
     assert [call.event.id for call in changes.calls.values()] == [charge.event.id]
     assert site.image.rows["k"][0] == PaymentRow(status="refunded")
     assert site.queue == []
+
+
+def test_an_answer_finds_a_request_whose_body_is_in_its_topic_alone() -> None:
+    """A mail server that was away leaves thousands of them. A worker knows them by their references, and so does its successor."""
+    site = Site(CHARGE, REFUND)
+    charge, refund = site.calls
+    site.give_up(charge)
+    left = site.leave()
+    assert [(type(it), it.status) for it in left] == [(ParkedReference, "unanswered")] * 2
+    assert [it.request for it in left] == [charge.event.reference, refund.event.reference]
+    assert [it.request for it in site.topic.without_bodies().parked["k"]] == [it.request for it in left]
+    changes = site.take(site.answer(refund, PaymentRefunded(order="k", receipt="r")))
+    assert [(it.offset, it.header.reason) for it in changes.set_aside] == [(1, "an event of this key before it is parked")]
+    changes = site.take(site.answer(charge, PaymentCharged(order="k", receipt="r")))
+    assert outcomes(changes) == [(3, "accepted", None), (2, "accepted", None)]
+    assert site.image.parked == {}
 
 
 def test_an_answer_in_the_batch_of_its_retry_settles_it() -> None:

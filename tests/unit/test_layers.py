@@ -276,6 +276,7 @@ KNOWN = {
     "worker/bounded_call.py": "a gateway's coroutine, within a time limit of the loop that runs it",
     "worker/call_try.py": "the loop, whose clock limits a try, is given",
     "worker/caller.py": "gateways are coroutines; the loop is given",
+    "worker/call_queues.py": "names the types of a call's task and timer",
     "worker/assemble.py": "names the type of that loop",
     "worker/metrics_listener.py": "answers scrapes on the event loop of the process",
     "worker/standby.py": "a lock: copies are taken by the threads of restores",

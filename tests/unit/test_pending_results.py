@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from streams.codec import codec_of
 from streams.engine import control
 from streams.engine.batch import CallAnswer, PartitionWork
-from streams.engine.changes import Changes, PendingCall
+from streams.engine.changes import CallReference, Changes, PendingCall
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.timers import due_timers
-from streams.worker.caller import Assignment, Caller, CallResult
-from streams.worker.gateway_calls import RESULTS, GatewayCalls, answers_of
+from streams.worker.call_queues import Assignment
+from streams.worker.caller import Caller, CallResult
+from streams.worker.due_bodies import FoundBodies
+from streams.worker.gateway_calls import RESULTS, Came, GatewayCalls, answers_of
 from streams.worker.restore import RestoredImage
 from streams.worker.task import PartitionTask
 from tests.applications import shop
@@ -27,7 +29,7 @@ from tests.support.asked import Asked
 
 APP = shop.app()
 CODEC = codec_of(APP)
-Answering = Callable[[CallResult], None]
+Answering = Callable[[Came], None]
 
 
 def running(image: Image, inbox_end: int = 0, epoch: int = 0) -> PartitionTask:
@@ -37,13 +39,17 @@ def running(image: Image, inbox_end: int = 0, epoch: int = 0) -> PartitionTask:
     return task
 
 
+def nothing_left(_partition: int, _calls: Sequence[CallReference]) -> FoundBodies:
+    raise AssertionError("all bodies are in memory")
+
+
 class Payments:
     """One partition of the shop's payments with a request for each of `keys`, all of them asked."""
 
     def __init__(self, *keys: str) -> None:
         self.engine = Engine(APP, "payment", CODEC)
         self.image = self.engine.image()
-        self.pending, self.task = GatewayCalls(self._caller, time.monotonic), running(self.image)
+        self.pending, self.task = GatewayCalls(self._caller, time.monotonic, nothing_left), running(self.image)
         requests = [CODEC.encode(PaymentCharge(order=key, amount=1)) for key in keys]
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
@@ -197,7 +203,7 @@ class Restoring:
 
     def __init__(self, end: int) -> None:
         self.image = Payments("a").image
-        self.pending = GatewayCalls(self._caller, time.monotonic)
+        self.pending = GatewayCalls(self._caller, time.monotonic, nothing_left)
         self.asked: Asked | None = None
         self.task = running(self.image, end)
 

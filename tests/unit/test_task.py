@@ -11,7 +11,7 @@ from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
 from streams.engine.records import SCHEMA
 from streams.errors import PartitionLost
-from streams.worker.caller import Assignment
+from streams.worker.call_queues import Assignment
 from streams.worker.restore import RestoredImage
 from streams.worker.task import IllegalTransition, PartitionTask, TaskState
 

@@ -34,7 +34,7 @@ from streams.kafka.task_reports import (
     state_of,
 )
 from streams.server.readmodel.state_counts import StateCounts, counted
-from streams.worker.caller import Assignment
+from streams.worker.call_queues import Assignment
 from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, TIDY, Reporter, report_of
 from streams.worker.restore import RestoredImage
 from streams.worker.task import PartitionTask

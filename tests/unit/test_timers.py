@@ -141,6 +141,6 @@ def test_what_is_due_is_what_a_sorted_list_says(steps: list[tuple[int, bool, int
             timers.discard(model.pop(discarded).event_id)
         for limit in (FiringLimit(at, at), FiringLimit(9, at)):
             assert list(timers.until(limit)) == sorted(filter(limit.allows, model), key=lambda it: it.at)
-        assert [it for _, _, it in timers.of("owner")] == sorted(model, key=lambda it: it.at)
+        assert [it.timer for it in timers.of("owner")] == sorted(model, key=lambda it: it.at)
         assert timers.earliest == min((it.at for it in model), default=None)
         assert len(timers) == len(model)
