@@ -15,11 +15,12 @@ import pytest
 from streams import Tables, View
 from streams.history.recorded_event import NamespacePartition
 from streams.server.access.principal import with_every_right
-from streams.server.http import watched_log
+from streams.server.http import logged_events, watched_log
 from streams.server.http.shared_stream import Begin
 from streams.server.http.views import match
 from streams.server.http.watched_log import AskedEvents, WatchedLog
 from streams.server.http.watched_view import WatchedView
+from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.store_readers import OpenedFile, StoreReaders
 from tests.applications import shop
@@ -85,6 +86,51 @@ def test_a_stream_of_all_namespaces_goes_on_anywhere(server: MemoryServer, tmp_p
             assert not {*positions(stream.some(1))} & {*found}
 
 
+def test_events_are_read_and_written_once_for_all_addresses(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for those that are apart: they meet where a number is a multiple of what is read at a time."""
+    monkeypatch.setattr(logged_events, "AT_ONCE", 4)
+    read, events = list[int](), ReadModel.events
+
+    def reading(model: ReadModel, at: NamespacePartition, after: int, limit: int, key: str | None = None) -> Any:
+        read.append(after)
+        return events(model, at, after, limit, key)
+
+    def watching(**asked: Any) -> WatchedLog:
+        given = {"key": None, "event_type": None, "outcome": None, "correlation": None} | asked
+        return WatchedLog(server.parts, AskedEvents(("order",), principal=with_every_right("x"), **given))
+
+    early = watching()
+    server.kafka.publish(order(3, "c7"))
+    logs = [watching(), watching(event_type="order.place"), watching(event_type="order.cancel"), early]
+    for number in range(4, 13):
+        server.kafka.publish(order(number, "c7"))
+    monkeypatch.setattr(ReadModel, "events", reading)
+    told = [list[Any]() for _ in logs]
+    while any(log.is_behind() for log in logs):
+        for log, found in zip(logs, told, strict=True):
+            found += log.advance().events
+    assert read == [3, 2, 4, 8]
+    assert [len(it) for it in told] == [9, 9, 0, 10]
+    assert all(one.data is two.data for one, two in zip(told[0], told[1], strict=True))
+    server.kafka.publish(order(13, "c7"))
+    kept = server.parts.new_events
+    assert len(logs[0].advance().events) == 1
+    assert len(kept._kept) == 1
+
+
+def test_what_is_kept_of_a_log_ends_with_the_next_change(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event of it may have been erased; and what is kept beside it is bounded, however large events are."""
+    kept, at = server.parts.new_events, ("order", 0)
+    [first, _], upto = kept.behind(at, 0, 2)
+    assert (upto, first is kept.behind(at, 0, 2).events[0]) == (2, True)
+    server.model.take(FollowerReport(committed=True))
+    assert first is not kept.behind(at, 0, 2).events[0]
+    monkeypatch.setattr(logged_events, "LARGEST", 10)
+    server.model.take(FollowerReport(committed=True))
+    assert len(kept.behind(at, 0, 2).events) == 2
+    assert (len(kept._kept), kept._size) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [
@@ -107,7 +153,7 @@ def test_what_is_asked_for_is_told_alone(server: MemoryServer, query: str, told:
 def test_a_client_far_behind_reads_alone_until_it_is_near(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not hold up those who watch what is new, and comes to them without a gap."""
     monkeypatch.setattr(watched_log, "NEAR", 2)
-    monkeypatch.setattr(watched_log, "AT_ONCE", 3)
+    monkeypatch.setattr(logged_events, "AT_ONCE", 3)
     for _ in range(9):
         server.kafka.publish(StockReceive(sku="x", quantity=1, price=1))
     with following(server.http, "/events/stock?_from=beginning") as stream:
@@ -120,7 +166,7 @@ def test_a_client_far_behind_reads_alone_until_it_is_near(server: MemoryServer, 
 def test_who_reads_a_log_alone_holds_nothing_and_ends_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However slowly it reads, others begin; and without the token nothing more of the log is told."""
     monkeypatch.setattr(watched_log, "NEAR", 2)
-    monkeypatch.setattr(watched_log, "AT_ONCE", 3)
+    monkeypatch.setattr(logged_events, "AT_ONCE", 3)
     reading, go_on, read = threading.Event(), threading.Event(), WatchedLog._read
 
     def slowly(self: WatchedLog, *given: Any) -> Any:
@@ -152,7 +198,7 @@ def test_a_schema_that_the_server_has_not_met_is_learnt_from_the_file(server: Me
 
 def test_events_that_could_not_be_told_are_told_later(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the file could not be read while a client joined, also those that were read before."""
-    monkeypatch.setattr(watched_log, "AT_ONCE", 1)
+    monkeypatch.setattr(logged_events, "AT_ONCE", 1)
     asked, read, found = AskedEvents(("stock",), None, None, None, None, with_every_right("all")), ReadModel.events, list[str]()
     source, first = WatchedLog(server.parts, asked), server.model.log_position(("stock", 0))
     for _ in range(3):

@@ -20,6 +20,7 @@ from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import position, ready, standing
+from streams.server.http.logged_events import shown
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import KeyOfTable, hidden_keys
@@ -192,8 +193,3 @@ class Stream:
 
     def _id(self) -> str:
         return self._places.text(self._at)
-
-
-def shown(event: LogEvent) -> dict[str, object]:
-    """The members of `retold tail --json`, and the position as one text."""
-    return {**event.members(), "position": f"{event.namespace}-{event.partition}:{event.sequence}"}

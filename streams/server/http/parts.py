@@ -28,6 +28,7 @@ from streams.server.connections import Connections
 from streams.server.corrector import Corrector
 from streams.server.http.changed_rows import WatchedTables
 from streams.server.http.confirming import Confirming
+from streams.server.http.logged_events import NewEvents
 from streams.server.http.pools import Pools, in_thread
 from streams.server.http.questions import Questions
 from streams.server.http.shared_stream import Host, SharedStreams, Threads
@@ -144,6 +145,10 @@ class ServerParts:
     @cached_property
     def watched_tables(self) -> WatchedTables:
         return WatchedTables(self.model)
+
+    @cached_property
+    def new_events(self) -> NewEvents:
+        return NewEvents(self.model)
 
     @cached_property
     def watching_threads(self) -> Threads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -12,19 +12,18 @@ from streams.kafka.messages import LogEvent
 from streams.server.access.principal import Principal
 from streams.server.access.seal import Seal
 from streams.server.http.answers import POSITION, position
-from streams.server.http.live import shown
+from streams.server.http.logged_events import LoggedEvents, SharedLogEvent, read_events
 from streams.server.http.parts import ServerParts
 from streams.server.http.permitted_rows import hidden_keys
 from streams.server.http.shared_stream import Batch, Begin, First
 from streams.server.http.stream_text import StreamEvent
-from streams.server.readmodel.row_json import to_json
 
-AT_ONCE: Final = 200
-"""Events of a partition that are read at a time."""
 ABOUT: Final = "events"
 NEAR: Final = 1_000
 """A client that is no further behind shares the stream: until then it reads alone, at its own pace."""
 Places = dict[NamespacePartition, int]
+ReadsEvents = Callable[[NamespacePartition, int, int], LoggedEvents]
+"""The next events of a partition, behind a sequence and up to another one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ class WatchedLog:
         if ends.keys() != self._at.keys() or any(end < self._at[at] for at, end in ends.items()):  # another log
             self._at = ends
             return Batch((), self._place(ends), reset=True)
-        return Batch(self._read(self._at, ends), self._place(self._at))
+        read = self._parts.new_events.behind if self._asked.key is None else self._alone
+        return Batch(self._read(self._at, ends, read), self._place(self._at))
 
     def join(self, begin: Begin, held: ExitStack) -> tuple[Batch, First]:
         held.close()  # a log does not change: no moment of it is needed
@@ -108,28 +108,30 @@ class WatchedLog:
             yield [StreamEvent("reset", b"{}")]
         yield [StreamEvent("", b"", self._place(at))]
         while any(at[each] < end for each, end in ends.items()):
-            yield self._read(at, ends)
+            yield self._read(at, ends, self._alone)
 
-    def _read(self, at: Places, ends: Mapping[NamespacePartition, int]) -> list[StreamEvent]:
+    def _alone(self, partition: NamespacePartition, after: int, end: int) -> LoggedEvents:
+        """What is behind a place of its own, or of one key."""
+        return read_events(self._parts.model, partition, after, end, self._asked.key)
+
+    def _read(self, at: Places, ends: Mapping[NamespacePartition, int], read: ReadsEvents) -> list[StreamEvent]:
         """The next events up to these ends; moves the places."""
-        found: list[LogEvent] = []
-        upto: Places = {}
+        found, upto = list[SharedLogEvent](), Places()
         for partition, end in ends.items():
             if at[partition] < end:
-                some = self._parts.model.events(partition, at[partition], AT_ONCE, self._asked.key)
-                found += [event for event in some if event.sequence <= end]
-                upto[partition] = min(end, some[-1].sequence) if len(some) == AT_ONCE else end
-        wanted = sorted(filter(self._asked.wants, found), key=lambda it: (it.recorded, it.namespace, it.partition, it.sequence))
-        keys = ((it.namespace, it.event.key) for it in wanted)
+                some, last = read(partition, at[partition], end)
+                found += [it for it in some if it.event.sequence <= end and self._asked.wants(it.event)]
+                upto[partition] = min(end, last)
+        wanted = sorted(found, key=lambda it: (it.event.recorded, it.event.namespace, it.event.partition, it.event.sequence))
+        keys = ((it.event.namespace, it.event.event.key) for it in wanted)
         hidden = hidden_keys(self._parts, self._asked.principal, keys)
         told: list[StreamEvent] = []
-        for it in wanted:
+        for it, data in wanted:
             at[it.namespace, it.partition] = it.sequence
             if (it.namespace, it.event.key) not in hidden:
-                told.append(StreamEvent("", to_json(shown(it)), self._place(at)))
+                told.append(StreamEvent("", data, self._place(at)))
         at.update(upto)
         return told
-
 
     def _place(self, at: Places) -> str:
         return place_of(at) if self._seal is None else self._seal.sealed(place_of(at), ABOUT)
