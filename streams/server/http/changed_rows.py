@@ -20,7 +20,7 @@ from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.store_moment import StoreMoment
 
-AT_ONCE: Final = 1_000
+AT_ONCE: Final = 5_000
 """Changes of a piece at the most: a piece ends where their number is a multiple of it, so those who are apart meet there."""
 READ_AT_ONCE: Final = 200
 """Rows that are read at a time."""
