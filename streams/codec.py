@@ -22,7 +22,7 @@ from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
 from streams.schemas.generated_code import Generated, Settle, reader_code, writer_code
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
-from streams.schemas.values import finer_check, quick_check, record_check, shown
+from streams.schemas.values import Refuse, finer_check, finite_check, quick_check, record_check, shown
 
 R = TypeVar("R", bound=Record)
 PREFIX = 5
@@ -52,7 +52,8 @@ class AvroCodec:
         self._settlers: dict[type[Record], Generated[Settle]] = {}
         self._settles: dict[type[Record], Settle] = {}  # the functions of those that were asked for
         self._newest: dict[type[Record], int] = {}
-        self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
+        self._finer: dict[type[Record], Refuse | None] = {}
+        self._finite: dict[type[Record], Refuse | None] = {}
         for cls in (*event_types, *row_types):
             reader = self._add_class(cls)
             self._classes[reader.name], self._readers[reader.name] = cls, reader
@@ -98,7 +99,11 @@ class AvroCodec:
         if prefix not in self._decoders:
             return None
         cls, read = self._event_reads[prefix]
-        return EventDecoding(cls, self._fingerprints[prefix], read.function)
+        return EventDecoding(cls, self._fingerprints[prefix], _finite_read(read.function, self._finite[cls]))
+
+    def check_arrived(self, data: EventData) -> None:
+        if (refuse_infinite := self._finite.get(type(data))) is not None:
+            refuse_infinite(data)
 
     def settler(self, cls: type[R]) -> Callable[[R], tuple[R, bytes]]:
         if cls not in self._settlers:
@@ -188,7 +193,7 @@ class AvroCodec:
         reader, text = parse(cls.schemas[-1], written=True), canonical(json.loads(cls.schemas[-1]))
         strict = record_check(reader, cls, reader.name)
         check = quick_check(reader, cls, strict)
-        self._finer[cls] = finer_check(reader)
+        self._finer[cls], self._finite[cls] = finer_check(reader), finite_check(reader)
         self._newest[cls] = id_of(text)
         prefix = prefix_of(id_of(text))
         write = writer_of(text, prefix, reader, strict)
@@ -219,9 +224,7 @@ class AvroCodec:
         """
         prefix = value[:PREFIX]
         if len(prefix) < PREFIX or prefix[0] != 0 or prefix[1] > 127:
-            return UndecodableRecord(
-                f"the value begins with {prefix.hex(' ') or 'nothing'}; expected 00 and the 4 bytes of a schema id, then Avro"
-            )
+            return _unframed(prefix)
         schema_id = int.from_bytes(prefix[1:], "big")
         if (reason := self._waiting.get(prefix)) is not None:
             return UnsupportedSchema(reason, schema_id)
@@ -229,10 +232,7 @@ class AvroCodec:
             return UndecodableRecord(
                 f"the value is a {self._names[prefix]} (schema {schema_id}), which does not belong here"
             )
-        return SchemaNotFound(
-            f"nobody here knows the schema id {schema_id}: deploy the version that has it, or publish the schema",
-            schema_id,
-        )
+        return _unknown_schema(schema_id)
 
 
 def codec_of(app: App) -> AvroCodec:
@@ -277,6 +277,18 @@ def _unreadable(name: str, value: bytes, error: Exception) -> UndecodableRecord:
     )
 
 
+def _unframed(prefix: bytes) -> UndecodableRecord:
+    return UndecodableRecord(
+        f"the value begins with {prefix.hex(' ') or 'nothing'}; expected 00 and the 4 bytes of a schema id, then Avro"
+    )
+
+
+def _unknown_schema(schema_id: int) -> SchemaNotFound:
+    return SchemaNotFound(
+        f"nobody here knows the schema id {schema_id}: deploy the version that has it, or publish the schema", schema_id
+    )
+
+
 def _other_row(written: type[Record], expected: type[Record], name: str) -> UndecodableRecord:
     return UndecodableRecord(
         f"the record is a {written.__name__} by its schema {name}; expected a {expected.__name__}: is this the table of "
@@ -297,6 +309,18 @@ def _decoder(generated: Generated[Read], name: str) -> Callable[[bytes], Any]:
             raise _unreadable(name, value, error) from error
 
     return decode
+
+
+def _finite_read(read: Read, refuse_infinite: Refuse | None) -> Read:
+    if refuse_infinite is None:
+        return read
+
+    def read_finite(value: bytes, start: int) -> Any:
+        data = read(value, start)
+        refuse_infinite(data)
+        return data
+
+    return read_finite
 
 
 def _event_decoder(generated: Generated[Read], name: str, where: str, key_field: str) -> Callable[[bytes], EventData]:

@@ -113,6 +113,7 @@ class Admission:
         """Execute the event if its partition is right, it is no duplicate and its key is not parked. Raises InvalidEvent."""
         if envelope.type != data.event_type and envelope.type is not None:
             raise InvalidEvent(f"its ce_type says {shortened(envelope.type, 100)!r}, its schema is {data.event_type}'s")
+        self._wire.codec.check_arrived(data)
         offset, record_key, _, _, stamp = record
         key, overlay = data.key, self._overlay
         key_bytes = key.encode()

@@ -88,6 +88,9 @@ class Codec(Protocol):
     def decode(self, value: bytes) -> EventData:
         """The data, deeply frozen. Raises UnsupportedSchema, UndecodableRecord or InvalidEvent."""
 
+    def check_arrived(self, data: EventData) -> None:
+        """Raises InvalidEvent for data that may be kept since long, but that none may bring in any more: infinite numbers."""
+
     def encode(self, data: EventData) -> bytes:
         """Canonical bytes of published data. Raises InvalidEvent naming the field, the value and what was expected."""
 

@@ -19,7 +19,7 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from streams.data import Record
 from streams.schemas.avro import RecordType
 from streams.schemas.compatibility import adapter_of
-from streams.schemas.values import Check, record_check
+from streams.schemas.values import Check, finite_check, record_check
 
 SOUND: Final = frozenset({"string", "bytes", "boolean", "long", "enum", "timestamp-millis", "timestamp-micros"})
 """Kinds that fastavro decodes in their one valid form. It allows an `int` of 64 bits, and NaN and -0.0 as numbers."""
@@ -59,6 +59,7 @@ def writer_of(text: str, prefix: bytes, record: RecordType, strict: Check) -> Ca
     """
     schema = parse_schema(json.loads(text))
     nested = any(field.type.kind in NESTED for field in record.fields)
+    refuse_infinite = finite_check(record)
 
     def write(value: Any) -> bytes:
         body = BytesIO()
@@ -73,6 +74,8 @@ def writer_of(text: str, prefix: bytes, record: RecordType, strict: Check) -> Ca
         except Exception:
             strict(value)
             raise
+        if refuse_infinite is not None:
+            refuse_infinite(value)
         return body.getvalue()
 
     return write

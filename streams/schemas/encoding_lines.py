@@ -102,7 +102,7 @@ def _long(value: str) -> str:
 
 def _write_floating(code: Code, kind: str, value: str) -> list[str]:
     into, fixed = code.new("b"), FIXED[kind]
-    code.line(f"if type({value}) is not float or {value} != {value}: raise Uncommon")
+    code.line(f"if type({value}) is not float or {value} - {value}: raise Uncommon")  # NaN, and so is inf - inf
     code.line(f"{into} = {code.keep(fixed.pack)}({value})")
     code.line(f"if not {value} and {into}[-1]: raise Uncommon")  # -0.0
     if kind == "float":

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from operator import is_
+from functools import partial
+from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from streams.schemas.classes import item_hint, record_hint, structure_of
 
 Check = Callable[[Any], Any]
 """Returns the value in its one form, the same object if it has that form; raises InvalidEvent naming the field."""
+Refuse = Callable[[Any], None]
+"""Raises InvalidEvent naming the field, for a value in its one form."""
 
 EXACT: Final[dict[str, tuple[type, str]]] = {"boolean": (bool, "True or False"), "bytes": (bytes, "bytes")}
 SHORT: Final = reprlib.Repr()
@@ -90,40 +93,64 @@ def quick_check(record: RecordType, cls: type[Record], strict: Check) -> Check:
     return check
 
 
-def finer_check(record: RecordType) -> Callable[[Any], None] | None:
+def finer_check(record: RecordType) -> Refuse | None:
     """For what somebody publishes and `record_check` has passed: raises InvalidEvent for a time finer than its field.
 
     The publisher can still mend it. None if no field has milliseconds.
     """
-    return (lambda value: _refuse_finer(record, value, record.name)) if _has_millis(record) else None
+    return _refusals(record, frozenset({"timestamp-millis"}), record.name, _refuse_finer)
 
 
-def _has_millis(record: RecordType) -> bool:
-    return any(_type_has_millis(field.type) for field in record.fields)
+def finite_check(record: RecordType) -> Refuse | None:
+    """For what is published or returned and `record_check` has passed: raises InvalidEvent for an infinite number.
+
+    JSON has none. What earlier versions have kept is still read. None if no field has numbers with a fraction.
+    """
+    return _refusals(record, frozenset({"float", "double"}), record.name, _refuse_infinite)
 
 
-def _type_has_millis(kind: AvroType) -> bool:
-    inner = kind.item is not None and _type_has_millis(kind.item)
-    return inner or kind.kind == "timestamp-millis" or (kind.record is not None and _has_millis(kind.record))
+def _refuse_finer(where: str, value: datetime) -> None:
+    if value.microsecond % 1000:
+        raise refused(where, value, "a time in whole milliseconds: or make the field timestamp-micros")
 
 
-def _refuse_finer(record: RecordType, value: Any, where: str) -> None:
-    for field in record.fields:
-        _refuse_finer_in(field.type, getattr(value, field.name), f"{where}.{field.name}")
+def _refuse_infinite(where: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise refused(where, value, "a number that is neither NaN nor infinite")
 
 
-def _refuse_finer_in(kind: AvroType, value: Any, where: str) -> None:
-    if value is None or not _type_has_millis(kind):
-        return
-    if kind.kind == "timestamp-millis":
-        if value.microsecond % 1000:
-            raise refused(where, value, "a time in whole milliseconds: or make the field timestamp-micros")
-    elif kind.record is not None:
-        _refuse_finer(kind.record, value, where)
-    elif kind.item is not None:
-        brackets = "[]" if kind.kind == "array" else "{}"
-        for item in value if kind.kind == "array" else value.values():
-            _refuse_finer_in(kind.item, item, where + brackets)
+def _refusals(record: RecordType, kinds: Collection[str], where: str, refuse: Callable[[str, Any], None]) -> Refuse | None:
+    """One for all values of these kinds in a record. None if it can have none."""
+    found = [
+        (attrgetter(field.name), each)
+        for field in record.fields
+        if (each := _refusals_in(field.type, kinds, f"{where}.{field.name}", refuse)) is not None
+    ]
+
+    def check(value: Any) -> None:
+        for part, each in found:
+            if (inner := part(value)) is not None:
+                each(inner)
+
+    return check if found else None
+
+
+def _refusals_in(kind: AvroType, kinds: Collection[str], where: str, refuse: Callable[[str, Any], None]) -> Refuse | None:
+    if kind.kind in kinds:
+        return partial(refuse, where)
+    if kind.record is not None:
+        return _refusals(kind.record, kinds, where, refuse)
+    if kind.item is None:
+        return None
+    is_map = kind.kind == "map"
+    each = _refusals_in(kind.item, kinds, where + ("{}" if is_map else "[]"), refuse)
+
+    def check(value: Any) -> None:
+        for item in value.values() if is_map else value:
+            if item is not None:
+                each(item)  # type: ignore[misc]  # it is some
+
+    return None if each is None else check
 
 
 def _hints(record: RecordType, cls: type[Record]) -> list[tuple[str, Any]]:

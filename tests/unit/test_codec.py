@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import sys
 import threading
@@ -34,7 +35,7 @@ CODEC = AvroCodec([ThingSet, ThingName2], [ThingRow])
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 keys = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=2), min_size=1, max_size=128)
 times = st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is the next argument
-doubles = st.floats(allow_nan=False)
+doubles = st.floats(allow_nan=False, allow_infinity=False)
 parts = st.builds(
     Part,
     word=text,
@@ -47,7 +48,7 @@ things = st.builds(
     small=st.integers(-(2**31), 2**31 - 1),
     large=st.integers(-(2**63), 2**63 - 1),
     ratio=doubles,
-    short=st.floats(allow_nan=False, width=32),
+    short=st.floats(allow_nan=False, allow_infinity=False, width=32),
     flag=st.booleans(),
     raw=st.binary(max_size=40),
     at=times,
@@ -107,7 +108,7 @@ loose_rows = things.flatmap(
             name: st.just(getattr(event, name)) for name in ("thing", "small", "large", "flag", "raw", "colour", "note")
         },
         ratio=loose_numbers,
-        short=st.floats(allow_nan=False, width=32) | st.just(-0.0) | st.integers(-(2**24), 2**24),
+        short=st.floats(allow_nan=False, allow_infinity=False, width=32) | st.just(-0.0) | st.integers(-(2**24), 2**24),
         at=loose_times,
         around=loose_times.map(lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)),
         part=loose_parts,
@@ -176,6 +177,9 @@ def test_a_time_is_the_same_in_every_zone() -> None:
         ({"small": 1.0}, "thing.set.small", "a whole number"),
         ({"large": -(2**63) - 1}, "thing.set.large", "a whole number"),
         ({"ratio": float("nan")}, "thing.set.ratio", "not NaN"),
+        ({"ratio": float("inf")}, "thing.set.ratio", "neither NaN nor infinite"),
+        ({"short": float("-inf")}, "thing.set.short", "neither NaN nor infinite"),
+        ({"part": Part(word="w", weights={"a": math.inf})}, "thing.set.part.weights{}", "neither NaN nor infinite"),
         ({"ratio": 2**53 + 1}, "thing.set.ratio", "a number"),
         ({"ratio": True}, "thing.set.ratio", "a number"),
         ({"short": 0.1}, "thing.set.short", "32 bits hold exactly"),
@@ -309,6 +313,26 @@ def test_nan_cannot_come_in(field: str, bits: bytes) -> None:
     there = struct.pack("<d" if field == "ratio" else "<f", 123456.0)
     with pytest.raises(UndecodableRecord, match="NaN"):
         CODEC.decode(value.replace(there, bits))
+
+
+@pytest.mark.parametrize(
+    ("field", "there", "bits"),
+    [
+        ("ratio", struct.pack("<d", 123456.0), struct.pack("<d", math.inf)),
+        ("short", struct.pack("<f", 123456.0), struct.pack("<f", -math.inf)),
+    ],
+)
+def test_an_infinite_number_comes_in_no_more_but_is_read(field: str, there: bytes, bits: bytes) -> None:
+    """A log of before may hold it, so it is decoded; the two ways that take events from outside refuse it."""
+    value = CODEC.encode(thing(**{field: 123456.0})).replace(there, bits)
+    event = CODEC.decode(value)
+    assert math.isinf(getattr(event, field))
+    with pytest.raises(InvalidEvent, match=f"thing.set.{field} is -?inf .* neither NaN nor infinite"):
+        CODEC.check_arrived(event)
+    reader = CODEC.event_reader(value[:5])
+    assert reader is not None
+    with pytest.raises(InvalidEvent, match="neither NaN nor infinite"):
+        reader.read(value, 5)
 
 
 def test_a_negative_zero_comes_in_as_zero() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -310,11 +311,13 @@ def json_line(value: object) -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can write: records as objects, times as ISO 8601 in UTC, bytes as base64."""
+    """What JSON can write: records as objects, times as ISO 8601 in UTC, bytes as base64, infinite numbers as null."""
     import msgspec
 
     if isinstance(value, datetime):
         return time_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):

@@ -31,7 +31,7 @@ class UnhandledTypes:
         self.encode_frozen_event, self.encode_row = codec.encode_frozen_event, codec.encode_row
         self.decode_row, self.check_row = codec.decode_row, codec.check_row
         self.freeze, self.fingerprint = codec.freeze, codec.fingerprint
-        self.event_reader, self.settler = codec.event_reader, codec.settler
+        self.event_reader, self.settler, self.check_arrived = codec.event_reader, codec.settler, codec.check_arrived
 
     def decode(self, value: bytes) -> EventData:
         """Raises as AvroCodec does, but for a type without a handler."""
