@@ -276,6 +276,12 @@ class InvalidChange(HistoryError):
     status = 422
 
 
+class EffectBeforeCause(HistoryError):
+    """An event was recorded before its cause, since a worker's clock was ahead, and would have to be otherwise."""
+
+    status = 409
+
+
 class StalePlan(HistoryError):
     """A plan of a correction that is not one of this past: of another log, or not as it was written."""
 

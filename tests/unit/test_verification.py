@@ -245,8 +245,9 @@ def test_a_cause_is_believed_as_far_as_a_worker_believes_it(ahead: timedelta, na
     caused = from_micros(values[1]) + ahead
     others = [(name, time_text(caused) if name == "ce_causetime" else value) for name, value in others]
     log[index] = log[index]._replace(headers=[*others, ("retold", text)])
-    found = places(topics.verified())[topics.name(Where(LOG, ("account", 0)), index)]
-    assert ("time goes back" in found) is named
+    report, name = topics.verified(), topics.name(Where(LOG, ("account", 0)), index)
+    assert ("time goes back" in places(report)[name]) is named
+    assert [(it.count, it.first) for it in report.not_checked if "before their causes" in it.what] == ([] if named else [(1, name)])
 
 
 def last_rows(topics: StoredTopics) -> list[tuple[Where, int]]:

@@ -144,7 +144,8 @@ class BranchConsequences:
         for it in map(self._without_another, emissions):
             if it.recorded is not None:
                 said.records.add(it.recorded.order)
-                if not it.same or it.recorded.order <= order:
+                keeps_place = self._lineage.keeps_place(it.recorded, same=it.same)
+                if not it.same or (it.recorded.order <= order and not keeps_place):
                     self._put_again(order, it.recorded, it.event, it.value)
             elif it.at is not None:
                 if not self._waits(row, turn, it, before.pending) and self._emit(order, turn, row, it):

@@ -7,7 +7,6 @@ from typing import Any
 
 from streams.codec import PREFIX
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
-from streams.engine.execution import BELIEVED_AHEAD
 from streams.engine.records import ACCEPTED, CORRECTED, NO_OFFSET
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition, position_name
@@ -24,7 +23,6 @@ from streams.history.verification.verification_findings import (
     ALTERED,
     HANDLED_TWICE,
     MISPLACED,
-    TIME,
     UNREADABLE,
 )
 from streams.history.verification.verification_records import IdWindow, StoredRecord, hash_of, identity_of
@@ -169,9 +167,8 @@ class LogCheck:
     def _derived(self, value: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
         envelope = stored.envelope
         assert stored.cause is not None
-        if envelope.cause_time is not None and self._is_before(envelope.cause_time, header.recorded):
-            expected = f"a recorded time after that of its cause, {envelope.cause_time} (µs since 1970)"
-            self._add(TIME, sequence, expected, f"{header.recorded}")
+        if envelope.cause_time is not None and envelope.cause_time >= header.recorded:
+            self.sequences.take_early(envelope.cause_time, sequence, header.recorded)
         if stored.request is None:
             saying = self._reader.recorded_saying(stored, value, in_place=header.timer is True)
             if not self._emissions.was_said(saying):
@@ -180,10 +177,6 @@ class LogCheck:
                 self._emissions.find(found)
         if header.timer and not is_as_written(stored):
             self._add(ALTERED, sequence, "the headers of a timer, byte for byte", "others")
-
-    def _is_before(self, cause_time: int, recorded: int) -> bool:
-        """Whether a record's time is wrongly before its cause's: a worker believes a cause up to an hour ahead of its clock."""
-        return 0 <= cause_time - recorded <= BELIEVED_AHEAD and self.sequences.by_clock
 
     def _count(self, sequence: int, header: LogHeader, *, derived: bool) -> None:
         end = self.marker.end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streams.engine.execution import BELIEVED_AHEAD
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification.verification_findings import (
     MISSING,
@@ -10,6 +11,12 @@ from streams.history.verification.verification_findings import (
     TIME,
     Findings,
 )
+
+BEFORE_CAUSE = (
+    "places of events that were recorded before their causes, since a worker's clock was ahead; what-if and corrections refuse to "
+    "make such an event otherwise"
+)
+"""What cannot be checked of such an event: it may be right."""
 
 
 class SequenceCheck:
@@ -76,6 +83,14 @@ class SequenceCheck:
             )  # fmt: skip
         self.by_clock, self.recorded = recorded != self.recorded + 1, recorded
         return True
+
+    def take_early(self, cause_time: int, sequence: int, recorded: int) -> None:
+        """A record's time is not after its cause's: wrongly, or since a worker believes no cause more than an hour ahead."""
+        if cause_time - recorded <= BELIEVED_AHEAD and self.by_clock:
+            expected = f"a recorded time after that of its cause, {cause_time} (µs since 1970)"
+            self._findings.add(TIME, self._at, expected, f"{recorded}", sequence=sequence)
+        else:
+            self._findings.unchecked(BEFORE_CAUSE, position_name(*self._at, sequence))
 
     def finish(self) -> None:
         """Report the gaps, each as one finding."""
