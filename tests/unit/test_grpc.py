@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import socket
 import subprocess
@@ -435,6 +436,33 @@ def test_who_goes_away_frees_what_the_call_held(served: Served) -> None:
     until(lambda: not served.server.parts.watching, "it is not freed")
 
 
+def test_an_event_that_is_too_large_ends_no_stream(tmp_path: Path) -> None:
+    """Its reply has the failure, alone and behind others; only a message of twice the size ends the call, before it is read."""
+    large = it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode().ljust(20_001))
+    good = it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode())
+    with serving(tmp_path, max_event_bytes="20000") as served:
+        replies = [*served.call.PublishMany(iter([large, good, good, large, good]), timeout=60)]
+        twice = it.PublishRequest(type="stock.receive", data=bytes(50_000))
+        with pytest.raises(grpc.RpcError) as caught:
+            list(served.call.PublishMany(iter([twice]), timeout=20))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]  # as above
+    refused = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert [each.failure.code for each in replies] == [refused, 0, 0, refused, 0]
+    assert replies[0].failure == replies[3].failure
+    assert "20000" in replies[0].failure.message
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, -math.inf])
+def test_a_wait_that_is_none_is_refused(served: Served, seconds: float) -> None:
+    """It was taken for no wait: the client would take a reply without an outcome for one that was waited for."""
+    given = it.PublishRequest(type="stock.receive", data=json.dumps(A1).encode(), wait_seconds=seconds)
+    wrong = failed(lambda: served.call.Publish(given, timeout=20))
+    assert (wrong.code, wrong.about["field"]) == (grpc.StatusCode.INVALID_ARGUMENT, "wait_seconds")
+    assert f"wait_seconds is {seconds:g}" in wrong.sentence
+    [first, second] = served.call.PublishMany(iter([given, it.PublishRequest(type=given.type, data=given.data)]), timeout=20)
+    assert (first.failure.field, second.failure.code) == ("wait_seconds", 0)
+
+
 def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
     """Before it is read whole; an event of the largest size is not."""
     with serving(tmp_path, max_event_bytes="2000") as served:
@@ -611,7 +639,7 @@ def test_no_more_events_are_read_than_there_is_room_for(size: int, most: int, fi
             yield it.PublishRequest(**{field: text.encode() if field == "data" else text})  # type: ignore[arg-type]  # by name
 
     async def watched() -> None:
-        groups = EventGroups({"stock.receive"})
+        groups = EventGroups({"stock.receive"}, 1_000_000)
         reading = asyncio.create_task(groups.read(sending()))
         await asyncio.sleep(0.05)
         assert pulled == most

@@ -25,11 +25,12 @@ BATCH: Final = "/events?_bad=skip"
 class EventGroups:
     """The events of one stream. Only as many are read as there is room for; the rest waits at the client.
 
-    `types` are those that the application handles: what a batch says of another is not what one event is told.
+    `types` are those that the application handles, and `largest` the bytes that data may have: what a batch says of others is not
+    what one event is told.
     """
 
-    def __init__(self, types: Container[str]) -> None:
-        self._types = types
+    def __init__(self, types: Container[str], largest: int) -> None:
+        self._types, self._largest = types, largest
         self._waiting = deque[PublishRequest]()
         self._bytes, self._has_ended = 0, False
         self._came, self._room = asyncio.Event(), asyncio.Event()
@@ -69,7 +70,7 @@ class EventGroups:
         return size + its.ByteSize() <= MOST_BYTES and its.wait_seconds == first.wait_seconds and self._is_plain(its)
 
     def _is_plain(self, asked: PublishRequest) -> bool:
-        return asked.type in self._types and is_plain(asked)
+        return asked.type in self._types and len(asked.data) <= self._largest and is_plain(asked)
 
     def _take(self) -> PublishRequest:
         taken = self._waiting.popleft()
@@ -77,9 +78,16 @@ class EventGroups:
         return taken
 
 
+def may_wait(asked: PublishRequest) -> bool:
+    """Whether its `wait_seconds` are some: neither negative nor NaN."""
+    return asked.wait_seconds >= 0
+
+
 def is_plain(asked: PublishRequest) -> bool:
     """Whether a line of a batch can say all of it."""
     if asked.idempotency_key or asked.HasField("expected_version") or b"\n" in asked.data or b"\r" in asked.data:
+        return False
+    if not may_wait(asked):
         return False
     try:
         msgspec.json.decode(asked.data, type=dict[str, msgspec.Raw])

@@ -30,7 +30,7 @@ from streams.server.rpc.retold_pb2 import (
     WatchRowsRequest,
 )
 from streams.server.rpc.rpc_errors import Context, abort, failure_of, refusal
-from streams.server.rpc.rpc_groups import EventGroups, published_together
+from streams.server.rpc.rpc_groups import EventGroups, may_wait, published_together
 from streams.server.rpc.rpc_messages import change_of, list_of, logged_of, reply_of, row_of
 
 TABLE: Final = re.compile(r"(?:rows|projections)/[a-z][a-z0-9_]{0,62}")
@@ -72,7 +72,7 @@ class RetoldService:
 
     async def publish_many(self, asked: AsyncIterator[PublishRequest], context: Context) -> AsyncIterator[PublishReply]:
         """In their order, several at once if they come faster than they are published. Who is not known waits for nothing."""
-        requests, groups = self._requests(context), EventGroups(self._types)
+        requests, groups = self._requests(context), EventGroups(self._types, self._parts.config.max_event_bytes)
         if (known := await requests.who()).status >= 300:
             await abort(context, known)
         reading = asyncio.create_task(groups.read(asked))
@@ -122,10 +122,15 @@ class RetoldService:
 
     async def _published(self, requests: SocketRequests, asked: PublishRequest) -> InnerResponse:
         """A type that is no name could be another address: it is not asked for, but who asks has to be known all the same."""
-        if EVENT_TYPE.fullmatch(asked.type):
+        is_name = EVENT_TYPE.fullmatch(asked.type) is not None
+        if is_name and may_wait(asked):
             return await _publish_named(requests, asked)
-        known = await requests.who()
-        return known if known.status >= 300 else refusal(Problem(404, unknown_event(self._parts, asked.type)))
+        if (known := await requests.who()).status >= 300:
+            return known
+        if not is_name:
+            return refusal(Problem(404, unknown_event(self._parts, asked.type)))
+        detail = f"wait_seconds is {asked.wait_seconds:g}; expected a number of seconds from 0 on, of which 60 are waited at most"
+        return refusal(Problem(422, detail, field="wait_seconds"))
 
     def _requests(self, context: Context) -> SocketRequests:
         """With the token that the client shows. It is asked by a name of this machine: a browser does not speak gRPC."""
