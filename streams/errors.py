@@ -34,6 +34,7 @@ StreamsError                       HTTP status, if it is none of 500
     ├── CodeChanged           409  a handler now rejects, or fails at, what was accepted, so this code cannot tell a row
     ├── RowsNotBuilt               a generation of rows was not built, or not far enough for a worker to go on with it
     ├── InvalidChange         422  a change of the past that cannot be made, such as to take out what a handler emitted
+    ├── EffectBeforeCause     409  an event that would have to be otherwise was recorded before its cause, by a clock that was ahead
     ├── StalePlan             409  a plan of a correction that was edited, or is of another log
     ├── TooBusy               503  a row that always moves before a correction comes to it
     ├── NoSuchEvent           404  the recorded past has no such event or row
@@ -49,13 +50,15 @@ Not in the tree:
 - `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits gets it as EventRejected.
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer), `StoreAway` and
-  `StoreDoubt` (of its file), `QueryTooSlow` and `PageRefused` in `streams/server`,
+  `StoreDoubt` (of its file), `QueryTooSlow`, `PageRefused`, and `AnswerLost`, `AnswerTooSlow`, `ForkerEnded` and `ProcessLeft` (of
+  processes that answer questions) in `streams/server`,
   `OutputClosed`, `OutputFailed` and `WrongUsage` in `streams/cli`,
   `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
   `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
   for anyone else they are BrokerErrors.
   `PredicateFailed` in `streams/history` becomes a HistoryError that names the event, and `HandlerExit` stands for a
-  handler that would end the process. `PortTaken` in `streams/listening.py` is a ConfigError for anyone else.
+  handler that would end the process. `PortTaken` in `streams/listening.py` is a ConfigError for anyone else, and
+  `UntoldPast` in `streams/server` a HistoryError.
   `IllegalTransition` in `streams/worker` is a fault of retold's own, `Expired` there ends a call whose time is over, and
   `BatchFull` in `streams/engine` ends a batch.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,13 @@ Answers = Callable[[Event[Any]], EventData | None]
 
 
 def ask(gateway: Gateway[Any], request: Event[Any]) -> EventData:
-    """The gateway's answer. Raises whatever the call raised."""
-    return asyncio.run(_ask(gateway, request))
+    """The gateway's answer, also where an event loop runs, as in an asynchronous test. Raises whatever the call raised."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_ask(gateway, request))
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(lambda: asyncio.run(_ask(gateway, request))).result()
 
 
 async def _ask(gateway: Gateway[Any], request: Event[Any]) -> EventData:

@@ -125,7 +125,7 @@ def test_a_restore_that_waits_for_the_groups_offset_says_so(
     config: Config, broker: str, foreign: Foreign, said: Said
 ) -> None:
     """And so does the status. A worker that froze after it sent the offset has written nothing: only Kafka's topic shows it."""
-    name = f"{config.prefix}retold.probe.echo.frozen.0"
+    name = f"{config.prefix}retold.other.echo.frozen.0"  # who takes over ends it, if it is of this application
     frozen = opened(foreign, name)
     consumer = foreign.clients.group_consumer(group_of(config.prefix, "echo"), "frozen")
     here = TopicPartition(f"{config.prefix}echo", 0, 0)

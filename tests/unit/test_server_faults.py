@@ -226,10 +226,10 @@ def test_rows_of_projections_are_counted_without_looking_at_each(tmp_path: Path)
             "insert into p_orders_per_day(key, body) select 'k' || i, '{}' from n"
         )
         steps = list[int]()
-        with server.model._readers.borrow() as db:
+        with server.model.readers.borrow() as db:
             db.set_progress_handler(lambda: steps.append(1), 1_000)
         assert server.model.sizes()["orders_per_day"] == 20_000
-        with server.model._readers.borrow() as db:
+        with server.model.readers.borrow() as db:
             assert len(steps) < 10
             db.execute("select count(*) from p_orders_per_day where problem is not null").fetchone()
             assert len(steps) > 10, "such a question is seen"

@@ -344,7 +344,7 @@ def test_every_struct_that_is_read_back_is_in_the_table() -> None:
     notes_of_this_machine = {"self"}  # one that does not read is as one that is missing
     servers_file = {"FollowerReport", "StoreIdentity", "Topics", "dict", "row_type"}  # as above: it is read again from Kafka
     requests = {"ChangeDocument", "CorrectionDocument", "DecisionDocument", "SocketRequest", "LIST", "kind", "kinds", "types"}
-    own_answers = {"RowBody", "EventBody", "ListBody"}  # of the API in this very process, for gRPC
+    own_answers = {"RowBody", "EventBody", "ListBody", "ToldCorrection"}  # of this very process, and of those that it has forked
     kept_files = {"list", "VerificationNote", "_AnyNote"}  # accepted origins and noted logs: people are told to write them again
     others = requests | own_answers | kept_files | notes_of_this_machine | page_links | lock_file | client_statistics | servers_file
     assert found - others == {type(kind.sample).__name__ for kind in KINDS} - {"LockedVersion"}

@@ -41,7 +41,7 @@ class AnswerLost(Exception):
         self.how = how
 
 
-class _Left(Exception):
+class ProcessLeft(Exception):
     """The process had ended since it was asked nothing, just when it was asked."""
 
 
@@ -61,7 +61,7 @@ class AnsweringProcesses:
         """Blocks for so long at most. Raises AnswerTooSlow, AnswerLost, OSError if no process can be started, and ForkerEnded."""
         deadline = time.monotonic() + seconds
         for _ in range(IDLE + 2):  # all that were idle may have left
-            with suppress(_Left):
+            with suppress(ProcessLeft):
                 return self._ask(self._take(), question, deadline)
         raise AnswerLost("ended before it was asked")
 
@@ -136,12 +136,12 @@ def _asked(its: socket.socket, question: bytes, deadline: float) -> tuple[bytes,
     try:
         send_frame(its, question)
     except BrokenPipeError as error:
-        raise _Left from error
+        raise ProcessLeft from error
     while (message := read_frame(its, deadline)) is not None:
         if message[:1] in (ANSWERED, LAST):
             return message[:1], message[1:]
         if message == LEFT:
-            raise _Left
+            raise ProcessLeft
         level, name, text = msgspec.msgpack.decode(message[1:], type=tuple[int, str, str])
         logging.getLogger(name).log(level, "%s", text)
     raise EOFError
