@@ -97,6 +97,14 @@ def addresses(text: str) -> str:
     return ",".join(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
 
 
+def first_offsets(text: str) -> str:
+    """Partitions and offsets, with commas between."""
+    found = [part.strip() for part in text.split(",")]
+    for each in found:
+        matching(r"[A-Za-z0-9._-]{1,249}-[0-9]{1,6}@[0-9]{1,18}")(each)
+    return ",".join(found)
+
+
 def origins(text: str) -> str:
     """Origins of web pages with commas between, each as a browser writes it."""
     found = [part.strip() for part in text.split(",")]
@@ -213,6 +221,10 @@ SETTINGS = (
         "How long a server tells what was, or would have been, for one answer, in seconds.",
     ),
     Setting(
+        "accepted_starts", None, first_offsets, "partitions and offsets such as user-due-0@12, with commas between",
+        "First offsets of table, due and parked topics before which records were deleted, and that you have dealt with.", "none",
+    ),
+    Setting(
         "java", None, path, "the path of a java program, version 17 or later",
         "The java program that runs the embedded Kafka.", "the one installed with retold",
     ),
@@ -326,6 +338,7 @@ class Config:
     query_seconds: float
     view_seconds: float
     past_seconds: float
+    accepted_starts: str | None
     java: Path | None
     log_level: str
     schemas: Path

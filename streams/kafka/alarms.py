@@ -62,7 +62,7 @@ def checks(
     generation of rows that the code of who asks has.
     """
     of_spaces = [it for space in found.namespaces for it in _of_namespace(space, now, unowned)]
-    return [*of_spaces, *_generations(found, here), _held(found, now)]
+    return [*of_spaces, *_generations(found, here), _settings(found), _held(found, now)]
 
 
 def generations_of(app: App) -> Mapping[str, int]:
@@ -96,6 +96,7 @@ def _of_namespace(
     yield _parked(space, now)
     yield _timers(space, now)
     yield _calls(space, now)
+    yield _deleted(space)
 
 
 def _workers(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None) -> Check:
@@ -189,11 +190,29 @@ def _calls(space: NamespaceStatus, now: int) -> Check:
     )  # fmt: skip
 
 
+def _deleted(space: NamespaceStatus) -> Check:
+    name = f"{space.name}.deleted"
+    if not space.deleted:
+        return Check(name, "good")
+    shown = [str(it) for it in space.deleted[:SHOWN]]
+    more = [f"{len(space.deleted) - SHOWN} more partitions begin later, too"] if len(space.deleted) > SHOWN else []
+    return Check(name, "bad", f"{'; '.join(shown + more)}.", f"{space.deleted[0].do}.")
+
+
+def _settings(found: Status) -> Check:
+    if not found.wrong_settings:
+        return Check("settings", "good")
+    first, *others = found.wrong_settings
+    more = f" {len(others)} more settings are wrong; `retold topics` shows them." if others else ""
+    return Check("settings", "bad", f"{first[0].upper()}{first[1:]}.{more}", "Until it is set, Kafka may delete what is needed.")
+
+
 def _held(found: Status, now: int) -> Check:
-    held = [
-        each for each in found.open_transactions
-        if each.hangs or (each.since is not None and seconds_since(to_micros(each.since), now) > HELD_BAD)
-    ]  # fmt: skip
+    """Each has been open for longer than is normal."""
+    held = [(it.hangs or (it.since is not None and seconds_since(to_micros(it.since), now) > HELD_BAD), it)
+            for it in found.open_transactions]  # fmt: skip
     if not held:
         return Check("transactions", "good")
-    return Check("transactions", "bad", sentence(held[0], found.broker, found.prefix), "The sentence says what ends it.")
+    bad, worst_of_them = max(held, key=lambda it: it[0])
+    told = sentence(worst_of_them, found.broker, found.prefix)
+    return Check("transactions", "bad" if bad else "warn", told, "The sentence says what ends it.")

@@ -28,6 +28,7 @@ from streams.history.verification.verification_records import StoredRecord
 from streams.history.verification.verification_rows import TableRow
 from streams.kafka.bounded_read import headers_of, polls, read_to
 from streams.kafka.clients import Clients
+from streams.kafka.deleted_records import NOTHING, Accepted, deleted_records
 from streams.kafka.messages import StoredRow, parked_message, table_record, topic_partition_of
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, held_up, stable_ends, starts
 from streams.kafka.renewed_client import Admin
@@ -60,14 +61,18 @@ def verify_cluster(  # noqa: PLR0913 - the options of a command
     patience: float = OPEN_TRANSACTION,
     since: VerificationNote | None = None,
     noting: bool = False,
+    accepted: Accepted = NOTHING,
 ) -> VerificationReport:
     """Verify all namespaces of `app`. A transaction that is open for `patience` s is a finding.
+
+    So is a table, due or parked topic whose first records were deleted, unless `accepted` has where it begins.
 
     Where a log is not as the note `since` has it is a finding, too. The report has a note if `noting`.
 
     Adds published schemas to `codec`. Raises BrokerError, and TopicMismatch if topics are missing or do not fit together.
     """
     made = _ClusterVerification(clients, prefix, app, codec, window, progress, patience)
+    made.tell_deleted(accepted)
     report = made.run(since, noting=noting)
     return report._replace(note=made.note(prefix, app.name)) if noting else report
 
@@ -152,6 +157,11 @@ class _ClusterVerification:
             for log, digests in self._digests.items():
                 digests.compare(self._verification.findings, since.taken, hidden=log in self._hidden)
         return self._verification.report(moved, self._hidden)
+
+    def tell_deleted(self, accepted: Accepted) -> None:
+        for names in self._names:
+            for it in deleted_records(names, self._first, accepted):
+                self._verification.deleted((names.namespace, it.partition), it.topic, str(it))
 
     def note(self, prefix: str, application: str) -> VerificationNote:
         taken = moment_text(self._clients.clock.now() // 1_000_000 * 1_000_000)

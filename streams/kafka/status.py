@@ -18,6 +18,7 @@ from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.kafka.backlog import BacklogReader, Pending, SetAside
 from streams.kafka.bounded_read import first_records
 from streams.kafka.clients import Clients
+from streams.kafka.deleted_records import NOTHING, Accepted, DeletedRecords, deleted_records, never_cut, wrong_settings
 from streams.kafka.messages import marker_of, topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
@@ -132,6 +133,8 @@ class NamespaceStatus:
 
     `imports` has the clocks of imports that are not over, by the import's name: the earliest of the partitions.
 
+    `deleted` has partitions whose first records were deleted, and that nobody has accepted.
+
     `missing` has its topics that do not exist. While there are any, there are no partitions, and nothing else but `ended` is
     known. `application` is also None if nothing was handled yet.
     """
@@ -155,6 +158,7 @@ class NamespaceStatus:
     missing: MissingTopics | None = None
     imports: Mapping[str, ImportClock] = field(default_factory=dict)
     generations: tuple[int, ...] = ()
+    deleted: tuple[DeletedRecords, ...] = ()
 
     @property
     def lag(self) -> int:
@@ -168,14 +172,21 @@ class Status:
     namespaces: tuple[NamespaceStatus, ...]
     open_transactions: tuple[OpenTransaction, ...] = ()
     """Those older than `NORMAL` in topics of these namespaces and among their groups' offsets."""
+    wrong_settings: tuple[str, ...] = ()
+    """Sentences about settings by which Kafka deletes records, or gives them another time."""
 
 
 def status(
-    clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec, backlog: BacklogReader | None = None
+    clients: Clients,
+    prefix: str,
+    namespaces: Iterable[str],
+    codec: AvroCodec,
+    backlog: BacklogReader | None = None,
+    accepted: Accepted = NOTHING,
 ) -> Status:
     """The status of these namespaces. Raises BrokerUnavailable or BrokerError.
 
-    Whoever asks again and again gives a `backlog` that has read before.
+    Whoever asks again and again gives a `backlog` that has read before. `accepted` as the setting `accepted_starts`.
 
     Whether a partition is blocked is decided by `codec` and the schemas topic: by the application as it is here, which may
     differ from the one that a worker runs.
@@ -201,12 +212,13 @@ def status(
         ReportReader(clients, admin, prefix).read(),
         _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
         clients.clock.now(),
+        look.deleted(there, accepted),
     )
     found = [seen.namespace(space) if space in there else seen.incomplete(space) for space in spaces]
     held = open_transactions(clients, admin, look.partitions(it for space in there for it in space[1:]), older=NORMAL)
     workers = {it.name: it.application for it in found if it.partitions}
     held += among_offsets(clients, admin, prefix, workers, older=NORMAL)
-    return Status(clients.address, prefix, tuple(found), tuple(held))
+    return Status(clients.address, prefix, tuple(found), tuple(held), wrong_settings(admin, prefix, topics, spaces))
 
 
 @dataclass(frozen=True)
@@ -224,6 +236,7 @@ class _Findings:
     reports: Mapping[str, Report] | None
     waiting: Sequence[BlockedPartition]
     now: int
+    deleted: Sequence[DeletedRecords]
 
     def namespace(self, space: TopicNames) -> NamespaceStatus:
         numbers = range(self.counts[space.inbox])
@@ -254,6 +267,7 @@ class _Findings:
             call_asked=pending.call_asked,
             imports=imports,
             generations=tuple(sorted({last.generation for last in markers})),
+            deleted=tuple(it for it in self.deleted if it.topic in never_cut(space)),
         )
 
     def incomplete(self, space: TopicNames) -> NamespaceStatus:
@@ -318,6 +332,10 @@ class _StatusReader:
             left = {partition for partition in left if partition not in found and spans[partition][0] > first[partition]}
             width *= 8
         return found
+
+    def deleted(self, spaces: Sequence[TopicNames], accepted: Accepted) -> list[DeletedRecords]:
+        start = starts(self.admin, self.partitions(topic for space in spaces for topic in never_cut(space)))
+        return [it for space in spaces for it in deleted_records(space, start, accepted)]
 
     def firsts(
         self, spaces: Sequence[TopicNames], markers: Mapping[TopicAndPartition, marker.Marker]

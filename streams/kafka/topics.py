@@ -220,7 +220,7 @@ def _ensure(admin: Admin, config: Config, asked: list[ExpectedTopic], create: bo
     missing = [topic for topic in asked if topic.name not in existing]
     if create and missing:
         existing |= _create(admin, missing, config.replication)
-    settings = _settings(admin, list(existing))
+    settings = settings_of(admin, list(existing))
     made = (it for it in asked if it.namespace is not None and (create or it.name in existing))
     counts = {existing[it.name].partitions if it.name in existing else it.partitions for it in made}
     reports = []
@@ -344,7 +344,8 @@ def _wait_until_known(admin: Admin, topics: list[str]) -> dict[str, TopicInfo]:
     return known
 
 
-def _settings(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]:
+def settings_of(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]:
+    """By topic, the value of each setting. Raises BrokerError, also if this user may not see them."""
     if not topics:
         return {}
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
@@ -379,11 +380,16 @@ def _problems(
             f"is fixed, because keys would move. {_advice(topic, info, prefix, counts)}"
         )
     for name, comparison in topic.checks.items():
-        expected, found = topic.settings[name], settings.get(name, "")
-        fits = found == expected if comparison == "equal" else found.isdigit() and int(found) >= int(expected)
-        if not fits:
-            least = "at least " if comparison == "at least" else ""
-            yield (
-                f"the topic {topic.name} has {name}={found}; {least}{expected} was expected. "
-                f"Set it: kafka-configs --alter --topic {topic.name} --add-config {name}={expected}"
-            )
+        if problem := setting_problem(topic.name, name, comparison, topic.settings[name], settings.get(name, "")):
+            yield problem
+
+
+def setting_problem(topic: str, name: str, comparison: Comparison, expected: str, found: str) -> str:
+    """A sentence about a topic's setting that is not as expected; empty if it is."""
+    if found == expected if comparison == "equal" else found.isdigit() and int(found) >= int(expected):
+        return ""
+    least = "at least " if comparison == "at least" else ""
+    return (
+        f"the topic {topic} has {name}={found}; {least}{expected} was expected. "
+        f"Set it: kafka-configs --alter --topic {topic} --add-config {name}={expected}"
+    )

@@ -18,6 +18,7 @@ from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.corrections_topic import read_corrections
+from streams.kafka.deleted_records import accepted_starts
 from streams.kafka.schemas_topic import add_schemas, all_schemas
 from streams.kafka.topics import TopicInfo, describe, group_of, topic_names
 from streams.worker.code_here import CodeHere
@@ -58,7 +59,7 @@ def restorer_of(
     )
     committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
     learn = partial(learn_schemas_of, clients, config.prefix, codec)
-    checks = RestoreChecks(topics, app.name, topic_ids, count)
+    checks = RestoreChecks(topics, app.name, topic_ids, count, accepted_starts(config.accepted_starts))
     last = partial(last_correction_of, clients, config.prefix, app.name)
     code = CodeHere(code_of(app, codec), namespace, engine.generation)
     return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn, last, code)

@@ -171,6 +171,7 @@ class Restorer:
         names, partition = self.names, copy.partition
         end = ends(self.admin, copy.partitions, cancelled=cancelled)
         start = starts(self.admin, [*copy.partitions, (names.inbox, partition)], cancelled=cancelled)
+        self.checks.starts(start)
         if not copy.fits(start, end):
             log.warning("topics do not go on where a copy ends; reading everything", table=names.table, partition=partition)
             copy.clear()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from streams.engine.image import Image
 from streams.engine.marker import Marker
 from streams.errors import NamespaceTaken, TopicMismatch
+from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records
+from streams.kafka.offsets import Offsets
 from streams.kafka.topics import TopicNames, after_recreation, after_repartition
 from streams.worker.log_tail import LogTail
 
@@ -18,12 +20,27 @@ log = structlog.get_logger("retold.worker")
 
 @dataclass(frozen=True)
 class RestoreChecks:
-    """Of one namespace: its topics, their ids and number of partitions, and the application that runs here."""
+    """Of one namespace: its topics, their ids and number of partitions, and the application that runs here.
+
+    `accepted` as the setting `accepted_starts`.
+    """
 
     names: TopicNames
     application: str
     topic_ids: Mapping[str, str]
     partitions: int
+    accepted: Accepted = field(default_factory=dict)
+    _told: set[DeletedRecords] = field(default_factory=set)
+
+    def starts(self, start: Offsets) -> None:
+        """Say once which first records were deleted. Nothing is refused: rows are built anew while workers go on."""
+        for it in deleted_records(self.names, start, self.accepted):
+            if it not in self._told:
+                self._told.add(it)
+                log.warning(
+                    "records were deleted from a topic that must keep them", topic=it.topic, partition=it.partition,
+                    detail=f"{it}. {it.do}.", namespace=self.names.namespace,
+                )  # fmt: skip
 
     def marker(self, last: Marker, partition: int) -> None:
         """Compare a marker with the application and the topics. Raises NamespaceTaken or TopicMismatch."""

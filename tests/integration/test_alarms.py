@@ -23,6 +23,7 @@ from streams.localbroker import embedded
 from streams.server.readmodel import observed_status
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo, ProbeRow
+from tests.integration.test_restore import shorten
 from tests.integration.test_server import Serving
 from tests.support.inbox import Foreign
 from tests.support.processes import PROJECT, Process, broker_began, descendants, environment, retold, stand_still
@@ -143,6 +144,29 @@ def test_keys_that_are_parked(config: Config, broker: str, monkeypatch: pytest.M
         retold("parked", "reject", places[0], "--why", "a test", env=env)
         until(lambda: not bad(server), "it stays bad")
         until(lambda: figure(server, "retold_parked_keys") == 1, "the metric does not follow")
+
+
+def test_a_table_whose_records_are_deleted(config: Config, broker: str) -> None:
+    """While its setting is wrong that is bad, and afterwards what is gone, until somebody has accepted it; workers go on."""
+    foreign = Foreign(probe.app(), config, broker)
+    env = environment(broker, config.prefix, config.state, app=APP, partitions="2")
+    with serving(config, broker, probe.app()) as server, Running(probe.app(), config, broker) as worker:
+        foreign.publish(ProbeDo(name="k"))
+        until(lambda: len(worker.rows("probe")) == 1 and not bad(server), "it is not good to begin with")
+        foreign.alter("probe-table", "cleanup.policy", "delete")
+        until(lambda: bad(server) == {"settings"}, "nobody is paged")
+        said = retold("status", "--check", env=env)
+        assert (said.returncode, "probe-table has cleanup.policy=delete" in said.stdout) == (1, True)
+        [number] = [partition for partition, last in foreign.markers("probe").items() if last.last]
+        shorten(foreign, f"{config.prefix}probe-table", number)
+        foreign.publish(ProbeDo(name="k"))
+        until(lambda: bad(server) == {"probe.deleted"}, "nobody is paged")
+        said = retold("status", "--check", env=env)
+        found = re.search(r"RETOLD_ACCEPTED_STARTS=(\S+);", said.stdout)
+        assert (said.returncode, found is not None) == (1, True)
+        assert found is not None
+        assert found[1].startswith(f"{config.prefix}probe-table-{number}@")
+        assert retold("status", "--check", env=env | {"RETOLD_ACCEPTED_STARTS": found[1]}).returncode == 0
 
 
 @pytest.mark.slow

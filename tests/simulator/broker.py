@@ -156,6 +156,8 @@ class MemoryBroker:
         self.committed: dict[tuple[str, TopicAndPartition], int] = {}
         self.producers: dict[str, Any] = {}
         """By transactional id, the one that was initialized last."""
+        self.settings: dict[str, dict[str, str]] = {}
+        """By topic; who asks for those of another one may not see them."""
         self.largest: dict[str, int] = {}
         """Bytes that a record's value may have, by topic; elsewhere as many as anyone wants."""
 

@@ -19,6 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin._config import ConfigResource
 
 from streams.kafka.clients import Clients
 from tests.simulator.broker import MemoryBroker, Metadata, Partition, TopicAndPartition
@@ -234,6 +235,14 @@ class MemoryAdmin:
         if self._broker.describes_nothing:
             return {name: Future() for name in asked.topic_names}
         return {name: self._described(name) for name in asked.topic_names}
+
+    def describe_configs(self, asked: Sequence[ConfigResource], **_: Any) -> dict[ConfigResource, Future[Any]]:
+        return {it: self._settings(it.name) for it in asked}
+
+    def _settings(self, topic: str) -> Future[Any]:
+        if topic not in self._broker.settings:
+            return _failed(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        return _done({name: SimpleNamespace(value=value) for name, value in self._broker.settings[topic].items()})
 
     def list_groups(self, name: str, *, timeout: float) -> list[Any]:
         """Of workers that are killed: no group has a member, unless the broker is to tell of them."""

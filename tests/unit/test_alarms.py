@@ -170,12 +170,20 @@ def test_what_is_pending_and_overdue(pending: dict[str, int], told: dict[str, st
     assert states(replace(SPACE, **pending)) == told  # type: ignore[arg-type]  # as above
 
 
-@pytest.mark.parametrize(("seconds", "hangs", "state"), [(29, False, "good"), (31, False, "bad"), (1, True, "bad")])
+@pytest.mark.parametrize(("seconds", "hangs", "state"), [(29, False, "warn"), (31, False, "bad"), (1, True, "bad")])
 def test_a_transaction_that_stays_open(seconds: float, hangs: bool, state: str) -> None:
-    """It holds up all that is behind it."""
+    """It holds up all that is behind it, which no lag shows; a status has those that are older than 5 s."""
     held = OpenTransaction("item", 0, 5, 3, TIME - timedelta(seconds=seconds), 1, "t", 60.0, hangs=hangs)
     [last] = [it for it in checks(Status("b", "", (), (held,)), NOW) if it.name == "transactions"]
     assert last.state == state
+    assert "item-0 waits at offset 5" in last.detail
+
+
+def test_of_open_transactions_a_bad_one_is_told() -> None:
+    """Before those that only warn."""
+    young, old = (OpenTransaction("item", n, 5, 3, TIME - timedelta(seconds=s), 1, "t", 60.0) for n, s in ((0, 9), (1, 31)))
+    [last] = [it for it in checks(Status("b", "", (), (young, old)), NOW) if it.name == "transactions"]
+    assert (last.state, "item-1 waits at" in last.detail) == ("bad", True)
 
 
 def test_a_lag_has_an_age() -> None:

@@ -25,6 +25,7 @@ from streams.client import LoopClient
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
+from streams.kafka.deleted_records import accepted_starts
 from streams.listening import url_of
 from streams.load import application
 from streams.server.access.token_file import check_tokens
@@ -146,7 +147,8 @@ def _answer(loaded: _Loaded, model: ReadModel, clients: Clients, listening: sock
     from streams.server.serve import serve
 
     app, config, codec, questions = loaded
-    archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
+    names = [space.name for space in app.namespaces]
+    archive = KafkaArchive(clients, config.prefix, codec, names, accepted_starts(config.accepted_starts))
     with LoopClient(app, config=config, source="retold/server", confirm_each=True) as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))

@@ -20,6 +20,7 @@ from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.kafka.alarms import checks, generations_of, seconds_since, worst
 from streams.kafka.corrections_topic import read_corrections
+from streams.kafka.deleted_records import accepted_starts
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import CopyStatus, Status
 from streams.kafka.status import status as read
@@ -38,7 +39,8 @@ def status(as_json: Json = False, check: Check = False) -> None:
     Example: [bold]retold status[/]
     """
     session = connect()
-    found = read(session.clients, session.config.prefix, session.namespaces, session.codec)
+    accepted = accepted_starts(session.config.accepted_starts)
+    found = read(session.clients, session.config.prefix, session.namespaces, session.codec, accepted=accepted)
     if check:
         with read_or_not():
             code = _check(session.app, found, as_json)
@@ -64,6 +66,8 @@ def _sentences(session: Session, found: Status) -> Iterator[str]:
         yield from attention(space, now)
     for space in found.namespaces:
         yield from other_generation(session.app.namespace(space.name), space.generations)
+    for problem in found.wrong_settings:
+        yield f"{problem[0].upper()}{problem[1:]}."
     yield from import_clocks(found.namespaces)
     yield from correcting(read_corrections(session.clients, session.config.prefix, session.app.name))
 
@@ -85,7 +89,10 @@ def as_json_value(found: Status) -> dict[str, object]:
         for space in found.namespaces
     ]
     held = [asdict(each) for each in found.open_transactions]
-    return {"broker": found.broker, "prefix": found.prefix, "namespaces": spaces, "open_transactions": held}
+    return {
+        "broker": found.broker, "prefix": found.prefix, "namespaces": spaces, "open_transactions": held,
+        "wrong_settings": [*found.wrong_settings],
+    }  # fmt: skip
 
 
 def _show_namespaces(found: Status) -> None:

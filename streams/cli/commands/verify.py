@@ -32,6 +32,7 @@ from streams.history.verification.verification_digests import NOTED_RECORDS
 from streams.history.verification.verification_findings import NOTED, VerificationFinding, VerificationReport
 from streams.history.verification.verification_note import VerificationNote, decoded_note
 from streams.kafka.cluster_verification import verify_cluster
+from streams.kafka.deleted_records import accepted_starts
 
 SHOWN = 20
 SMALL = 1024 * 1024
@@ -99,7 +100,7 @@ def _verified(session: Session, since: VerificationNote | None, *, noting: bool)
     with VerifyProgress() as progress:
         report = verify_cluster(
             session.clients, session.config.prefix, session.app, session.codec, window=session.config.duplicate_window,
-            progress=progress.show, since=since, noting=noting,
+            progress=progress.show, since=since, noting=noting, accepted=accepted_starts(session.config.accepted_starts),
         )  # fmt: skip
     return report, time.monotonic() - began
 

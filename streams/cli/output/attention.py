@@ -18,6 +18,8 @@ from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, Nam
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 from streams.namespace import Namespace
 
+NAMED = 10
+"""Partitions of a namespace with deleted records that have a sentence of their own."""
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -69,6 +71,7 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
             f"Some partitions of {space.name} have no worker{lag}: if none is just restarting, start one with `retold run` or "
             f"`retold worker {space.name}`."
         )
+    yield from _deleted(space)
     if space.counters.derived_rejected:
         rejected = plural(space.counters.derived_rejected, "event")
         was = "was" if space.counters.derived_rejected == 1 else "were"
@@ -89,6 +92,13 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
     for waits in space.waiting:
         if waits.partition not in slow:
             yield blocked_at(space, waits, now)
+
+
+def _deleted(space: NamespaceStatus) -> Iterator[str]:
+    found = [f"{lost}. {lost.do}." for lost in space.deleted]
+    yield from found[:NAMED]
+    if len(found) > NAMED:
+        yield f"{len(found) - NAMED:,} more partitions of {space.name} are like these; `--json` has all."
 
 
 def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator[str]:

@@ -23,6 +23,7 @@ from streams.history.verification.verification_digests import LogDigests
 from streams.history.verification.verification_emissions import EmissionCheck, FoundEvent
 from streams.history.verification.verification_events import EventReader, StoredEvent
 from streams.history.verification.verification_findings import (
+    DELETED,
     END,
     OPEN,
     UNREADABLE,
@@ -123,6 +124,10 @@ class Verification:
     def unreadable(self, at: NamespacePartition, expected: str, found: str) -> None:
         """A record of a table, a parked or a due topic that no worker wrote."""
         self.findings.add(UNREADABLE, at, expected, found)
+
+    def deleted(self, at: NamespacePartition, topic: str, found: str) -> None:
+        """The first records of a table, a parked or a due topic are gone."""
+        self.findings.add(DELETED, at, f"{topic} from offset 0 on", found)
 
     def open_transaction(self, at: NamespacePartition, topic: str, offset: int, seconds: float) -> None:
         """A transaction that is not over after `seconds`: what it hides was not read."""

@@ -48,6 +48,9 @@ MARKER = FindingKind("wrong marker", True, COPY)
 END = FindingKind("torn transaction", True, COPY)
 PENDING = FindingKind("wrong pending", True, "`retold timers` and `retold parked list` show what is pending and set aside")
 NOTED = FindingKind("altered since the note", True, COPY)
+DELETED = FindingKind(
+    "deleted records", True, "`retold status` says what to do about each topic; docs/troubleshooting.md says more"
+)
 OPEN = FindingKind("open transaction", True, "`retold status` says whose it is, and what ends it")
 DECIDES = FindingKind("decides otherwise", False, CODE)
 SAYS = FindingKind("emits otherwise", False, CODE)
@@ -55,7 +58,7 @@ FOLDS = FindingKind("folds otherwise", False, CODE)
 
 KINDS = (
     MISSING, ORDER, REPEATED, UNREADABLE, TIME, MISPLACED, ALTERED, HANDLED_TWICE, CAUSE, ANSWER, VERSION, NOT_FOUND, LOST, ROW,
-    MARKER, END, PENDING, NOTED, OPEN, DECIDES, SAYS, FOLDS,
+    MARKER, END, PENDING, NOTED, DELETED, OPEN, DECIDES, SAYS, FOLDS,
 )  # fmt: skip
 """In the order in which they are shown."""
 

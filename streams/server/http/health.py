@@ -67,6 +67,7 @@ async def status(request: Request) -> Response:
         "prefix": found.prefix,
         "namespaces": spaces,
         "open_transactions": [asdict(each) for each in found.open_transactions],
+        "wrong_settings": [*found.wrong_settings],
         "server": await in_thread(parts.pools.memory, _server, parts),
     }
     return Response(to_json(body), media_type="application/json")

@@ -16,6 +16,7 @@ from streams.history.recorded_event import NamespacePartition
 from streams.kafka.backlog import BacklogReader
 from streams.kafka.bounded_read import first_records, headers_of
 from streams.kafka.clients import Clients
+from streams.kafka.deleted_records import NOTHING, Accepted
 from streams.kafka.offsets import ends, starts
 from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.parked import send_commands
@@ -34,11 +35,14 @@ STATUS_FOR = 1.0
 class KafkaArchive:
     """The Archive of streams/server/http/parts.py."""
 
-    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
+    def __init__(
+        self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str], accepted: Accepted = NOTHING
+    ) -> None:
+        """`accepted` as the setting `accepted_starts`."""
         self._clients, self._prefix, self._codec = clients, prefix, codec
         self._admin = clients.admin("retold-server")
         backlog = BacklogReader(clients)
-        self._status = TimedCache(lambda: status(clients, prefix, namespaces, codec, backlog), STATUS_FOR)
+        self._status = TimedCache(lambda: status(clients, prefix, namespaces, codec, backlog, accepted), STATUS_FOR)
 
     def learn(self) -> None:
         LearningCodec(self._codec, self._clients, self._prefix).learn()

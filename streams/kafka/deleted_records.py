@@ -1,0 +1,115 @@
+"""What topics do not keep: partitions whose first records were deleted, and settings by which Kafka deletes or alters records.
+
+A topic that is compacted begins at offset 0 for ever: compaction takes records out, and never moves the first offset. Only
+retention and DeleteRecords do, and whoever reads the rest does not see that something is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from streams.errors import BrokerError
+from streams.kafka.offsets import Offsets, TopicAndPartition
+from streams.kafka.renewed_client import Admin
+from streams.kafka.topics import (
+    TOPICS,
+    TopicInfo,
+    TopicNames,
+    corrections_topic,
+    describe,
+    schemas_topic,
+    setting_problem,
+    settings_of,
+    tasks_topic,
+)
+
+ACCEPTED = re.compile(r"([A-Za-z0-9._-]{1,249})-([0-9]{1,6})@([0-9]{1,18})")
+Accepted = Mapping[TopicAndPartition, int]
+"""By topic and partition, the first offset that an operator has accepted."""
+NOTHING: Accepted = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRecords:
+    """The records of a partition before offset `start` were deleted. `lost` says what they were, `do` what to do."""
+
+    topic: str
+    partition: int
+    start: int
+    lost: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition} begins at offset {self.start}: {self.lost}"
+
+
+def accepted_starts(text: str | None) -> Accepted:
+    """Reads the setting `accepted_starts`, such as `user-due-0@12,user-table-1@40`."""
+    found = (ACCEPTED.fullmatch(part) for part in (text or "").split(","))
+    return {(it[1], int(it[2])): int(it[3]) for it in found if it is not None}
+
+
+def never_cut(names: TopicNames) -> tuple[str, str, str]:
+    """The topics of a namespace whose first records are missed if they are deleted: of a log, `retold verify` says it."""
+    return names.table, names.due, names.parked
+
+
+def deleted_records(names: TopicNames, start: Offsets, accepted: Accepted) -> list[DeletedRecords]:
+    """Of a namespace's table, due and parked topics, by their first offsets, as far as nobody has accepted it."""
+    lost = dict(zip(never_cut(names), _lost(names.namespace), strict=True))
+    return [
+        DeletedRecords(topic, number, offset, *_texts(lost[topic], f"{topic}-{number}@{offset}"))
+        for (topic, number), offset in start.items()
+        if topic in lost and offset > accepted.get((topic, number), 0)
+    ]
+
+
+def wrong_settings(admin: Admin, prefix: str, topics: Mapping[str, TopicInfo], spaces: Sequence[TopicNames]) -> tuple[str, ...]:
+    """Sentences about the settings, of those topics that exist, by which records are deleted or get another time.
+
+    These do not depend on the configuration. Empty if this user may not see settings: a worker looks when it starts.
+    """
+    shared = {"schemas": schemas_topic(prefix), "tasks": tasks_topic(prefix), "corrections": corrections_topic(prefix)}
+    kinds = {names[1 + number]: kind for names in spaces for number, kind in enumerate(TOPICS[: len(names) - 1])}
+    kinds |= {shared[kind.name]: kind for kind in TOPICS if kind.name in shared}
+    try:
+        there = {*topics} | {*describe(admin, [*shared.values()])}
+        found = settings_of(admin, [name for name in kinds if name in there])
+    except BrokerError:
+        return ()
+    problems = (
+        setting_problem(topic, it.name, it.comparison, it.value, settings.get(it.name, ""))
+        for topic, settings in found.items()
+        for it in kinds[topic].settings
+        if it.comparison == "equal"
+    )
+    return tuple(it for it in problems if it)
+
+
+def _lost(namespace: str) -> tuple[tuple[str, str], ...]:
+    """What was deleted and what to do about it: of a table, a due and a parked topic."""
+    return (
+        (
+            "rows may be missing, and events of their keys are handled as if there were none",
+            f"give {namespace} the next generation and run `retold rebuild start {namespace}`, which makes the rows from the log",
+        ),
+        (
+            "timers and calls of gateways may be missing, and will not come",
+            "run `retold verify`, which names emissions that are lost, and publish again what is needed",
+        ),
+        (
+            "parked and quarantined events may be missing, and cannot be tried again",
+            "run `retold verify`, which names events that are lost, and publish again what is needed",
+        ),
+    )
+
+
+def _texts(lost: tuple[str, str], where: str) -> tuple[str, str]:
+    what, then = lost
+    return what, (
+        f"See that the topic has cleanup.policy=compact (`retold topics`); {then}. When that is done, accept it with "
+        f"RETOLD_ACCEPTED_STARTS={where}; docs/troubleshooting.md says more"
+    )
