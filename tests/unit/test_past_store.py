@@ -22,7 +22,7 @@ from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_rows import StoredRows
 from streams.query.query import Query, SortField
 from streams.query.row_fields import fields_of
-from streams.server.readmodel import past_store
+from streams.server.readmodel import past_store, row_answers
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_high_water import fill_high_water
@@ -69,6 +69,25 @@ def test_tables_from_a_file_are_those_of_memory(kind: str, seed: int) -> None:
             assert all(tables.entry(name, key)[0] == row for key, row in rows.items())
             assert [key for key, *_ in tables.natural(name, None)] == sorted(rows, key=natural)
             assert [row for _, row, _ in tables.natural(name, 3)] == [rows[key] for key in sorted(rows, key=natural)[:3]]
+
+
+@pytest.mark.parametrize("sort", [[], BY_TIME])
+def test_a_page_of_large_rows_ends_early_and_goes_on(monkeypatch: pytest.MonkeyPatch, sort: list[SortField]) -> None:
+    """In the order of keys, in which rows are folded one by one, and in another one."""
+    _, there = made("shop", 4)
+    with kept(there) as store, store_of(there, store, Cut(None, 2**61)) as tables:
+        whole = tables.page("order", Query(sort=sort, limit=99)).rows
+        most = sum(len(body) for *_, body in whole) // 4
+        for module in (past_store, row_answers):
+            monkeypatch.setattr(module, "PAGE_BYTES", most)
+        page = tables.page("order", Query(sort=sort, limit=99))
+        found = [page.rows]
+        while page.next is not None:
+            page = tables.page("order", Query(sort=sort, limit=99, after=page.next))
+            found.append(page.rows)
+    assert [row for rows in found for row in rows] == whole
+    assert 4 <= len(found) < len(whole)
+    assert all(sum(len(body) for *_, body in rows) <= most for rows in found)
 
 
 def test_an_erased_event_leaves_nothing_told_that_rests_on_it() -> None:

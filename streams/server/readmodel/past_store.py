@@ -24,7 +24,7 @@ from streams.history.stored.stored_rows import StoredRows
 from streams.history.untold_rows import UntoldRows, refuse_corrected, refuse_erased_of
 from streams.projection import Projection
 from streams.query.query import Query
-from streams.server.readmodel.row_answers import FoundPage, RowAnswers, StoredRow
+from streams.server.readmodel.row_answers import PAGE_BYTES, FoundPage, RowAnswers, StoredRow
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder, to_json
 from streams.server.readmodel.row_writer import RowWriter
@@ -150,14 +150,18 @@ class PastStore:
             return None, 0
 
     def _page_by_key(self, namespace: str, query: Query) -> FoundPage:
-        rows = list[tuple[str, int, bytes]]()
+        rows, size = list[StoredRow](), 0
         last = None if query.after is None else query.after[0]
         for key in self._rows.keys(namespace, last, falling=query.order[0].falling):
             if len(rows) == query.limit or (self._most is not None and self._rows.read > self._most):
                 return FoundPage(rows, None if last is None else (last,))
             row, version = self._fold_row(namespace, key)
             if row is not None and query.holds(key, row):
-                rows.append((key, version, to_json(row)))
+                body = to_json(row)
+                size += len(body)
+                if rows and size > PAGE_BYTES:
+                    return FoundPage(rows, (last,))
+                rows.append((key, version, body))
             last = key
         return FoundPage(rows, None)
 

@@ -14,12 +14,17 @@ from streams.server.readmodel.row_query import RowQuery
 
 AT_ONCE: Final = 500
 """Rows that are read at a time, if all are asked for."""
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""Of the rows of a page, if it has more than one: a thousand rows may have 1 MB each."""
 StoredRow = tuple[str, int, bytes]
 """Key, version, body."""
 
 
 class FoundPage(NamedTuple):
-    """`next` is the place of the last row in the order, if there are more. `counted` and `facets` are there if asked for."""
+    """`next` is the place of the last row in the order, if there are more. `counted` and `facets` are there if asked for.
+
+    A page may have fewer rows than its limit although there are more: as many as have `PAGE_BYTES`, and at least one.
+    """
 
     rows: Sequence[StoredRow]
     next: tuple[Any, ...] | None
@@ -71,15 +76,27 @@ class RowAnswers:
         return RowQuery(self._table, query, self._columns, whole=self._whole)
 
     def _page(self, asked: RowQuery) -> tuple[Sequence[StoredRow], tuple[Any, ...] | None]:
-        limit, found = asked.query.limit, list[tuple[Any, ...]]()
+        limit, rows, size = asked.query.limit, list[StoredRow](), 0
+        last: Sequence[Any] = ()
         if limit == 0:
             return [], None
-        for text, values in asked.pieces():
-            found += self._db.execute(text, [*values, limit + 1 - len(found)]).fetchall()
-            if len(found) > limit:
-                break
-        rows = [(key, version, body) for key, version, body, *_ in found[:limit]]
-        return rows, asked.place(found[limit - 1][3:]) if len(found) > limit else None
+        for text, values in asked.pieces("id"):
+            with closing(self._db.execute(self._with_bodies(text), [*values, limit + 1 - len(rows)])) as found:
+                for key, version, body, _, *place in found:
+                    size += len(body)
+                    if len(rows) == limit or (rows and size > PAGE_BYTES):
+                        return rows, asked.place(last)
+                    rows.append((key, version, body))
+                    last = place
+        return rows, None
+
+    def _with_bodies(self, text: str) -> str:
+        """Bodies are read one by one, when their turn comes: those that SQLite sorts it has in memory, all at once.
+
+        With a `cross join` the outer loop is the left one, so its order stays.
+        """
+        names = "it.key, it.version, it.body, found.*"
+        return f"select {names} from ({text}) as found cross join {self._table} as it on it.id = found.id"
 
     def _facet(self, asked: RowQuery, name: str, text: str, values: Sequence[Any]) -> Sequence[FacetValue]:
         return [FacetValue(asked.loaded(name, value), often) for value, often in self._db.execute(text, values).fetchall()]
