@@ -78,7 +78,7 @@ class Client:
             data: The event's data.
             id: The event's id; None: a new one, so each call is another event. The same event under an id that was handled
                 before is a duplicate and changes nothing, whatever its time; another event of that key is quarantined.
-            time: When it happened, with a zone; None: now.
+            time: When it happened, with a zone, at most a day ahead of the clock here; None: now.
             expected_version: The version that its row must have, else it is rejected; 0: there must be no row. None: any.
             source: Who publishes it; None: the client's `source`. Not `retold/APPLICATION/NAMESPACE`, which workers write.
             traceparent: The trace that it belongs to, as in W3C's Trace Context; what it leads to belongs to it too.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.attributes import attributes
+from streams.engine.event_handlers import MOST_AHEAD
 from streams.engine.readable import shortened
 from streams.engine.records import Headers
 from streams.errors import InvalidEvent
@@ -51,4 +52,18 @@ def prepare(
 ) -> PreparedEvent:
     """`value` is what `encode` gave for `data`. Raises InvalidEvent naming the attribute that is wrong."""
     headers = attributes(event_id, source, time, expected_version, traceparent)
+    refuse_ahead(time)
     return PreparedEvent(type(data), data.key, event_id, value, headers, time)
+
+
+def refuse_ahead(time: datetime | None) -> None:
+    """Raises InvalidEvent for a time, with a zone, that is more than a day ahead of this machine's clock.
+
+    An event has happened. One of the year 9999 would fire what its key has scheduled for thousands of years.
+    """
+    if time is not None and time - (now := datetime.now(UTC)) > timedelta(microseconds=MOST_AHEAD):
+        raise InvalidEvent(
+            f"the time of an event is {time.isoformat()[:40]}, more than a day ahead of the clock here, which is at "
+            f"{now.isoformat(timespec='seconds')}; expected the time at which it happened. A handler can schedule what is to come",
+            "time",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from streams.app import App
 from streams.data import EventData, Record, namespace_of
@@ -15,14 +15,22 @@ from streams.errors import DefinitionError
 from streams.event import Event
 from streams.outcome import Outcome
 
+MOST_AHEAD: Final = 86_400_000_000
+"""How far, in µs, clocks may be apart: the time of an event is no further ahead, or it is wrong."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes; `window` in log records of a partition."""
+    """Sizes in bytes; `window` in log records of a partition.
+
+    `ahead`: how far, in µs, an event's time may be ahead of the clock and still fire all timers of its key that are due before
+    it. None: however far, as where the clock is made up.
+    """
 
     event_bytes: int = 1024 * 1024
     row_bytes: int = 1024 * 1024
     window: int = DEFAULT_WINDOW
+    ahead: int | None = None
 
 
 @dataclass(frozen=True)

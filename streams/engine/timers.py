@@ -69,13 +69,18 @@ class Timers:
         owner = arrival.key
         if not self._overlay.has_timers(owner):
             return None
-        until = to_micros(arrival.event.time) - 1
-        return self._fire(owner, FiringLimit(until, until), arrival.record[0] if offset is None else offset)
+        return self._fire(owner, self._limit(arrival.event), arrival.record[0] if offset is None else offset)
 
     def fires_before(self, event: Event[Any]) -> bool:
         """Whether something is due before an event of its key."""
-        until = to_micros(event.time) - 1
-        return self._overlay.next_timer(event.key, FiringLimit(until, until), self._refused) is not None
+        return self._overlay.next_timer(event.key, self._limit(event), self._refused) is not None
+
+    def _limit(self, event: Event[Any]) -> FiringLimit:
+        """Until when an event fires timers of its key. No wrong time of one event holds up its partition with a million of them."""
+        until, ahead = to_micros(event.time) - 1, self._wire.limits.ahead
+        if ahead is not None:
+            until = min(until, self._overlay.now + ahead)
+        return FiringLimit(until, until)
 
     def by_wall_clock(self, timers: Sequence[PendingTimer]) -> None:
         """Fire timers that `due_timers` returned, key by key, with what they schedule for the same span of time."""

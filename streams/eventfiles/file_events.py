@@ -22,7 +22,7 @@ from streams.eventfiles.ids import RowIds
 from streams.eventfiles.row import Row
 from streams.eventfiles.row_code import RowCode, row_code
 from streams.eventfiles.texts import plain
-from streams.prepared_event import PreparedEvent, encode
+from streams.prepared_event import PreparedEvent, encode, refuse_ahead
 
 Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
@@ -109,6 +109,7 @@ class EventMaker:
         headers = [self._source, ("ce_id", event_id.encode())]
         if timed is not None:
             headers.append(timed)
+            refuse_ahead(time)
         return FileEvent(row.line, PreparedEvent(event_class, key, event_id, value, headers, time), occurrence, again)
 
     @cached_property

@@ -12,7 +12,7 @@ from streams.code_digest import code_of
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.engine.engine import Engine
-from streams.engine.event_handlers import Inbox, Limits
+from streams.engine.event_handlers import MOST_AHEAD, Inbox, Limits
 from streams.errors import TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
@@ -54,7 +54,7 @@ def restorer_of(
         app,
         namespace,
         codec,
-        limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
+        limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window, MOST_AHEAD),
         inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
     )
     committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.changes import PendingCall, PendingTimer
 from streams.engine.image import Image
-from streams.engine.times import from_micros
+from streams.engine.times import from_micros, to_micros
 from streams.kafka.topics import topic_names
 from streams.worker.assemble import WorkerParts
 from streams.worker.due_bodies import IN_MEMORY
@@ -241,6 +241,21 @@ def publish_at(site: MemorySite, data: EventData, time: int) -> None:
     key, headers = data.key.encode(), [("ce_time", from_micros(time).isoformat().encode())]
     at = topic_names("", site.namespace).inbox, int(murmur2(key, PARTITIONS))
     site.broker.append(at, key, codec_of(site.app).encode(data), headers, None)
+
+
+def test_a_time_far_ahead_fires_the_timers_of_one_day_in_a_worker(tmp_path: Path) -> None:
+    """It came from a producer that no door has asked. What is due later waits for the clock, and the event is handled."""
+    site = MemorySite(timed.app(), "alarm", tmp_path)
+    worker = CallingWorker(site)
+    for after in (20, 30):
+        site.publish(AlarmTouch(name="k", after=after))
+    worker.go_on(lambda: all_handled(site) and worker.pending == 2)
+    publish_at(site, AlarmTouch(name="k"), to_micros(datetime(9999, 1, 1, tzinfo=UTC)))
+    worker.go_on(lambda: all_handled(site))
+    assert worker.pending == 1
+    site.broker.clock.step(30 * HOUR)
+    worker.go_on(lambda: worker.pending == 0)
+    worker.stop()
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -11,10 +11,13 @@ import pytest
 
 from streams import App, Event, Namespace, Outcome, Rejected, Scheduled
 from streams.cli.arguments.parsers import time_with_zone
-from streams.codec import AvroCodec
+from streams.codec import AvroCodec, codec_of
 from streams.engine.attributes import attributes
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import time_in
+from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent
+from streams.eventfiles.rows import Row
+from streams.prepared_event import prepare
 from streams.testing import START, World
 from tests.applications import bank
 from tests.support.memory_server import MemoryServer
@@ -141,6 +144,34 @@ def test_a_time_over_http_or_on_the_command_line_is_refused(tmp_path: Path, time
         assert server.kafka.published == []
     with pytest.raises(Exception, match=r"the time of an event is|a time with a zone"):
         attributes("id", "source", time_with_zone(time))
+
+
+def test_a_time_far_ahead_is_refused_at_every_door(tmp_path: Path) -> None:
+    """One such event would fire all that its key schedules until then. A publisher's clock may be some hours ahead."""
+    near, far = (datetime.now(UTC) + timedelta(hours=hours) for hours in (23, 25))
+    words, opened = "more than a day ahead of the clock here", bank.AccountOpen(account="a", balance=1)
+
+    def event(time: datetime) -> dict[str, Any]:
+        said = {"specversion": "1.0", "id": "e", "source": "s", "type": "account.open", "time": time.isoformat()}
+        return {**said, "data": {"account": "a", "balance": 1}}
+
+    with MemoryServer(bank.app(), tmp_path) as server:
+        kind = "application/cloudevents+json"
+        for path, one, headers in (
+            ("/events/account.open", lambda time: event(time), {"Content-Type": kind}),
+            ("/events", lambda time: [event(time)], {"Content-Type": kind.replace("+", "-batch+")}),
+        ):
+            got = server.http.post(path, json=one(far), headers=headers)
+            assert (got.status_code, words in got.text, got.json()["errors"][0]["field"]) == (422, True, "time")
+            assert server.http.post(path, json=one(near), headers=headers).status_code == 202
+    with pytest.raises(InvalidEvent, match=words):
+        prepare(opened, b"", "id", "source", far)
+    assert prepare(opened, b"", "id", "source", near).time == near
+    maker = EventMaker(lambda row: (opened, row["at"]), codec_of(bank.app()), None, 1_000_000)
+    bad, good = maker.events([Row(1, {"at": far}), Row(2, {"at": near})])
+    assert isinstance(bad, BadRow)
+    assert words in bad.problem
+    assert isinstance(good, FileEvent)
 
 
 def test_a_world_does_not_go_beyond_what_a_datetime_holds() -> None:

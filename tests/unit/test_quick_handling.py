@@ -19,7 +19,7 @@ from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow
 from tests.support.both_ways import ACTIONS, BothWays
 
 APPS = {it.name: it for it in (module.app() for module in (bank, shop, timed, plain, probe, moody, permits, chain, story))}
-LIMITS = [Limits(), Limits(event_bytes=60), Limits(row_bytes=20), Limits(window=4)]
+LIMITS = [Limits(), Limits(event_bytes=60), Limits(row_bytes=20), Limits(window=4), Limits(ahead=3_600_000_000)]
 NUMBERS = st.integers(0, 101 * 103 * 1000)
 
 

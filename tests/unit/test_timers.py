@@ -13,6 +13,7 @@ from streams.app import App
 from streams.codec import codec_of
 from streams.engine.changes import Changes, PendingTimer
 from streams.engine.engine import Engine
+from streams.engine.event_handlers import MOST_AHEAD, Limits
 from streams.engine.image import Image
 from streams.engine.pending import FiringLimit, PendingTimers
 from streams.engine.records import EmittedRecord, InboxRecord
@@ -92,6 +93,34 @@ def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
     [kept] = changes.set_aside
     header = kept.header
     assert (header.status, "the years 1 to 9999 in UTC" in header.reason) == ("quarantined", True)
+
+
+def hourly(ahead: int | None) -> Engine:
+    """Its timers schedule themselves again, an hour later."""
+    account = Namespace("account", row=AccountRow)
+
+    def again(row: AccountRow | None, event: Event[AccountOpen] | Event[AccountClose]) -> Outcome[AccountRow]:
+        later = Scheduled(AccountClose(account=event.key), at=event.time + timedelta(hours=1))
+        return Outcome(AccountRow(balance=1), emit=[later])
+
+    account.handles(AccountOpen, emits=[AccountClose])(again)
+    account.handles(AccountClose, emits=[AccountClose])(again)
+    app = App(name="timers", namespaces=[account])
+    return Engine(app, "account", codec_of(app), limits=Limits(ahead=ahead))
+
+
+@pytest.mark.parametrize(("ahead", "fired", "handled"), [(MOST_AHEAD, 24, 3), (None, 1_000, 1)])
+def test_a_time_far_ahead_fires_the_timers_of_one_day(ahead: int | None, fired: int, handled: int) -> None:
+    """It is handled, and so is what is behind it. Where the clock is made up, all fire, a thousand in each transaction."""
+    engine = hourly(ahead)
+    encode, image = engine.codec.encode, Image()
+    times = ("a", NOW.isoformat()), ("a", "9999-12-31T00:00:00Z"), ("b", NOW.isoformat())
+    records: list[InboxRecord] = [
+        (at, key.encode(), encode(AccountOpen(account=key, balance=1)), [("ce_time", time.encode())], 0)
+        for at, (key, time) in enumerate(times)
+    ]
+    changes = engine.handle(image, records, to_micros(NOW))
+    assert (sum(it.timer for it in changes.log), changes.inbox_next) == (fired, handled)
 
 
 def fired_by(engine: Engine, image: Image, now: int) -> Changes | None:

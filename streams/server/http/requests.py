@@ -20,6 +20,7 @@ from streams.event import OURS
 from streams.eventfiles import numbers
 from streams.eventfiles.numbers import json_number
 from streams.eventfiles.repeats import no_repeats
+from streams.prepared_event import refuse_ahead
 from streams.server.http.problems import Problem
 
 JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
@@ -168,9 +169,11 @@ def _time(text: Any) -> datetime | None:
     if text is None:
         return None
     try:
-        return numbers.time(text)
+        time = numbers.time(text)
     except (TypeError, ValueError):
         raise _wrong("time", f"is {text!r:.80}; {numbers.TIME_EXPECTED} was expected") from None
+    refuse_ahead(time)
+    return time
 
 
 def _wrong(name: str, what: str) -> InvalidEvent:
