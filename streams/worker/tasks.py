@@ -69,7 +69,7 @@ class Tasks:
             if not self._assigned_now:
                 return
             self._consumer.poll(LEAVING)
-        log.warning("left the group before all partitions were revoked", inbox=self.inbox, partitions=sorted(self._assigned_now))
+        log.info("left the group before all partitions were revoked", inbox=self.inbox, partitions=sorted(self._assigned_now))
 
     def all(self) -> list[PartitionTask]:
         return list(self._tasks.values())
