@@ -176,13 +176,14 @@ class Execution:
 
     def _recorded(self, arrival: Arrival) -> int:
         """Later than the partition's last record and than its cause, if that is at most an hour ahead (rules 10 and 18)."""
-        recorded, now = self._changes.recorded + 1, self._overlay.now
-        if recorded < now:
-            recorded = now
-        ahead = arrival.envelope.cause_time
-        if ahead is not None and arrival.event.cause is not None and ahead <= now + BELIEVED_AHEAD:
-            recorded = max(recorded, ahead + 1)
-        return recorded
+        ahead = None if arrival.event.cause is None else arrival.envelope.cause_time
+        return recorded_time(self._changes.recorded, self._overlay.now, ahead)
+
+
+def recorded_time(last: int, now: int, cause: int | None) -> int:
+    """Of a record behind one of the time `last`. All are in µs; None: it has no cause."""
+    recorded = max(last + 1, now)
+    return max(recorded, cause + 1) if cause is not None and cause <= now + BELIEVED_AHEAD else recorded
 
 
 def _rejection(no: Rejected) -> Decision:

@@ -46,7 +46,8 @@ class CorrectionStep(EventData, frozen=True, kw_only=True):
 
     So one that is sent twice does nothing the second time. `row` is Avro behind a schema id, empty if there is to be no row.
     `dropped` are timers that are not to fire; one that is in `added` too gets another time. `generation` is that of the row, which
-    no other one has; 0: an earlier version wrote it, and did not say.
+    no other one has; 0: an earlier version wrote it, and did not say. `after` is the recorded time (µs) of the last event of
+    the log that it was decided on: the step is recorded later, as after a cause. 0: an earlier version wrote it.
     """
 
     key_field: ClassVar[str] = "entity"
@@ -60,6 +61,7 @@ class CorrectionStep(EventData, frozen=True, kw_only=True):
     added: tuple[StepTimer, ...] = ()
     dropped: tuple[DroppedTimer, ...] = ()
     generation: int = 0
+    after: int = 0
 
     who: str = ""
     why: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streams.data import Record
 from streams.engine.changes import HandledRecord, PendingTimer
 from streams.engine.event_handlers import EventHandlers
-from streams.engine.execution import ABSENT
+from streams.engine.execution import ABSENT, recorded_time
 from streams.engine.overlay import Overlay
 from streams.engine.records import CORRECTED, EmittedRecord, InboxRecord
 from streams.engine.step import CorrectionStep, refuse_misplaced
@@ -58,7 +58,7 @@ class Steps:
         """Append it to the log; returns its sequence."""
         changes, now = self._changes, self._overlay.now
         changes.sequence += 1
-        changes.recorded = max(changes.recorded + 1, now)
+        changes.recorded = recorded_time(changes.recorded, now, step.after)
         time = from_micros(changes.recorded)
         event = Event(step, step.event_id, time, None, step.event_id)
         changes.results.append(

@@ -29,6 +29,8 @@ APP = bank.app()
 CODEC = codec_of(APP)
 ENGINE = Engine(APP, "account", CODEC)
 NOW = to_micros(datetime(2026, 1, 1, tzinfo=UTC))
+HOUR = 3_600_000_000
+"""µs."""
 
 
 def opened() -> Image:
@@ -60,6 +62,14 @@ def test_a_step_sets_its_row_with_a_version_of_its_own() -> None:
     expecting = (2, b"a", CODEC.encode(AccountCredit(account="a", transfer="t", amount=1)), [("ce_expectedversion", b"1")], 0)
     [result] = ENGINE.handle(image, [expecting], NOW).results
     assert result.wrong_version
+
+
+@pytest.mark.parametrize(("after", "recorded"), [(NOW - 5, NOW + 1), (NOW + 7, NOW + 8), (NOW + 2 * HOUR, NOW + 1)])
+def test_a_step_is_recorded_after_what_it_was_decided_on(after: int, recorded: int) -> None:
+    """And after the last record of its partition; but no forged time is believed."""
+    image = opened()
+    image.apply(ENGINE.handle(image, [record(a_step(after=after))], NOW))
+    assert (image.sequence, image.recorded) == (2, recorded)
 
 
 @pytest.mark.parametrize("expected", [0, 2])

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.engine.step import CorrectionStep, encode_step
+from streams.engine.step_handling import Steps
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent
 from streams.history.branch import branch_corrections
 from streams.history.branch.branch_corrections import StepsInBranch
@@ -38,10 +39,11 @@ from streams.history.correction.rows_as_kept import RowsAsKept, WaitingTimers, h
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT, STEP, Place, RecordedEvent
 from streams.history.stored.stored_past import StoredPast
+from tests.applications import timed
 from tests.applications.timed.events import AlarmRow, AlarmTouch
 from tests.support.corrections import BY, Corrected
 from tests.support.partitions import Partitions
-from tests.support.pasts import live_rows, made
+from tests.support.pasts import START, live_rows, made
 from tests.support.replayed import replayed
 from tests.support.stored_pasts import stored
 from tests.support.stored_topics import INBOX, LOG, StoredTopics
@@ -134,6 +136,28 @@ def test_the_present_becomes_what_a_fresh_replay_of_the_corrected_log_gives(kind
 def test_what_comes_later_changes_no_place_of_what_was_corrected(kind: str, seed: int) -> None:
     """Late events and timers among it: once a correction is applied, nothing differs any more."""
     unless_it_is_refused(stays, kind, seed)
+
+
+@many
+@given(*all_cases)
+def test_nor_does_what_a_slower_clock_records(kind: str, seed: int) -> None:
+    """Clocks of workers differ: one may record what comes later at an earlier time than that of what was put in."""
+    unless_it_is_refused(stays_beside_slower_clocks, kind, seed)
+
+
+def stays_beside_slower_clocks(kind: str, seed: int) -> None:
+    chosen, here = begun(kind, seed)
+    there = here.there
+    here.correct(Change([InsertedEvent(an_event(kind, chosen, "new", here.past), there.now, "new")]))
+    there.now -= timedelta(minutes=30)
+    here.finish()
+    for _ in range(3):
+        a_live_event(kind, chosen, here)
+        there.settle()
+    assert here.finish() == 0
+    there.now += timedelta(days=70)
+    a_live_event(kind, chosen, here)
+    assert here.finish() == 0
 
 
 def stays(kind: str, seed: int) -> None:
@@ -332,6 +356,21 @@ def test_a_timer_that_a_step_scheduled_waits_for_its_worker() -> None:
     assert live_rows(there)[d] == AlarmRow(total=6, touched=1, rung=1, trace="t6r6")
 
 
+def test_a_step_stands_behind_all_that_it_was_decided_on() -> None:
+    """Also beside a partition that is ahead: else what comes to its row later would stand before what was put in there."""
+    there = Partitions(timed.app(), 2, now=START)
+    for number in range(3):  # each is recorded 1 µs after the one before, in the partition of `d`
+        there.publish(AlarmTouch(name="d", number=number), f"touch-{number}", there.now)
+    there.settle()
+    here = Corrected(there)
+    here.correct(Change([InsertedEvent(AlarmTouch(name="a", number=1), there.now, "new")]))
+    assert here.finish() == 1
+    there.publish(AlarmTouch(name="a", number=2), "later", there.now)
+    assert here.finish() == 0
+    assert live_rows(there)[("alarm", "a")] == AlarmRow(total=3, touched=2, trace="t1t2")
+    assert [it.event.id for it in here.past.events() if it.key == "a"] == ["new", "later"]
+
+
 def ends_in_flight(kind: str, seed: int, *, waits: bool = True) -> None:
     """A correction is applied while events are in flight, and steps alone are handled before all else is."""
     chosen, here = begun(kind, seed)
@@ -414,6 +453,12 @@ def with_the_last_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BranchQueue, "keep_places", lambda it, places, ends: keep(it, places, sorted(ends)[-1:]))
 
 
+def with_steps_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step's recorded time is that of its own partition, wherever the log ended that it was decided on."""
+    taken = Steps.take
+    monkeypatch.setattr(Steps, "take", lambda it, record, step: taken(it, record, replace(step, after=0)))
+
+
 def with_timers_of_steps_fired(monkeypatch: pytest.MonkeyPatch) -> None:
     """A timer that a step scheduled fires as the order passes its time, though its worker has not fired it."""
 
@@ -449,6 +494,7 @@ def with_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
         (with_the_last_end_alone, stays_where_it_is, "shop"),
         (with_orphans, vanishes, "waiting"),
         (with_timers_of_steps_fired, stays, "waiting"),
+        (with_steps_by_the_clock, stays_beside_slower_clocks, "timed"),
         (taking_steps_as_they_are, corrects, "bank"),
         (taking_steps_as_they_are, is_applied_once, "waiting"),
         (taking_steps_as_they_are, leaves_nothing, "timed"),

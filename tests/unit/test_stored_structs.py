@@ -136,7 +136,7 @@ KINDS = (
         CorrectionStep(
             command="step", namespace="order", entity="o1", correction="c1", number=1, expected=2, row=b"\0\1",
             added=(StepTimer("e1", 5, "order", "o1", b"\0\2", (("ce_id", b"e1"),), own=True),),
-            dropped=(DroppedTimer("e2", "e0", "test"),), generation=2, who="ada", why="typo",
+            dropped=(DroppedTimer("e2", "e0", "test"),), generation=2, after=8, who="ada", why="typo",
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionStep),
         ("command", "namespace", "entity", "correction", "number", "expected", "row"),

@@ -122,6 +122,8 @@ class CorrectedPast:
 
         Raises HistoryError for what no step can do: a timer that has fired, and is to fire once more.
         """
+        end = self._log.end()
+        after = 0 if end is None else end.recorded
         for number, it in enumerate(self.different_rows(), 1):
             self.refuse_fired(it)
             namespace, key = it.place
@@ -130,7 +132,7 @@ class CorrectedPast:
             yield CorrectionStep(
                 command="step", namespace=namespace, entity=key, correction=by.correction, number=number,
                 expected=it.live[1], row=row, added=added, dropped=it.dropped, who=by.who, why=by.why,
-                generation=self._handlers.spaces[namespace].generation,
+                generation=self._handlers.spaces[namespace].generation, after=after,
             )  # fmt: skip
 
     def refuse_fired(self, it: DifferentRow) -> None:
