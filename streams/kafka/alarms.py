@@ -28,6 +28,9 @@ BUSY = (
     "If a worker owns the partition, its process or a handler may hang, or it has too much to do: see its log, and the "
     "stacks of its threads with `kill -USR1`."
 )
+FOREIGN = (
+    "No worker starts on that partition: find out who writes there, and end its right to; docs/troubleshooting.md says how to go on"
+)
 NOTHING: Mapping[str, int] = MappingProxyType({})
 HELD_BAD = 30.0
 """s for which a transaction may stay open."""
@@ -97,6 +100,7 @@ def _of_namespace(
     yield _timers(space, now)
     yield _calls(space, now)
     yield _deleted(space)
+    yield _foreign(space)
 
 
 def _workers(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None) -> Check:
@@ -197,6 +201,14 @@ def _deleted(space: NamespaceStatus) -> Check:
     shown = [str(it) for it in space.deleted[:SHOWN]]
     more = [f"{len(space.deleted) - SHOWN} more partitions begin later, too"] if len(space.deleted) > SHOWN else []
     return Check(name, "bad", f"{'; '.join(shown + more)}.", f"{space.deleted[0].do}.")
+
+
+def _foreign(space: NamespaceStatus) -> Check:
+    name = f"{space.name}.foreign"
+    if not space.foreign:
+        return Check(name, "good")
+    more = f" {len(space.foreign) - 1} more records do not read either." if len(space.foreign) > 1 else ""
+    return Check(name, "bad", f"{space.foreign[0]}.{more}", f"{FOREIGN}.")
 
 
 def _settings(found: Status) -> Check:

@@ -13,12 +13,15 @@ from streams.engine.records import QUARANTINED, UNANSWERED, QueuePosition
 from streams.errors import UndecodableRecord
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
-from streams.kafka.messages import parked_message, topic_partition_of
+from streams.kafka.messages import parked_message, placed, topic_partition_of
 from streams.kafka.offset_set import OffsetSet
 from streams.kafka.offsets import TopicAndPartition, stable_ends
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topic_contents import Spans, all_partitions, read_spans, whole
 from streams.kafka.topics import TIMEOUT, TopicInfo
+
+FOREIGN = 100
+"""The most records of a partition that are told not to be a worker's: anyone who may write there can write any number."""
 
 
 class SetAside(NamedTuple):
@@ -72,6 +75,8 @@ class BacklogReader:
         self._quarantined: dict[TopicAndPartition, OffsetSet] = {}
         """Inbox offsets of records: anybody who may publish can make any number of them, and none is ever taken out."""
         self._due: dict[TopicAndPartition, dict[bytes, _Due]] = {}
+        self._foreign: dict[TopicAndPartition, dict[bytes, str]] = {}
+        """Sentences about records that no worker wrote, by the records' keys."""
 
     def read(
         self, admin: Admin, topics: Mapping[str, TopicInfo], parked: Iterable[str], due: Iterable[str]
@@ -87,20 +92,35 @@ class BacklogReader:
         self._read_on({at: (max(first, self._next.get(at, 0)), last) for at, (first, last) in found.items()}, frozenset(parked))
         return {topic: self._set_aside(topic) for topic in parked}, {topic: self._pending(topic) for topic in due}
 
+    def foreign(self, topic: str) -> list[str]:
+        """Sentences about records, of what was read of a topic, that no worker wrote: one that restores refuses them."""
+        return [why for (of, _), found in sorted(self._foreign.items()) if of == topic for why in found.values()]
+
     def _forget(self, topic: str) -> None:
         """A topic that was made again has other records at the same offsets, and may have as many of them."""
-        for kept in (self._next, self._aside, self._quarantined, self._due):
+        for kept in (self._next, self._aside, self._quarantined, self._due, self._foreign):
             for at in [at for at in kept if at[0] == topic]:
                 del kept[at]
 
     def _read_on(self, spans: Spans, parked: frozenset[str]) -> None:
         for message in read_spans(self._clients, "retold-status", spans, timeout=TIMEOUT):
             at = topic_partition_of(message)
-            if at[0] in parked:
-                self._take_parked(self._aside.setdefault(at, {}), self._quarantined.setdefault(at, OffsetSet()), message)
-            else:
-                self._take_due(self._due.setdefault(at, {}), message)
+            if self._foreign:
+                self._foreign.get(at, {}).pop(message.key() or b"", None)
+            try:
+                self._take(at, message, is_parked=at[0] in parked)
+            except UndecodableRecord as error:
+                found = self._foreign.setdefault(at, {})
+                if message.value() is not None and len(found) < FOREIGN:
+                    found[message.key() or b""] = str(placed(error, message))
         self._next |= {at: end for at, (_, end) in spans.items()}
+
+    def _take(self, at: TopicAndPartition, message: Message, *, is_parked: bool) -> None:
+        """Raises UndecodableRecord."""
+        if is_parked:
+            self._take_parked(self._aside.setdefault(at, {}), self._quarantined.setdefault(at, OffsetSet()), message)
+        else:
+            self._take_due(self._due.setdefault(at, {}), message)
 
     def _take_parked(self, kept: dict[QueuePosition, _Aside], quarantined: OffsetSet, message: Message) -> None:
         """The last record of a position counts."""
@@ -121,10 +141,7 @@ class BacklogReader:
         if message.value() is None:
             kept.pop(key, None)
             return
-        try:
-            header = due_header(headers_of(message))
-        except UndecodableRecord:
-            return  # a worker's restore refuses it, and says so
+        header = due_header(headers_of(message))
         kept[key] = _Due(header.kind, header.at, header.owner, header.overdue)
 
     def _set_aside(self, topic: str) -> SetAside:

@@ -174,6 +174,11 @@ def topic_partition_of(message: Message) -> tuple[str, int]:
     return message.topic() or "", message.partition() or 0
 
 
+def placed(error: UndecodableRecord, message: Message) -> UndecodableRecord:
+    """The error, with where the record is that does not read."""
+    return UndecodableRecord(f"{message.topic()}-{message.partition()} cannot be read at offset {message.offset()}: {error}")
+
+
 def marker_of(message: Message) -> marker.Marker | None:
     """The marker that a table's record is; None for a row, which is not looked at."""
     return marker.decode(message.value() or b"") if message.key() == marker.KEY else None

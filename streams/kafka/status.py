@@ -133,7 +133,8 @@ class NamespaceStatus:
 
     `imports` has the clocks of imports that are not over, by the import's name: the earliest of the partitions.
 
-    `deleted` has partitions whose first records were deleted, and that nobody has accepted.
+    `deleted` has partitions whose first records were deleted, and that nobody has accepted. `foreign` has sentences about records
+    of the parked and due topics that no worker wrote.
 
     `missing` has its topics that do not exist. While there are any, there are no partitions, and nothing else but `ended` is
     known. `application` is also None if nothing was handled yet.
@@ -159,6 +160,7 @@ class NamespaceStatus:
     imports: Mapping[str, ImportClock] = field(default_factory=dict)
     generations: tuple[int, ...] = ()
     deleted: tuple[DeletedRecords, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def lag(self) -> int:
@@ -213,6 +215,7 @@ def status(
         _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
         clients.clock.now(),
         look.deleted(there, accepted),
+        {space.namespace: (*backlog.foreign(space.parked), *backlog.foreign(space.due)) for space in there},
     )
     found = [seen.namespace(space) if space in there else seen.incomplete(space) for space in spaces]
     held = open_transactions(clients, admin, look.partitions(it for space in there for it in space[1:]), older=NORMAL)
@@ -237,6 +240,7 @@ class _Findings:
     waiting: Sequence[BlockedPartition]
     now: int
     deleted: Sequence[DeletedRecords]
+    foreign: Mapping[str, tuple[str, ...]]
 
     def namespace(self, space: TopicNames) -> NamespaceStatus:
         numbers = range(self.counts[space.inbox])
@@ -268,6 +272,7 @@ class _Findings:
             imports=imports,
             generations=tuple(sorted({last.generation for last in markers})),
             deleted=tuple(it for it in self.deleted if it.topic in never_cut(space)),
+            foreign=self.foreign[space.namespace],
         )
 
     def incomplete(self, space: TopicNames) -> NamespaceStatus:

@@ -27,11 +27,13 @@ from streams.engine.fold import RowFold
 from streams.engine.generations import BuiltTo, corrected_to, counts
 from streams.engine.image import Image
 from streams.engine.quick_types import PREFIX
+from streams.engine.readable import named
 from streams.engine.records import Headers, QueuePosition
 from streams.engine.stored import pending_at, place_at, set_aside_of
+from streams.errors import UndecodableRecord
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import parked_message, table_record
-from streams.worker.due_bodies import IN_MEMORY
+from streams.worker.due_bodies import IN_MEMORY, name_of
 from streams.worker.log_tail import LogTail
 
 
@@ -168,11 +170,19 @@ class ImageReader:
     def _add(self, image: Image, waiting: _Waiting) -> None:
         it: Pending | DueReference = waiting.place
         if waiting.record is not None:
-            it = pending_at(waiting.place, self._engine.wire, *waiting.record)
+            it = self._pending(waiting.place, *waiting.record)
         if isinstance(it, PendingTimer | TimerReference):
             image.due.add(it)
         else:
             image.calls.add(it)
+
+    def _pending(self, place: DueReference, value: bytes, headers: Headers) -> Pending:
+        """Raises UndecodableRecord, with the record's key: its offset is not kept."""
+        try:
+            return pending_at(place, self._engine.wire, value, headers)
+        except UndecodableRecord as error:
+            where = f"what is due as {named(name_of(place))} in partition {self.partition} of {self._engine.namespace}"
+            raise UndecodableRecord(f"{where}, in its due topic, cannot be read: {error}") from error
 
     def _is_own(self, namespace: str, key: bytes) -> bool:
         inbox = self._engine.inbox

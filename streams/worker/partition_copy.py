@@ -8,6 +8,8 @@ from typing import Protocol
 from confluent_kafka import Message
 
 from streams.engine.engine import Engine
+from streams.errors import UndecodableRecord
+from streams.kafka.messages import placed
 from streams.kafka.offsets import Offsets, TopicAndPartition
 from streams.kafka.topics import TopicNames
 from streams.worker.due_bodies import IN_MEMORY
@@ -52,7 +54,10 @@ class PartitionCopy:
     def take(self, message: Message) -> None:
         """The next record of one of its topics. If that raises, the record is still the next."""
         take, at = self._takes[message.topic() or ""]
-        take(message)
+        try:
+            take(message)
+        except UndecodableRecord as error:
+            raise placed(error, message) from error
         self.position[at] = (message.offset() or 0) + 1
 
     @property

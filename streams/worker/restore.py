@@ -25,7 +25,7 @@ from streams.errors import (
 from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.committed import CommittedOffsets, nothing_to_end
-from streams.kafka.messages import table_record
+from streams.kafka.messages import placed, table_record
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, describe
@@ -220,7 +220,7 @@ class Restorer:
         tail = LogTail(self.engine.wire.envelopes, self.engine.limits.window)
         for messages in self._messages_in(partition, look, cancelled, progress):
             for message in messages:
-                tail.take(message)
+                _take_into(tail, message)
             yield 0.0
         return tail
 
@@ -263,6 +263,13 @@ class Restorer:
                             self.checks.marker(record, each[1])
                             return
                     yield 0.0
+
+
+def _take_into(tail: LogTail, message: Message) -> None:
+    try:
+        tail.take(message)
+    except UndecodableRecord as error:
+        raise placed(error, message) from error
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:

@@ -389,11 +389,34 @@ def test_a_log_goes_on_if_what_did_not_read_is_gone(tmp_path: Path, monkeypatch:
     it.store.close()
 
 
+@pytest.mark.parametrize(("kind", "key"), [("due", b"rubbish"), ("parked", b"rubbish"), ("table", b"\xff")])
+def test_a_foreign_record_stops_its_own_partition_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, key: bytes
+) -> None:
+    """With topic and offset; once it is gone, all goes on. Projections lack nothing, so they are answered."""
+    monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
+    it = Reading(tmp_path, getattr(topic_names("", "account"), kind))
+    it.consumer.add(b"rubbish", [], key)
+    it.begin(1)
+    it.reading.step()
+    name = f"account-{kind}-0"
+    assert it.model.faults[name].startswith(f"{name} is not read beyond offset 0: ")
+    assert (it.model.stuck, it.model.behind, [*it.state.unread.values()]) == ({}, None, [it.model.faults[name]])
+    it.begin(1)
+    assert it.state.unread == {}, "another reading may read it"
+    it.reading.step()
+    assert name in it.model.faults
+    it.consumer.remove_last()
+    it.reading.step()
+    assert (it.model.faults, it.state.unread, it.model.lag([kind], [ACCOUNT])) == ({}, {}, 0)
+    it.store.close()
+
+
 def test_a_log_of_which_all_is_read_again_stands_still_no_more(tmp_path: Path) -> None:
     """Also one that is not there any more, since its topic was made again with fewer partitions."""
     it = reading(tmp_path, COUNT, unreadable={COUNT})
     it.reading.step()
-    it.state.got_stuck(("account", 7), "account-log-7 is not read")
+    it.state.got_stuck(("log", "account", 7), "account-log-7 is not read")
     it.begin(COUNT)
     it.state.tell()
     assert it.model.stuck.keys() == {ACCOUNT}

@@ -12,6 +12,7 @@ from streams.engine.changes import ImportClock
 from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
+from streams.kafka.alarms import FOREIGN
 from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.corrections_topic import APPLYING, CorrectionState
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus
@@ -19,7 +20,7 @@ from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, ke
 from streams.namespace import Namespace
 
 NAMED = 10
-"""Partitions of a namespace with deleted records that have a sentence of their own."""
+"""Deleted or foreign records of a namespace that have a sentence of their own."""
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -71,7 +72,7 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
             f"Some partitions of {space.name} have no worker{lag}: if none is just restarting, start one with `retold run` or "
             f"`retold worker {space.name}`."
         )
-    yield from _deleted(space)
+    yield from _lost_or_foreign(space)
     if space.counters.derived_rejected:
         rejected = plural(space.counters.derived_rejected, "event")
         was = "was" if space.counters.derived_rejected == 1 else "were"
@@ -94,11 +95,12 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
             yield blocked_at(space, waits, now)
 
 
-def _deleted(space: NamespaceStatus) -> Iterator[str]:
-    found = [f"{lost}. {lost.do}." for lost in space.deleted]
+def _lost_or_foreign(space: NamespaceStatus) -> Iterator[str]:
+    """Of its topics: what was deleted, and what no worker wrote."""
+    found = [f"{lost}. {lost.do}." for lost in space.deleted] + [f"{why}. {FOREIGN}." for why in space.foreign]
     yield from found[:NAMED]
     if len(found) > NAMED:
-        yield f"{len(found) - NAMED:,} more partitions of {space.name} are like these; `--json` has all."
+        yield f"{len(found) - NAMED:,} more partitions or records of {space.name} are like these; `--json` has all."
 
 
 def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from streams.kafka.alarms import Check, checks, generations_of
+from streams.kafka.alarms import FOREIGN, Check, checks, generations_of
 from streams.server.http.parts import ServerParts
 from streams.server.readmodel.disk_room import room_of
 
@@ -18,6 +18,7 @@ FOLLOWING = {
     "corrections": "Bring the topic back from a backup.",
 }
 """What to do about a fault, by what it is about."""
+NOT_OURS = "it was not written by a retold worker"
 
 
 def all_checks(parts: ServerParts) -> list[Check]:
@@ -41,7 +42,8 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
     broker = faults.pop("broker", None)
     yield Check("kafka", "good") if broker is None else Check("kafka", "bad", f"{broker}.", "See whether Kafka runs.")
     for what, fault in faults.items():
-        todo = FOLLOWING.get(what, "Deploy a server of the application that wrote it.")
+        otherwise = f"{FOREIGN}." if NOT_OURS in fault else "Deploy a server of the application that wrote it."
+        todo = FOLLOWING.get(what, otherwise)
         yield Check(f"reading.{what}", "bad", f"{fault}.", todo)
     behind = model.lag_ages.oldest(time.monotonic())
     if behind > READ_WARN and waits is None:

@@ -102,8 +102,8 @@ class TopicFollower:
 
     @property
     def stuck(self) -> Sequence[str]:
-        """Why logs are not read on, as sentences."""
-        return [*self._state.stuck.values()]
+        """Why topics are not read on, as sentences."""
+        return [*self._state.stuck.values(), *self._state.unread.values()]
 
     def _on_failure(self, error: BaseException) -> bool:
         """Report it; whether to try again at once."""

@@ -21,6 +21,9 @@ class FollowerState:
         self.behind: str | None = STARTING
         self.faults: dict[str, str] = {}
         self.stuck: dict[NamespacePartition, str] = {}
+        """Of logs: what needs all of their events cannot be answered."""
+        self.unread: dict[tuple[str, str, int], str] = {}
+        """As stuck, of other topics, by kind, namespace and partition: what is answered of them grows old."""
         self.stopped: dict[str, str] = {}
         self.rebuilding: dict[str, int] = {}
         """Also of tables that are read again. Their lags are not told: they are not those of the rows that are answered."""
@@ -52,18 +55,26 @@ class FollowerState:
         self.rebuilding, self.reshaped, self.missing, self.held, self.folding = {}, [], [], {}, None
         self.forget_stuck()
 
-    def got_stuck(self, partition: NamespacePartition, why: str) -> None:
-        """Of a log, which is not read on."""
-        self.stuck[partition] = self.faults[_fault_of(partition)] = why
+    def got_stuck(self, at: tuple[str, str, int], why: str) -> None:
+        """Of a partition, by its topic's kind, that is not read on."""
+        self.faults[_fault_of(at)] = why
+        if at[0] == "log":
+            self.stuck[at[1:]] = why
+        else:
+            self.unread[at] = why
 
-    def goes_on(self, partition: NamespacePartition) -> None:
-        """Of a log that was stuck."""
-        self.stuck.pop(partition, None)
-        self.faults.pop(_fault_of(partition), None)
+    def goes_on(self, at: tuple[str, str, int]) -> None:
+        """Of a partition that was stuck."""
+        self.unread.pop(at, None)
+        if at[0] == "log":
+            self.stuck.pop(at[1:], None)
+        self.faults.pop(_fault_of(at), None)
 
     def forget_stuck(self, but: Collection[NamespacePartition] = ()) -> None:
-        for partition in [it for it in self.stuck if it not in but]:
-            self.goes_on(partition)
+        """Logs but these, and all other topics: they are stuck again if they still are."""
+        logs: list[tuple[str, str, int]] = [("log", *it) for it in self.stuck if it not in but]
+        for at in [*logs, *self.unread]:
+            self.goes_on(at)
 
     def opened(self, file: str, partitions: Mapping[str, int]) -> None:
         """There is a file to be read, of which nothing is known yet."""
@@ -92,5 +103,6 @@ class FollowerState:
             self._send(FollowerReport(lags=lags, committed=committed, commit=commit, **changed))
 
 
-def _fault_of(partition: NamespacePartition) -> str:
-    return f"{partition[0]}-log-{partition[1]}"
+def _fault_of(at: tuple[str, str, int]) -> str:
+    kind, namespace, number = at
+    return f"{namespace}-{kind}-{number}"

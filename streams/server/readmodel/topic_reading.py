@@ -56,10 +56,10 @@ class TopicReading:
         self._log_ends: dict[NamespacePartition, int] = {}
         """Of logs that were read to their end, until all before that is in the file."""
         self._stuck: dict[TopicAndPartition, int] = {}
-        """The offsets at which logs are stuck, until their record can be read."""
+        """The offsets at which partitions are stuck, until their record can be read."""
         state.forget_stuck(but=partitions)
         self._held: set[TopicAndPartition] = set()
-        """The stuck logs that are paused until their next retry."""
+        """The stuck partitions that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
         self._pace_of_commits = CommitPace()
         tables = {name: _needed(name, ends, self._kinds, store.new_namespaces) for name in store.row_types}
@@ -121,15 +121,13 @@ class TopicReading:
     def _taker(self, at: TopicAndPartition) -> Callable[[Message], None]:
         """What handles the records of a topic's partition."""
         store, (kind, namespace) = self._store, self._kinds[at[0]]
-        partition = namespace, at[1]
+        partition, logs = (namespace, at[1]), self._logs
         if kind == "table":
-            table = self._tables[partition]
-            return lambda message: table.take(message, past=not store.is_complete or namespace in store.reread)
+            return partial(self._take, at, partial(_take_row, store, self._tables[partition], namespace))
         if kind == "log" and namespace in store.new_namespaces:
-            return partial(self._take_first, at, partition, store.frontier)
-        if kind == "log":
-            return partial(self._take_logged, at, partition)
-        return partial(self._logs.take_parked if kind == "parked" else self._logs.take_due, partition)
+            return partial(self._take, at, partial(_take_first, logs, partition, store.frontier))
+        takes = {"log": logs.take, "parked": logs.take_parked, "due": logs.take_due}
+        return partial(self._take, at, partial(takes[kind], partition))
 
     def _on_error(self, message: Message) -> None:
         """Raises BrokerError."""
@@ -140,30 +138,27 @@ class TopicReading:
         elif not error.retriable():
             raise BrokerError(f"following {at[0]} failed: {error.str()}")
 
-    def _take_first(self, at: TopicAndPartition, partition: NamespacePartition, frontier: int, message: Message) -> None:
-        _refuse_older(message, partition, frontier)
-        self._take_logged(at, partition, message)
-
-    def _take_logged(self, at: TopicAndPartition, partition: NamespacePartition, message: Message) -> None:
+    def _take(self, at: TopicAndPartition, take: Callable[[Message], None], message: Message) -> None:
+        """Stops this partition at a record that does not read: what others have is followed on."""
         if at in self._held:
             return
         try:
-            self._logs.take(partition, message)
+            take(message)
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
             if self._stuck and self._stuck.pop(at, None) is not None:  # it can be read now
-                self._state.goes_on(partition)
+                self._state.goes_on((*self._kinds[at[0]], at[1]))
 
     def _at_end(self, at: TopicAndPartition, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
         partition = namespace, at[1]
-        if kind == "table":
-            self._tables[partition].flush()
         if at in self._stuck and at not in self._held:  # what could not be read is not there any more
             del self._stuck[at]
-            self._state.goes_on(partition)
+            self._state.goes_on((kind, *partition))
         if at not in self._stuck:
+            if kind == "table":
+                self._tables[partition].flush()
             self._state.measured((kind, *partition), offset, offset)
             if kind == "log":
                 self._log_ends[partition] = offset
@@ -199,7 +194,7 @@ class TopicReading:
             _, end = self._consumer.get_watermark_offsets(here, cached=True)
             read = self._stuck.get((topic, partition), position.offset)
             self._state.measured((kind, namespace, partition), read, end)
-            if kind == "table" and end == position.offset:
+            if kind == "table" and read == end:
                 self._tables[namespace, partition].flush()
 
     def _pace(self) -> None:
@@ -214,17 +209,17 @@ class TopicReading:
                 self._consumer.pause([TopicPartition(*at)])
 
     def _get_stuck(self, at: TopicAndPartition, offset: int, error: StreamsError) -> None:
-        """Pause a log at a record that cannot be read: skipping it would make projections silently wrong."""
+        """Pause a partition at a record that cannot be read: skipping it would make what follows silently wrong."""
         why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
         self._held.add(at)
-        self._state.got_stuck((self._kinds[at[0]][1], at[1]), why)
+        self._state.got_stuck((*self._kinds[at[0]], at[1]), why)
         log.warning("%s", why)
         self._consumer.pause([TopicPartition(*at)])
         self._reached(at)
 
     def _look_after(self) -> None:
-        """Check the broker now and then, and retry stuck logs."""
+        """Check the broker now and then, and retry stuck partitions."""
         now = time.monotonic()
         if now - self._asked >= BROKER_EVERY:
             self._asked = now
@@ -256,6 +251,15 @@ def _needed(
     """What must be read before the rows of a namespace are whole: of a new one, all."""
     wanted = KINDS if namespace in new else ("table",)
     return [at for at in ends if kinds[at[0]][1] == namespace and kinds[at[0]][0] in wanted]
+
+
+def _take_row(store: Store, table: TableFollower, namespace: str, message: Message) -> None:
+    table.take(message, past=not store.is_complete or namespace in store.reread)
+
+
+def _take_first(logs: LogFollower, partition: NamespacePartition, frontier: int, message: Message) -> None:
+    _refuse_older(message, partition, frontier)
+    logs.take(partition, message)
 
 
 def _refuse_older(message: Message, partition: NamespacePartition, frontier: int) -> None:
