@@ -10,6 +10,7 @@ from typing import Literal
 from streams.app import App
 from streams.engine.times import to_micros
 from streams.kafka.blocked import CAUSES, Blocked, blocked_partitions
+from streams.kafka.deleted_records import remedy
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import NamespaceStatus, PartitionStatus, Status
 from streams.kafka.task_reports import BLOCKED, key_of
@@ -200,7 +201,7 @@ def _deleted(space: NamespaceStatus) -> Check:
         return Check(name, "good")
     shown = [str(it) for it in space.deleted[:SHOWN]]
     more = [f"{len(space.deleted) - SHOWN} more partitions begin later, too"] if len(space.deleted) > SHOWN else []
-    return Check(name, "bad", f"{'; '.join(shown + more)}.", f"{space.deleted[0].do}.")
+    return Check(name, "bad", f"{'; '.join(shown + more)}.", remedy(space.deleted))
 
 
 def _foreign(space: NamespaceStatus) -> Check:

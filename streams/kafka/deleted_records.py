@@ -34,7 +34,7 @@ NOTHING: Accepted = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class DeletedRecords:
-    """The records of a partition before offset `start` were deleted. `lost` says what they were, `do` what to do."""
+    """The records of a partition before offset `start` were deleted. `lost` says what they were, `do` how to make up for them."""
 
     topic: str
     partition: int
@@ -44,6 +44,16 @@ class DeletedRecords:
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition} begins at offset {self.start}: {self.lost}"
+
+
+def remedy(found: Sequence[DeletedRecords]) -> str:
+    """What to do about all of these, and how to accept them."""
+    steps = "; ".join(dict.fromkeys(it.do for it in found))
+    accepted = ",".join(f"{it.topic}-{it.partition}@{it.start}" for it in found)
+    return (
+        f"See that the topic has cleanup.policy=compact (`retold topics`); {steps}. When that is done, accept it, beside what is "
+        f"accepted already: RETOLD_ACCEPTED_STARTS={accepted}; docs/troubleshooting.md says more."
+    )
 
 
 def accepted_starts(text: str | None) -> Accepted:
@@ -61,7 +71,7 @@ def deleted_records(names: TopicNames, start: Offsets, accepted: Accepted) -> li
     """Of a namespace's table, due and parked topics, by their first offsets, as far as nobody has accepted it."""
     lost = dict(zip(never_cut(names), _lost(names.namespace), strict=True))
     return [
-        DeletedRecords(topic, number, offset, *_texts(lost[topic], f"{topic}-{number}@{offset}"))
+        DeletedRecords(topic, number, offset, *lost[topic])
         for (topic, number), offset in start.items()
         if topic in lost and offset > accepted.get((topic, number), 0)
     ]
@@ -104,12 +114,4 @@ def _lost(namespace: str) -> tuple[tuple[str, str], ...]:
             "parked and quarantined events may be missing, and cannot be tried again",
             "run `retold verify`, which names events that are lost, and publish again what is needed",
         ),
-    )
-
-
-def _texts(lost: tuple[str, str], where: str) -> tuple[str, str]:
-    what, then = lost
-    return what, (
-        f"See that the topic has cleanup.policy=compact (`retold topics`); {then}. When that is done, accept it with "
-        f"RETOLD_ACCEPTED_STARTS={where}; docs/troubleshooting.md says more"
     )

@@ -10,7 +10,7 @@ import structlog
 from streams.engine.image import Image
 from streams.engine.marker import Marker
 from streams.errors import NamespaceTaken, TopicMismatch
-from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records
+from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records, remedy
 from streams.kafka.offsets import Offsets
 from streams.kafka.topics import TopicNames, after_recreation, after_repartition
 from streams.worker.log_tail import LogTail
@@ -39,7 +39,7 @@ class RestoreChecks:
                 self._told.add(it)
                 log.warning(
                     "records were deleted from a topic that must keep them", topic=it.topic, partition=it.partition,
-                    detail=f"{it}. {it.do}.", namespace=self.names.namespace,
+                    detail=f"{it}. {remedy([it])}", namespace=self.names.namespace,
                 )  # fmt: skip
 
     def marker(self, last: Marker, partition: int) -> None:

@@ -78,4 +78,4 @@ def test_only_so_many_are_named(site: MemorySite) -> None:
     [space] = status(clients(site.broker), "", ["probe"], codec_of(probe.app())).namespaces
     told = [it for it in attention(space, datetime.now(UTC)) if NAMES.due in it or "like these" in it]
     assert (len(space.foreign), len(told)) == (100, 11)
-    assert told[-1] == "90 more partitions or records of probe are like these; `--json` has all."
+    assert told[-1] == "90 more records of probe are like these; `--json` has all."

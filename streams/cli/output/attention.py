@@ -15,6 +15,7 @@ from streams.engine.times import from_micros
 from streams.kafka.alarms import FOREIGN
 from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.corrections_topic import APPLYING, CorrectionState
+from streams.kafka.deleted_records import remedy
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 from streams.namespace import Namespace
@@ -97,10 +98,14 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
 
 def _lost_or_foreign(space: NamespaceStatus) -> Iterator[str]:
     """Of its topics: what was deleted, and what no worker wrote."""
-    found = [f"{lost}. {lost.do}." for lost in space.deleted] + [f"{why}. {FOREIGN}." for why in space.foreign]
-    yield from found[:NAMED]
-    if len(found) > NAMED:
-        yield f"{len(found) - NAMED:,} more partitions or records of {space.name} are like these; `--json` has all."
+    for found, what in ((space.deleted, "partitions"), (space.foreign, "records")):
+        yield from (f"{it}." for it in found[:NAMED])
+        if len(found) > NAMED:
+            yield f"{len(found) - NAMED:,} more {what} of {space.name} are like these; `--json` has all."
+    if space.deleted:
+        yield remedy(space.deleted)
+    if space.foreign:
+        yield f"{FOREIGN}."
 
 
 def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator[str]:
