@@ -444,7 +444,7 @@ def without_what_steps_did_to_timers(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put in has its place anew each time that the log has grown, and so have timers that were overdue."""
     begin = BranchRun.begin
-    monkeypatch.setattr(BranchRun, "begin", lambda run, change: begin(run, replace(change, places={}, end=None)))
+    monkeypatch.setattr(BranchRun, "begin", lambda run, change, *early: begin(run, replace(change, places={}, end=None), *early))
 
 
 def with_the_last_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,24 +9,39 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.data import EventData
 from streams.errors import EffectBeforeCause
-from streams.history.branch.branch import what_if
+from streams.history.branch.branch import replay, what_if
+from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change, InsertedEvent
+from streams.history.branch.changed_run import changed_run
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.code.local_code import emitted
-from streams.history.past import Past, before
+from streams.history.code.local_code import LocalCode, emitted
+from streams.history.difference.difference import Difference
+from streams.history.past import Past, before, cause_of
 from streams.history.recorded_event import RecordedEvent
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, TransferStart
+from tests.support.corrections import Corrected
+from tests.support.other_code import silent, with_change
 from tests.support.partitions import Partitions
-from tests.support.pasts import START, past_of
+from tests.support.pasts import START, live_rows, past_of
+from tests.support.stored_topics import StoredTopics
 
 AHEAD = timedelta(hours=2)
 
 
-def a_bank(is_ahead: Callable[[str, int], bool], most: int = 1, partitions: int = 2) -> tuple[Past, ApplicationHandlers]:
+IsAhead = Callable[[str, int], bool]
+
+
+def a_bank(is_ahead: IsAhead, most: int = 1, partitions: int = 2) -> tuple[Past, ApplicationHandlers]:
+    there = transferred(is_ahead, most, partitions)
+    return past_of(there), ApplicationHandlers(there.app, there.codec)
+
+
+def transferred(is_ahead: IsAhead, most: int = 1, partitions: int = 2) -> Partitions:
     """`is_ahead` says of each batch behind a published event, by the event's id and from 0 on, whether its worker's clock is."""
     there = Partitions(bank.app(), partitions, now=START, most=most)
 
@@ -43,10 +58,10 @@ def a_bank(is_ahead: Callable[[str, int], bool], most: int = 1, partitions: int 
         publish(AccountOpen(account=name, balance=100), f"open-{name}")
     for number, (source, target, amount) in enumerate([("a", "b", 80), ("a", "b", 50), ("b", "a", 10), ("a", "b", 60)]):
         publish(TransferStart(transfer=f"t{number}", source=source, target=target, amount=amount), f"start-{number}")
-    return past_of(there), ApplicationHandlers(there.app, there.codec)
+    return there
 
 
-def at_start(name: str) -> Callable[[str, int], bool]:
+def at_start(name: str) -> IsAhead:
     """The worker that handles an event is ahead for that one."""
     return lambda published, number: (published, number) == (name, 0)
 
@@ -59,17 +74,69 @@ def early(past: Past) -> list[RecordedEvent]:
     return [it for it in past.events() if it.cause is not None and all(it.order < each.order for each in past.find_all(it.cause))]
 
 
-def test_what_needs_an_early_effect_otherwise_is_refused() -> None:
-    """The first transfer is taken out, whose debit was recorded two hours before it: the sentence names both, and the clock."""
+@pytest.mark.parametrize("jumped", range(4))
+def test_a_clock_that_was_ahead_changes_no_answer(jumped: int) -> None:
+    """Any transfer is taken out, or moves something else: rows and events are those of the same past with right clocks."""
+    right, handlers = a_bank(lambda *_: False)
+    for batch in range(4):
+        past, _ = a_bank(lambda *at, batch=batch: at == (f"start-{jumped}", batch))
+        for taken in range(4):
+            was = root(past, f"start-{taken}")
+            for change in (Change(remove=frozenset([was.reference])), Change(replace={was.reference: with_another_amount(was)})):
+                wanted = told(what_if(right, handlers, change).difference)
+                for everything in (False, True):
+                    assert told(what_if(past, handlers, change, everything=everything).difference) == wanted
+
+
+def with_another_amount(was: RecordedEvent) -> EventData:
+    return replace(was.event.data, amount=was.event.data.amount - 5)
+
+
+def told(found: Difference) -> list[object]:
+    missing, surplus = (sorted(it.reference for it in events) for events in (found.missing, found.surplus))
+    changed = sorted((it.recorded.reference, it.what) for it in found.changed)
+    return [missing, surplus, changed, found.in_flight, {it.place: it.after for it in found.rows}]
+
+
+@pytest.mark.parametrize("jumped", range(4))
+def test_a_correction_sets_the_rows_of_early_effects(jumped: int) -> None:
+    """And another one behind it: rows are those of a bank with right clocks, and nothing differs any more."""
+    for taken in range(4):
+        right, here = (Corrected(transferred(it)) for it in (lambda *_: False, at_start(f"start-{jumped}")))
+        for number in (taken, (taken + 1) % 4):
+            for each in (right, here):
+                each.correct(Change(remove=frozenset([root(each.past, f"start-{number}").exact_name])))
+                each.finish()
+            assert live_rows(here.there) == live_rows(right.there)
+            assert list(here.corrected().different_rows()) == []
+        assert StoredTopics.of(here.there).verified().findings == []
+
+
+def test_early_effects_are_found_at_once() -> None:
+    """All transfers are taken out, and what is otherwise for that needs one more run, not one for each."""
     past, handlers = a_bank(at_start("start-0"))
-    assert "account.debit" in {it.event_type for it in early(past)}
-    for everything in (False, True):
-        with pytest.raises(
-            EffectBeforeCause,
-            match=r"account\.debit account-\d:\d cannot be told: it follows from transfer\.start transfer-\d:1 .* clock of a "
-            "worker of transfer was more than an hour ahead",
-        ):
-            what_if(past, handlers, Change(remove=frozenset([root(past, "start-0").exact_name])), everything=everything)
+    runs = 0
+
+    def make() -> BranchRun:
+        nonlocal runs
+        runs += 1
+        return BranchRun(past, LocalCode(handlers), handlers, None, None, in_full=False)
+
+    changed_run(make, Change(remove=frozenset(root(past, f"start-{number}").reference for number in range(4))))
+    assert len(early(past)) >= 4
+    assert runs == 2
+
+
+def test_other_code_that_makes_an_early_effect_otherwise_is_refused() -> None:
+    """In a replay, which decides everything once. The sentence names both events, and the clock."""
+    past, handlers = a_bank(at_start("start-3"))
+    other = ApplicationHandlers(with_change(bank.app(), TransferStart, silent), handlers.codec)
+    with pytest.raises(
+        EffectBeforeCause,
+        match=r"account\.debit account-\d:\d cannot be told: it follows from transfer\.start transfer-\d:\d .* clock of a worker "
+        "of transfer was more than an hour ahead",
+    ):
+        replay(past, LocalCode(handlers), other)
 
 
 def test_what_leaves_early_effects_as_they_are_is_told() -> None:
@@ -106,17 +173,25 @@ def assert_whole(past: Past, handlers: ApplicationHandlers) -> None:
     assert said == {it.reference: (it.value, it.event.time) for it in past.events() if it.cause is not None}
 
 
+def assert_in_order(found: Past, past: Past) -> None:
+    """What is new stands behind all of its row that led to it."""
+    there = {it.order for it in past.events()}
+    for it in found.events():
+        each: RecordedEvent | None = it
+        while each is not None and it.order not in there:
+            assert each.place != it.place or each.order <= it.order
+            each = cause_of(found, each)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False), st.sets(st.integers(0, 3), min_size=1, max_size=2), st.integers(1, 3))
-def test_a_branch_is_whole_or_refused(chosen: random.Random, taken: set[int], partitions: int) -> None:
+def test_a_branch_is_whole(chosen: random.Random, taken: set[int], partitions: int) -> None:
     """Wherever clocks jump, what a branch tells has every effect of its events, and none of those that it has not."""
     share = chosen.choice([0.0, 0.1, 0.4])
     past, handlers = a_bank(lambda *_: chosen.random() < share, chosen.randint(1, 3), partitions)
     assert what_if(past, handlers, everything=True).difference.is_empty
-    change = Change(remove=frozenset(root(past, f"start-{number}").exact_name for number in taken))
-    try:
-        found = what_if(past, handlers, change)
-    except EffectBeforeCause:
-        assert early(past)
-        return
+    named = {(it := root(past, f"start-{number}")).exact_name: with_another_amount(it) for number in taken}
+    change = Change(remove=frozenset(named)) if chosen.random() < 0.5 else Change(replace=named)
+    found = what_if(past, handlers, change)
     assert_whole(found.past, handlers)
+    assert_in_order(found.past, past)

@@ -7,6 +7,7 @@ Fowler's parallel model; that events are decided again, and not just folded, is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 from streams.data import Record
@@ -14,6 +15,8 @@ from streams.history.branch.branch_calls import Answers
 from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change
+from streams.history.branch.changed_run import changed_run
+from streams.history.branch.early_effects import early_refusal
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.code.recorded_code import RecordedCode
@@ -60,10 +63,8 @@ def what_if(
 
     """
     handlers = handlers.leaving(change.again)
-    run = BranchRun(past, LocalCode(handlers), handlers, answers, limit, in_full=everything)
-    run.begin(change)
-    run.decide_all()
-    return _branch(run)
+    made = partial(BranchRun, past, LocalCode(handlers), handlers, answers, limit, in_full=everything)
+    return _branch(changed_run(made, change))
 
 
 def replay(
@@ -121,6 +122,8 @@ def _replayed(
     run = BranchRun(past, recorded, handlers, answers, limit, in_full=True, skip=skip)
     run.be_quick(keep=keep)
     run.decide_all()
+    for it in run.lineage.early.found.values():
+        raise early_refusal(it)
     return run
 
 

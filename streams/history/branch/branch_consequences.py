@@ -14,6 +14,7 @@ from streams.history.branch.branch_findings import BranchFindings
 from streams.history.branch.branch_lineage import BranchLineage
 from streams.history.branch.branch_queue import BranchQueue, BranchTimer, BranchTurn, recorded_turn
 from streams.history.branch.branch_rows import BranchRow, timer_of, turn_of
+from streams.history.branch.early_effects import EarlyChanges
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.code.recorded_code import EmissionsByReference, RecordedCode
@@ -72,6 +73,17 @@ class BranchConsequences:
         """What events that are gone had led to, as a BranchAside has it."""
         self.otherwise: dict[OrderKey, tuple[Event[Any], bytes]] = {}
         """Recorded events with other data or another time, by their places."""
+
+    def presume(self, early: EarlyChanges) -> None:
+        """Take for granted what becomes of effects that stand before their causes: both have their turns."""
+        self._lineage.early.presumed = early
+        for it in early.values():
+            self._queue.push(it.effect.order, it.effect)
+            self._queue.push(it.cause.order, it.cause)
+            if it.now is None:
+                self._lineage.removed.add(it.effect.order)
+            else:
+                self.otherwise[it.effect.order] = it.now
 
     def turn_of(self, was: RecordedEvent) -> BranchTurn:
         """Of a recorded event, as it is in the branch."""
@@ -144,8 +156,8 @@ class BranchConsequences:
         for it in map(self._without_another, emissions):
             if it.recorded is not None:
                 said.records.add(it.recorded.order)
-                keeps_place = self._lineage.keeps_place(it.recorded, same=it.same)
-                if not it.same or (it.recorded.order <= order and not keeps_place):
+                early = self._lineage.early.take(it.recorded, (it.event, it.value))
+                if not early and (not it.same or it.recorded.order <= order):
                     self._put_again(order, it.recorded, it.event, it.value)
             elif it.at is not None:
                 if not self._waits(row, turn, it, before.pending) and self._emit(order, turn, row, it):
@@ -195,7 +207,8 @@ class BranchConsequences:
         if former and former[0] > order:
             self._queue.push(former[0], turn_of(it, turn.reference))
         elif it.at is None:
-            self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
+            behind = self._lineage.early.behind(order, turn.was, (it.namespace, it.event.key))
+            self._queue.push(self._queue.behind(behind), turn_of(it, turn.reference))
         else:
             timer = timer_of(it, turn.place, turn.reference, known=False)
             self.wait(order, row, timer)

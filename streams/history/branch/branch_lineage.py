@@ -43,7 +43,7 @@ class BranchLineage:
         """By reference: the first event of it, if it was decided plainly as it was, and so is neither in `_seen` nor `_decided`."""
         self._said: dict[str, set[OrderKey]] = {}
         """By the reference of an event that was decided or is missing: the records that it leads to."""
-        self._early = EarlyEffects(past, self._says)
+        self.early = EarlyEffects(past, self._says)
 
     def has_seen(self, it: RecordedEvent) -> bool:
         return it.order in self._seen or self._is_repeated(it)
@@ -118,7 +118,7 @@ class BranchLineage:
         self._missed.add(it.order)
         effects = self.recorded_effects(it.reference)
         behind = (each for each in effects if each.order > it.order)
-        self.lead_to(it.reference, (), [*behind, *self._early.of(it, effects)])
+        self.lead_to(it.reference, (), [*behind, *self.early.of(it, effects)])
 
     def recorded_effects(self, reference: str) -> Sequence[RecordedEvent]:
         """Those of the past, which are asked for several times while one event has its turn."""
@@ -135,27 +135,16 @@ class BranchLineage:
         if not effects:
             return []
         said, behind = self._said.get(turn.reference, ()), order if turn.was is None else turn.was.order
-        early = () if turn.was is None else self._early.of(turn.was, effects)
+        early = () if turn.was is None else self.early.of(turn.was, effects)
         found = (it for it in effects if not self.has_seen(it) and it.order > behind)
         return [it for it in (*early, *found) if it.order not in said]
 
     def lead_to(self, reference: str, said: Collection[OrderKey], effects: Sequence[RecordedEvent]) -> None:
-        """What an event leads to, of `effects`. Another one is looked at when its turn comes: it may be gone.
-
-        Raises EffectBeforeCause for one whose turn was before, if it is not as it had to be.
-        """
+        """What an event leads to, of `effects`. Another one is looked at when its turn comes: it may be gone."""
         self._said.setdefault(reference, set()).update(said)
         for effect in effects:
-            if (effect.order in said) == (effect.order in self._missed):
-                self._early.refuse(effect)
-            if effect.order not in said:
+            if effect.order not in said and not self.early.take(effect, None):
                 self._queue.push(effect.order, effect)
-
-    def keeps_place(self, effect: RecordedEvent, *, same: bool) -> bool:
-        """Whether an effect stays before its cause. Raises EffectBeforeCause if it is not the same as it was."""
-        if not same:
-            self._early.refuse(effect)
-        return self._early.has(effect)
 
     def has_turned(self, reference: str) -> bool:
         """Whether an event of this reference was decided, or is missing."""

@@ -32,6 +32,7 @@ from streams.history.branch.branch_timers import BranchSteps, BranchTimers
 from streams.history.branch.branch_unchanged import UnchangedEvents
 from streams.history.branch.branch_untold import RowsOfBase, first_erased_events
 from streams.history.branch.change import Change
+from streams.history.branch.early_effects import NO_EARLY_CHANGES, EarlyChanges
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.recorded_code import RecordedCode
 from streams.history.difference import difference
@@ -58,33 +59,34 @@ class BranchRun:
         self._past, self._base, self._handlers = past, base, handlers
         self._queue = BranchQueue(events_and_parked(past) if in_full else (), past.aside.turns)
         self._reached = ReachedRows(past, handlers, self._queue, in_full=in_full)
-        self._lineage = BranchLineage(past, handlers, self._queue)
+        self.lineage = BranchLineage(past, handlers, self._queue)
         self._findings = BranchFindings(max(0, len(past) + len(past.aside.parked) - skip), limit)
-        self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self._lineage)
+        self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self.lineage)
         steps = BranchSteps(self._decide, self._miss)
         erased = first_erased_events(past, handlers.spaces) if in_full else {}  # else a row of one is refused
-        self._were = RowsOfBase(past, base, self._lineage, self._findings, erased)
+        self._were = RowsOfBase(past, base, self.lineage, self._findings, erased)
         self._corrections = StepsInBranch(
-            past, handlers, self._reached, self._were, self._lineage, self._findings, stand=steps_stand
+            past, handlers, self._reached, self._were, self.lineage, self._findings, stand=steps_stand
         )
         self._skipped, self._skip = SkippedEvents(base, handlers, self._queue, self._reached, self._were), skip
         self._unchanged: UnchangedEvents | None = None
-        self._timers = BranchTimers(past, self._queue, self._lineage, self._after, handlers.spaces, steps)
+        self._timers = BranchTimers(past, self._queue, self.lineage, self._after, handlers.spaces, steps)
 
     def be_quick(self, *, keep: bool) -> None:
         """For who decides all events, and changes none. `keep`: the branch's own past is asked for."""
         self._findings.keep = keep
         if self._past.aside.is_empty:
             self._unchanged = UnchangedEvents(
-                self._past, self._base, self._handlers, self._findings, self._reached.rows, self._lineage,
+                self._past, self._base, self._handlers, self._findings, self._reached.rows, self.lineage,
                 self._were.erased.keys(), self._after.otherwise, self._skipped.places,
             )
 
-    def begin(self, change: Change) -> None:
+    def begin(self, change: Change, early: EarlyChanges = NO_EARLY_CHANGES) -> None:
         placed = place_change(self._past, self._handlers, change, self._queue)
         self._corrections.begin(self._queue)
-        self._lineage.removed |= placed.removed
+        self.lineage.removed |= placed.removed
         self._after.otherwise |= placed.replaced
+        self._after.presume(early)
 
     def decide_all(self) -> None:
         self._skipped.skip(self._skip)
@@ -100,18 +102,18 @@ class BranchRun:
                 self._timers.fire(row, order, item)
 
     def _take_recorded(self, order: OrderKey, was: RecordedEvent) -> None:
-        if self._lineage.has_seen(was) or self._past.aside.is_fired_in_place(was):
+        if self.lineage.has_seen(was) or self._past.aside.is_fired_in_place(was):
             return
         if was.kind == STEP:
             self._corrections.take(order, was)
-        elif self._lineage.is_gone(was):
+        elif self.lineage.is_gone(was):
             self._miss(was)
         else:
             self._decide(order, self._after.turn_of(was))
 
     def _miss(self, was: RecordedEvent) -> None:
         """A recorded event that the branch has not."""
-        if self._lineage.has_seen(was):
+        if self.lineage.has_seen(was):
             return
         row = self._reached.reach(was.place, self._timers.first_place(was, was.order))
         self._timers.miss(row, was)
@@ -120,7 +122,7 @@ class BranchRun:
         self._findings.miss(row, was, asked=asked)
         untold = row.untold is None and row.told_anew is None and self._after.has_untold(was, pending, as_it_was=False)
         self._after.miss(was, RowBefore(before, None, False, pending, untold), asked=asked)
-        self._lineage.miss(was)
+        self.lineage.miss(was)
 
     def _asked(self, was: RecordedEvent) -> bool:
         """Whether a gateway was called."""
@@ -128,7 +130,7 @@ class BranchRun:
         return was.accepted and handler is not None and handler.function is None
 
     def _decide(self, order: OrderKey, turn: BranchTurn) -> None:
-        if not self._lineage.take(turn):
+        if not self.lineage.take(turn):
             return
         was = turn.was
         row = self._reached.reach(turn.place, self._timers.first_place(was, order))
@@ -148,9 +150,9 @@ class BranchRun:
         if row.stopped:
             self._stop(order, turn, row, before, "an event before it of its key is parked", behind=True)
             return
-        effects = self._lineage.effects(order, turn)
+        effects = self.lineage.effects(order, turn)
         try:
-            decision = decide(self._handlers, row, turn, effects, partial(self._lineage.is_of, turn))
+            decision = decide(self._handlers, row, turn, effects, partial(self.lineage.is_of, turn))
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             self._stop(order, turn, row, before, in_a_line(error))
             return
@@ -159,7 +161,7 @@ class BranchRun:
         what = () if was is None else changes(was, now)
         self._findings.note(was, now, what, is_open=is_open)
         if was is not None and as_it_was:
-            gone = self._lineage.gone(was, effects, said.records)
+            gone = self.lineage.gone(was, effects, said.records)
             timers = self._after.times_otherwise(decision.emissions, before.pending)
             moved = not self._after.same_code and in_another_order(decision.emissions)
             elsewhere = timers or bool(said.untold) or moved or leads_elsewhere(decision.emissions, gone, said.new)
@@ -170,7 +172,7 @@ class BranchRun:
                 unhandled = {**before.pending, **said.untold}
                 emitted = emitted_otherwise(decision.emissions, led_to, unhandled, codec) if elsewhere else EmittedOtherwise()
                 self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row, *emitted))
-        self._lineage.lead_to(turn.reference, said.records, effects)
+        self.lineage.lead_to(turn.reference, said.records, effects)
 
     def _take(
         self,
@@ -215,7 +217,7 @@ class BranchRun:
         row.stopped, was = True, turn.was
         now = as_recorded(order, turn, error, PARKED)
         self._findings.park(was, now, error, behind=behind)
-        self._lineage.lead_to(turn.reference, (), self._lineage.effects(order, turn))
+        self.lineage.lead_to(turn.reference, (), self.lineage.effects(order, turn))
         if was is None:
             return
         self._after.miss(was, before, asked=self._asked(was))
@@ -237,7 +239,7 @@ class BranchRun:
         """The branch's own past."""
         since = {place: row.since for place, row in self._reached.rows.items()}
         findings, was = self._findings, self._past.aside
-        unanswered = frozenset(it for it in was.unanswered if not self._lineage.has_turned(it)) | findings.unanswered
+        unanswered = frozenset(it for it in was.unanswered if not self.lineage.has_turned(it)) | findings.unanswered
         after, fired = self._after, dict(self._timers.fired)
         aside = BranchAside(
             findings.parked, fired, unanswered, self._queue.turns, after.in_flight, after.asked, self._timers.unfired

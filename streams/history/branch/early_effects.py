@@ -1,17 +1,40 @@
 """Effects that stand before their cause in the order: it was recorded more than an hour ahead of their worker's clock.
 
 A worker does not believe such a cause (rule 18), and a branch, which walks in order, has had their turn when its cause's comes.
-What is as it was is right all the same. Anything else is refused: a smaller answer would be a wrong one.
+What is as it was is right all the same. For anything else the branch is computed once more (`changed_run.py`), and takes for
+granted in the effect's turn what was found: it is gone, or otherwise. Its cause's turn tells whether that is so.
+
+What is new of such an effect stands behind all of its own row that led to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from streams.engine.envelope import HOPS_LIMIT
 from streams.engine.times import from_micros
 from streams.errors import BeforeHistory, EffectBeforeCause
-from streams.history.past import Past
-from streams.history.recorded_event import STEP, OrderKey, RecordedEvent
+from streams.event import Event
+from streams.history.past import Past, cause_of
+from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
+
+Said = tuple[Event[Any], bytes]
+"""An event as its cause says it, and the bytes of its data."""
+
+
+class EarlyChange(NamedTuple):
+    """What becomes of an early effect: it is as its cause says it `now`; None: its cause leads to it no more."""
+
+    cause: RecordedEvent
+    effect: RecordedEvent
+    now: Said | None
+
+
+EarlyChanges = Mapping[OrderKey, EarlyChange]
+"""By the places of the effects."""
+NO_EARLY_CHANGES: EarlyChanges = MappingProxyType({})
 
 
 class EarlyEffects:
@@ -21,15 +44,20 @@ class EarlyEffects:
         self._past, self._says = past, says
         self._causes: dict[OrderKey, RecordedEvent] = {}
         """By the places of those that were asked for."""
+        self.presumed = NO_EARLY_CHANGES
+        """What the branch takes for granted; of all others, that they are as they were."""
+        self.found: dict[OrderKey, EarlyChange] = {}
+        """What is not as it was taken for granted."""
 
     def of(self, cause: RecordedEvent, effects: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         """Of what names the reference of `cause`, what stands before it and is of no event of that reference before that."""
-        found = [it for it in effects if it.order < cause.order and it.kind != STEP and not self._is_of_another(it)]
+        found = [it for it in effects if it.order < cause.order and it.kind != STEP and self._is_of(cause, it)]
         self._causes |= {it.order: cause for it in found}
         return found
 
-    def _is_of_another(self, it: RecordedEvent) -> bool:
-        return any(self._may_say(each, it) for each in self._past.find_all(it.cause or "") if each.order < it.order)
+    def _is_of(self, cause: RecordedEvent, it: RecordedEvent) -> bool:
+        others = [each for each in self._past.find_all(it.cause or "") if each.order < it.order]
+        return not others or (self._may_say(cause, it) and not any(self._may_say(each, it) for each in others))
 
     def _may_say(self, cause: RecordedEvent, it: RecordedEvent) -> bool:
         try:
@@ -37,21 +65,38 @@ class EarlyEffects:
         except BeforeHistory:  # its row cannot be told: as far as records tell, it does
             return True
 
-    def has(self, effect: RecordedEvent) -> bool:
-        return effect.order in self._causes
+    def take(self, effect: RecordedEvent, now: Said | None) -> bool:
+        """Whether it is an early one, of which its cause has said now what becomes of it. Its turn is over, so it is only noted."""
+        cause = self._causes.get(effect.order)
+        if cause is None:
+            return False
+        presumed = self.presumed.get(effect.order)
+        if now != (as_it_was(effect) if presumed is None else presumed.now):
+            self.found[effect.order] = EarlyChange(cause, effect, now)
+        return True
 
-    def refuse(self, effect: RecordedEvent) -> None:
-        """Raises EffectBeforeCause if it is one."""
-        if (cause := self._causes.get(effect.order)) is not None:
-            raise effect_before_cause(cause, effect)
+    def behind(self, order: OrderKey, was: RecordedEvent | None, row: Place) -> OrderKey:
+        """Behind which place that stands in a row which is new of an event: its own, or a later one of that row that led to it."""
+        for _ in range(HOPS_LIMIT):
+            was = None if was is None or was.cause is None else cause_of(self._past, was)
+            if was is None:
+                break
+            if was.place == row:
+                order = max(order, was.order)
+        return order
 
 
-def effect_before_cause(cause: RecordedEvent, effect: RecordedEvent) -> EffectBeforeCause:
-    """The error of a branch that has to decide an effect otherwise after its turn."""
-    then, before = (from_micros(it.order.recorded).isoformat().replace("+00:00", "Z") for it in (cause, effect))
+def as_it_was(effect: RecordedEvent) -> Said:
+    return effect.event, effect.value
+
+
+def early_refusal(it: EarlyChange) -> EffectBeforeCause:
+    """The error of a branch that has an effect not as it is to be."""
+    then, before = (from_micros(each.order.recorded).isoformat().replace("+00:00", "Z") for each in (it.cause, it.effect))
     return EffectBeforeCause(
-        f"what becomes of {effect.event_type} {effect.name} cannot be told: it follows from {cause.event_type} {cause.name} and "
-        f"was recorded before it, at {before} and not after {then}. The clock of a worker of {cause.namespace} was more than an "
-        f"hour ahead of that of {effect.namespace}. So no past can be told, and no correction made, in which that effect is "
-        "otherwise. Nothing was changed. Publish events that put right what it did"
+        f"what becomes of {it.effect.event_type} {it.effect.name} cannot be told: it follows from {it.cause.event_type} "
+        f"{it.cause.name} and was recorded before it, at {before} and not after {then}. The clock of a worker of "
+        f"{it.cause.namespace} was more than an hour ahead of that of {it.effect.namespace}. So its turn was over when its cause's "
+        "came, and what it was taken for is not what its cause leads to in this branch. Nothing was changed. Publish events that "
+        "put right what it did"
     )

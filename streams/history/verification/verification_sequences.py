@@ -12,10 +12,7 @@ from streams.history.verification.verification_findings import (
     Findings,
 )
 
-BEFORE_CAUSE = (
-    "places of events that were recorded before their causes, since a worker's clock was ahead; what-if and corrections refuse to "
-    "make such an event otherwise"
-)
+BEFORE_CAUSE = "places of events that were recorded before their causes, since a worker's clock was ahead"
 """What cannot be checked of such an event: it may be right."""
 
 
