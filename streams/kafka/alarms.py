@@ -208,7 +208,7 @@ def _foreign(space: NamespaceStatus) -> Check:
     name = f"{space.name}.foreign"
     if not space.foreign:
         return Check(name, "good")
-    more = f" {len(space.foreign) - 1} more records do not read either." if len(space.foreign) > 1 else ""
+    more = f" Records beside it that do not read: {len(space.foreign) - 1}." if len(space.foreign) > 1 else ""
     return Check(name, "bad", f"{space.foreign[0]}.{more}", f"{FOREIGN}.")
 
 
@@ -216,7 +216,7 @@ def _settings(found: Status) -> Check:
     if not found.wrong_settings:
         return Check("settings", "good")
     first, *others = found.wrong_settings
-    more = f" {len(others)} more settings are wrong; `retold topics` shows them." if others else ""
+    more = f" Other settings that are wrong: {len(others)}; `retold topics` shows them." if others else ""
     return Check("settings", "bad", f"{first[0].upper()}{first[1:]}.{more}", "Until it is set, Kafka may delete what is needed.")
 
 

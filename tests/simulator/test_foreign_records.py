@@ -75,7 +75,10 @@ def test_only_so_many_are_named(site: MemorySite) -> None:
     """Whoever may write there can write any number."""
     for number in range(150):
         site.broker.append((NAMES.due, AT), b"%d" % number, b"rubbish", [], None)
-    [space] = status(clients(site.broker), "", ["probe"], codec_of(probe.app())).namespaces
+    found = status(clients(site.broker), "", ["probe"], codec_of(probe.app()))
+    [check] = [it for it in checks(found, 0) if it.name == "probe.foreign"]
+    assert check.detail.endswith(" Records beside it that do not read: 99.")
+    [space] = found.namespaces
     told = [it for it in attention(space, datetime.now(UTC)) if NAMES.due in it or "like these" in it]
     assert (len(space.foreign), len(told)) == (100, 11)
     assert told[-1] == "90 more records of probe are like these; `--json` has all."

@@ -8,6 +8,7 @@ import pytest
 
 from streams.config import SETTINGS, load
 from streams.errors import ConfigError
+from streams.kafka.deleted_records import accepted_starts
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_the_state_folder_of_a_project_has_letters_that_every_program_reads(
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("state", "a\0b"), ("http_proxies", "10.0.0.1;10.0.0.2"), ("http_proxies", "a:b:c"), ("http_proxies", "10.0.0.1,"),
-     ("broker", "localhost:99999"), ("broker", "a:1,b:0")],
+     ("accepted_starts", "user-due-0"), ("broker", "localhost:99999"), ("broker", "a:1,b:0")],
 )
 def test_a_value_that_names_nothing_is_refused(project: Path, setting: str, value: str) -> None:
     """A proxy whose address is mistyped would be taken for one client."""
@@ -145,6 +146,12 @@ def test_a_value_that_names_nothing_is_refused(project: Path, setting: str, valu
 def test_a_proxy_is_known_in_each_form_of_its_address(project: Path) -> None:
     """A connection's peer has one form alone."""
     assert load({"RETOLD_HTTP_PROXIES": "0:0:0:0:0:0:0:1, 10.0.0.1"}, project).http_proxies == "::1,10.0.0.1"
+
+
+def test_first_offsets_that_are_accepted_are_read_with_blanks_between(project: Path) -> None:
+    """One that was lost by a blank would be said again."""
+    read = load({"RETOLD_ACCEPTED_STARTS": "user-due-0@12, a.b-1@3"}, project).accepted_starts
+    assert accepted_starts(read) == {("user-due", 0): 12, ("a.b", 1): 3}
 
 
 def test_a_blank_value_counts_as_not_set(project: Path) -> None:
