@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -219,8 +219,7 @@ class Restorer:
         """The records between two offsets of the log: stops there, since `polls` would read on to the log's end."""
         tail = LogTail(self.engine.wire.envelopes, self.engine.limits.window)
         for messages in self._messages_in(partition, look, cancelled, progress):
-            for message in messages:
-                _take_into(tail, message)
+            _take_into(tail, messages)
             yield 0.0
         return tail
 
@@ -265,11 +264,12 @@ class Restorer:
                     yield 0.0
 
 
-def _take_into(tail: LogTail, message: Message) -> None:
-    try:
-        tail.take(message)
-    except UndecodableRecord as error:
-        raise placed(error, message) from error
+def _take_into(tail: LogTail, messages: Iterable[Message]) -> None:
+    for message in messages:
+        try:
+            tail.take(message)
+        except UndecodableRecord as error:
+            raise placed(error, message) from error
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:
