@@ -88,6 +88,10 @@ def test_a_clock_that_was_ahead_changes_no_answer(jumped: int) -> None:
                     assert told(what_if(past, handlers, change, everything=everything).difference) == wanted
 
 
+def again(was: RecordedEvent) -> InsertedEvent:
+    return InsertedEvent(was.event.data, was.event.time, was.event.id, source=was.event.source)
+
+
 def with_another_amount(was: RecordedEvent) -> EventData:
     return replace(was.event.data, amount=was.event.data.amount - 5)
 
@@ -100,7 +104,7 @@ def told(found: Difference) -> list[object]:
 
 @pytest.mark.parametrize("jumped", range(4))
 def test_a_correction_sets_the_rows_of_early_effects(jumped: int) -> None:
-    """And another one behind it: rows are those of a bank with right clocks, and nothing differs any more."""
+    """So does another one behind it, and one that undoes the first: rows are those of a bank with right clocks."""
     for taken in range(4):
         right, here = (Corrected(transferred(it)) for it in (lambda *_: False, at_start(f"start-{jumped}")))
         for number in (taken, (taken + 1) % 4):
@@ -109,7 +113,22 @@ def test_a_correction_sets_the_rows_of_early_effects(jumped: int) -> None:
                 each.finish()
             assert live_rows(here.there) == live_rows(right.there)
             assert list(here.corrected().different_rows()) == []
+        for each in (right, here):
+            each.correct(Change([again(root(each.log, f"start-{taken}"))]))
+            each.finish()
+        assert live_rows(here.there) == live_rows(right.there)
         assert StoredTopics.of(here.there).verified().findings == []
+
+
+@pytest.mark.parametrize("jumped", range(4))
+def test_what_is_put_in_again_has_its_early_effects_again(jumped: int) -> None:
+    """At their places: taking out and putting in leaves the past as it was."""
+    past, handlers = a_bank(at_start(f"start-{jumped}"))
+    for taken in range(4):
+        was = root(past, f"start-{taken}")
+        without = what_if(past, handlers, Change(remove=frozenset([was.exact_name]))).past
+        back = what_if(without, handlers, Change([again(was)])).past
+        assert [(it.order, it.reference) for it in back.events()] == [(it.order, it.reference) for it in past.events()]
 
 
 def test_early_effects_are_found_at_once() -> None:

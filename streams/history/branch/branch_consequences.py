@@ -14,7 +14,7 @@ from streams.history.branch.branch_findings import BranchFindings
 from streams.history.branch.branch_lineage import BranchLineage
 from streams.history.branch.branch_queue import BranchQueue, BranchTimer, BranchTurn, recorded_turn
 from streams.history.branch.branch_rows import BranchRow, timer_of, turn_of
-from streams.history.branch.early_effects import EarlyChanges
+from streams.history.branch.early_effects import PresumedEffects
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.code.recorded_code import EmissionsByReference, RecordedCode
@@ -74,10 +74,12 @@ class BranchConsequences:
         self.otherwise: dict[OrderKey, tuple[Event[Any], bytes]] = {}
         """Recorded events with other data or another time, by their places."""
 
-    def presume(self, early: EarlyChanges) -> None:
+    def presume(self, presumed: PresumedEffects) -> None:
         """Take for granted what becomes of effects that stand before their causes: both have their turns."""
-        self._lineage.early.presumed = early
-        for it in early.values():
+        self._lineage.early.presumed = presumed
+        for order, turn in presumed.put.items():
+            self._queue.push(order, turn)
+        for it in presumed.changes.values():
             self._queue.push(it.effect.order, it.effect)
             self._queue.push(it.cause.order, it.cause)
             if it.now is None:
@@ -206,6 +208,8 @@ class BranchConsequences:
             return False
         if former and former[0] > order:
             self._queue.push(former[0], turn_of(it, turn.reference))
+        elif self._lineage.early.takes_again(order, turn, turn_of(it, turn.reference), former):
+            pass  # its turn is over
         elif it.at is None:
             behind = self._lineage.early.behind(order, turn.was, (it.namespace, it.event.key))
             self._queue.push(self._queue.behind(behind), turn_of(it, turn.reference))

@@ -32,7 +32,7 @@ from streams.history.branch.branch_timers import BranchSteps, BranchTimers
 from streams.history.branch.branch_unchanged import UnchangedEvents
 from streams.history.branch.branch_untold import RowsOfBase, first_erased_events
 from streams.history.branch.change import Change
-from streams.history.branch.early_effects import NO_EARLY_CHANGES, EarlyChanges
+from streams.history.branch.early_effects import NOTHING_PRESUMED, PresumedEffects
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.recorded_code import RecordedCode
 from streams.history.difference import difference
@@ -81,12 +81,12 @@ class BranchRun:
                 self._were.erased.keys(), self._after.otherwise, self._skipped.places,
             )
 
-    def begin(self, change: Change, early: EarlyChanges = NO_EARLY_CHANGES) -> None:
+    def begin(self, change: Change, presumed: PresumedEffects = NOTHING_PRESUMED) -> None:
         placed = place_change(self._past, self._handlers, change, self._queue)
         self._corrections.begin(self._queue)
         self.lineage.removed |= placed.removed
         self._after.otherwise |= placed.replaced
-        self._after.presume(early)
+        self._after.presume(presumed)
 
     def decide_all(self) -> None:
         self._skipped.skip(self._skip)

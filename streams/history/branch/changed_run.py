@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from streams.errors import StreamsError
+from streams.errors import EffectBeforeCause, StreamsError
+from streams.history.branch.branch_queue import BranchTurn
 from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change
-from streams.history.branch.early_effects import EarlyChange, EarlyChanges, as_it_was, early_refusal
+from streams.history.branch.early_effects import EarlyChange, EarlyChanges, PresumedEffects, as_it_was, early_refusal
 from streams.history.recorded_event import OrderKey
 
 MOST = 50
@@ -21,20 +22,24 @@ def changed_run(make: Callable[[], BranchRun], change: Change) -> BranchRun:
     """
     early: dict[OrderKey, EarlyChange] = {}
     found: dict[OrderKey, EarlyChange] = {}
+    put: Mapping[OrderKey, BranchTurn] = {}
     for _ in range(MOST):
         run = make()
-        run.begin(change, early)
+        run.begin(change, PresumedEffects(early, put))
         try:
             run.decide_all()
-            found = {**dict(_not_reached(run, early)), **run.lineage.early.found}
-        except StreamsError:
-            if not run.lineage.early.found:
+            found, said = {**dict(_not_reached(run, early)), **run.lineage.early.found}, run.lineage.early.said
+        except StreamsError:  # it may be so because an effect was taken for what it is not
+            found, said = run.lineage.early.found, {**put, **run.lineage.early.said}
+            if not found and said == put:
                 raise
-            found = run.lineage.early.found  # it may be so because an effect was taken for what it is not
-        if not found:
+        if not found and said == put:
             return run
         early |= found
-    raise early_refusal(next(iter(found.values())))
+        put = said
+    for it in found.values():
+        raise early_refusal(it)
+    raise EffectBeforeCause(f"the branch does not end: it was computed {MOST} times for effects that stand before their causes")
 
 
 def _not_reached(run: BranchRun, early: EarlyChanges) -> Iterator[tuple[OrderKey, EarlyChange]]:

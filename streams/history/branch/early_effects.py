@@ -17,6 +17,7 @@ from streams.engine.envelope import HOPS_LIMIT
 from streams.engine.times import from_micros
 from streams.errors import BeforeHistory, EffectBeforeCause
 from streams.event import Event
+from streams.history.branch.branch_queue import BranchTurn
 from streams.history.past import Past, cause_of
 from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
 
@@ -34,7 +35,19 @@ class EarlyChange(NamedTuple):
 
 EarlyChanges = Mapping[OrderKey, EarlyChange]
 """By the places of the effects."""
-NO_EARLY_CHANGES: EarlyChanges = MappingProxyType({})
+
+
+class PresumedEffects(NamedTuple):
+    """What a branch takes for granted of early effects. All others of the past are as they were.
+
+    `put`: those that are put in again with their causes, at the places that they had.
+    """
+
+    changes: EarlyChanges
+    put: Mapping[OrderKey, BranchTurn]
+
+
+NOTHING_PRESUMED = PresumedEffects(MappingProxyType({}), MappingProxyType({}))
 
 
 class EarlyEffects:
@@ -44,10 +57,11 @@ class EarlyEffects:
         self._past, self._says = past, says
         self._causes: dict[OrderKey, RecordedEvent] = {}
         """By the places of those that were asked for."""
-        self.presumed = NO_EARLY_CHANGES
-        """What the branch takes for granted; of all others, that they are as they were."""
+        self.presumed = NOTHING_PRESUMED
         self.found: dict[OrderKey, EarlyChange] = {}
         """What is not as it was taken for granted."""
+        self.said: dict[OrderKey, BranchTurn] = {}
+        """Those that are put in again, as their causes say. It is right if these are all that were."""
 
     def of(self, cause: RecordedEvent, effects: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         """Of what names the reference of `cause`, what stands before it and is of no event of that reference before that."""
@@ -70,9 +84,18 @@ class EarlyEffects:
         cause = self._causes.get(effect.order)
         if cause is None:
             return False
-        presumed = self.presumed.get(effect.order)
+        presumed = self.presumed.changes.get(effect.order)
         if now != (as_it_was(effect) if presumed is None else presumed.now):
             self.found[effect.order] = EarlyChange(cause, effect, now)
+        return True
+
+    def takes_again(self, order: OrderKey, cause: BranchTurn, effect: BranchTurn, former: Sequence[OrderKey]) -> bool:
+        """Whether an effect stood before its cause, which is put in again at `order`, where it stood: then so does the effect."""
+        if cause.was is not None or not former or former[-1] > order:
+            return False
+        if all(it.order != order for it in self._past.former(cause.reference)):
+            return False
+        self.said[former[-1]] = effect
         return True
 
     def behind(self, order: OrderKey, was: RecordedEvent | None, row: Place) -> OrderKey:
