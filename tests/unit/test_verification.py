@@ -341,7 +341,7 @@ def test_a_torn_transaction_is_found(kind: str, seed: int) -> None:
     torn = chosen.choice(["marker", LOG, TABLE, DUE, PARKED])
     rows = last_rows(topics)
     lost = [each for each in last if _is_of(torn, topics, *each) and (torn != TABLE or each in rows)]
-    lost = [each for each in lost if torn not in (DUE, PARKED) or _is_pending(topics, *each)]
+    lost = [each for each in lost if torn not in ("marker", DUE, PARKED) or _is_last_of_its_key(topics, *each)]
     assume(lost)
     where = lost[0][0]
     gone = {index for _, index in lost}
@@ -356,7 +356,7 @@ def _is_of(torn: str, topics: StoredTopics, where: Where, index: int) -> bool:
     return is_marker if torn == "marker" else where.kind == torn and not is_marker
 
 
-def _is_pending(topics: StoredTopics, where: Where, index: int) -> bool:
+def _is_last_of_its_key(topics: StoredTopics, where: Where, index: int) -> bool:
     topic = topics.topics[where]
     return topic[index].value is not None and all(it.key != topic[index].key for it in topic[index + 1 :])
 
@@ -401,7 +401,7 @@ def test_an_emission_that_is_lost_names_its_cause() -> None:
 
 
 def pending_due(topics: StoredTopics) -> list[tuple[Where, int]]:
-    return [each for each in topics.of_kind(DUE) if _is_pending(topics, *each)]
+    return [each for each in topics.of_kind(DUE) if _is_last_of_its_key(topics, *each)]
 
 
 def test_a_timer_that_is_lost_names_its_cause() -> None:
@@ -610,7 +610,7 @@ def test_what_is_handled_meanwhile_is_no_finding() -> None:
 def test_a_flipped_bit_in_what_waits_is_found(file: Any, kind: str) -> None:
     """In the value of what is parked, unanswered, quarantined or due."""
     sound = kept_topics(file)
-    pending = [(where, index) for where, index in sound.of_kind(kind) if _is_pending(sound, where, index)]
+    pending = [(where, index) for where, index in sound.of_kind(kind) if _is_last_of_its_key(sound, where, index)]
     assert len(pending) > 3
     for where, index in pending:
         topics = kept_topics(file)
