@@ -136,8 +136,8 @@ class BranchLineage:
             return []
         said, behind = self._said.get(turn.reference, ()), order if turn.was is None else turn.was.order
         early = () if turn.was is None else self.early.of(turn.was, effects)
-        found = (it for it in effects if not self.has_seen(it) and it.order > behind)
-        return [it for it in (*early, *found) if it.order not in said]
+        found = [it for it in effects if not self.has_seen(it) and it.order not in said and it.order > behind]
+        return [*(it for it in early if it.order not in said), *found] if early else found
 
     def lead_to(self, reference: str, said: Collection[OrderKey], effects: Sequence[RecordedEvent]) -> None:
         """What an event leads to, of `effects`. Another one is looked at when its turn comes: it may be gone."""

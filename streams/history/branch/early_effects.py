@@ -64,7 +64,9 @@ class EarlyEffects:
         """Those that are put in again, as their causes say. It is right if these are all that were."""
 
     def of(self, cause: RecordedEvent, effects: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
-        """Of what names the reference of `cause`, what stands before it and is of no event of that reference before that."""
+        """Of what names the reference of `cause`, in order, what stands before it and is of no other event before that."""
+        if not effects or effects[0].order > cause.order:  # nearly always
+            return ()
         found = [it for it in effects if it.order < cause.order and it.kind != STEP and self._is_of(cause, it)]
         self._causes |= {it.order: cause for it in found}
         return found
