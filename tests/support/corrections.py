@@ -9,6 +9,7 @@ from streams.engine.changes import SetAsideRecord
 from streams.engine.control import OperatorCommand
 from streams.engine.times import to_micros
 from streams.history.branch.change import Change
+from streams.history.branch.step_timers import timers_left
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast, Signature
@@ -90,11 +91,15 @@ class Corrected:
         return [it.place for it in self.log.events() if it.kind == STEP]
 
     def timers(self) -> dict[str, tuple[bytes, int]]:
-        """The timers that wait, as the engine has them: also those that are parked, since their handlers raised."""
+        """The timers that wait, as the engine has them: also those that are parked, since their handlers raised.
+
+        A step takes no parked one away: it is left to a person, and the coordinator waits for that.
+        """
         images = self.there.images.values()
         waiting = {it.event_id: (it.emitted.value, it.at) for image in images for it in image.due.values()}
         aside = [it for image in images for queue in image.parked.values() for it in queue if it.timer]
-        return waiting | dict(_parked(it) for it in aside)
+        taken_away = {name for name, left in timers_left(self.log.steps()).items() if left is None}
+        return waiting | {name: it for name, it in map(_parked, aside) if name not in taken_away}
 
     def timers_told(self) -> dict[str, tuple[bytes, int]]:
         """The same as the log tells."""

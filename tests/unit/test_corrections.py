@@ -376,6 +376,21 @@ def test_a_step_stands_behind_all_that_it_was_decided_on() -> None:
     assert [it.event.id for it in here.past.events() if it.key == "a"] == ["new", "later"]
 
 
+def test_a_parked_timer_of_what_is_taken_out_is_left_to_a_person() -> None:
+    """A step takes away what waits, and nothing that is parked. Once it is rejected, nothing differs."""
+    there = Partitions(timed.app(), 1, now=START)
+    there.publish(AlarmTouch(name="a", number=13, after=1), "raises", there.now)
+    wait(there, 2)
+    here = Corrected(there)
+    here.correct(Change(remove=frozenset([roots(here.log)[0].exact_name])))
+    assert here.finish() == 1
+    assert [len(it.parked) for (name, _), it in there.images.items() if name == "alarm"] == [1]
+    assert_corrected(here)
+    here.let_go()
+    assert here.finish() == 0
+    assert_corrected(here)
+
+
 def ends_in_flight(kind: str, seed: int, *, waits: bool = True) -> None:
     """A correction is applied while events are in flight, and steps alone are handled before all else is."""
     chosen, here = begun(kind, seed)
