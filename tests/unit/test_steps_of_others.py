@@ -109,12 +109,12 @@ def test_when_something_began_to_hold_is_told_too() -> None:
 def test_without_its_correction_a_row_is_not_told_and_a_sentence_says_why() -> None:
     """As in a file that does not have it; nor by who does not ask what the corrections make of it."""
     here = a_bank(8)
-    first = here.log.steps()[0]
+    first = step_of(here, "account")
     nothing = telling_all(lambda: CorrectedLog(here.log), here.handlers)
     with pytest.raises(CodeChanged, match=f"{first.name} is a step of the correction c1, which is not known here"):
         nothing.fold((None, 0), first)
     with pytest.raises(CodeChanged, match="as code of generation 1 makes it, and the code here is of generation 2"):
-        here.handlers.fold((None, 0), step_of(here, "account"))
+        here.handlers.fold((None, 0), first)
 
 
 def step_of(here: Corrected, namespace: str) -> RecordedEvent:
