@@ -230,8 +230,8 @@ def test_half_a_new_version_is_not_taken(window: Any, server: MemoryServer, site
     """A file of it is not there yet: the version before is shown."""
     page = shown(window, server.http.base_url)
     html, sheet = site / "index.html", site / "style.css"
+    sheet.rename(site / "later.css")  # first: the worker may look at any moment
     html.write_text(html.read_text().replace("The latest users", "Everyone"))
-    sheet.rename(site / "later.css")
     for _ in range(2):
         page.reload()
         said(page, "online")
