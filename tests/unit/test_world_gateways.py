@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,6 +48,16 @@ def test_an_answer_has_an_id_from_its_request_alone() -> None:
     assert isinstance(charged.data, PaymentCharged)
     assert charged.id == answer_id(charge.reference)
     assert (charged.cause, charged.correlation) == (charge.id, charge.correlation)
+
+
+def test_a_gateway_is_called_where_an_event_loop_runs() -> None:
+    """As in an asynchronous test: its request was parked there."""
+
+    async def paid() -> list[Any]:
+        world = World(shop.app())
+        return world.when(PaymentCharge(order="o1", amount=1), id="c1").emitted
+
+    assert asyncio.run(paid()) == [PaymentCharged(order="o1", receipt="c1")]
 
 
 def test_a_gateways_event_published_twice_is_called_once() -> None:
