@@ -71,7 +71,7 @@ class DeadWorkers:
             except (BrokerError, KafkaException) as error:
                 known, problem = False, str(error)
             if not known and now >= until:
-                log.warning("whether a dead worker left a transaction open is not known: %s", problem)
+                _tell_unknown(problem)
                 return
             yield AGAIN
 
@@ -84,7 +84,7 @@ class DeadWorkers:
         try:
             at = group_offsets_partition(self._admin, self._group)
         except KafkaException as error:
-            log.warning("whether a dead worker left a transaction open is not known: %s", error)
+            _tell_unknown(str(error))
             return
         yield from self.end_transactions([at] if at is not None else [], cancelled)
 
@@ -116,3 +116,7 @@ class DeadWorkers:
     def _has_ended(self, it: OpenTransaction) -> bool:
         """Where other groups' offsets are, an older transaction may hold up the same partition."""
         return stable_ends(self._admin, [it.topic_partition])[it.topic_partition] > it.first_offset
+
+
+def _tell_unknown(problem: str) -> None:
+    log.warning("whether a dead worker left a transaction open is not known: %s", problem)
