@@ -26,6 +26,7 @@ from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
 from streams.server.readmodel.refolded_projections import RefoldedProjections
+from streams.server.readmodel.same_logs import refuse_other_logs
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_readers import refuse_torn
 from streams.server.readmodel.topic_reading import TopicReading
@@ -202,7 +203,9 @@ class TopicFollower:
         try:
             learning = LearningCodec(self._codec, self._clients, self._prefix)
             reading = TopicReading(consumer, spaces, store, writer, learning, self._state, end)
-            consumer.assign([TopicPartition(*at, reading.offset_of(at, begin[at])) for at in partitions])
+            offsets = [TopicPartition(*at, reading.offset_of(at, begin[at])) for at in partitions]
+            refuse_other_logs(self._clients, writer, {space.log: space.namespace for space in spaces}, begin)
+            consumer.assign(offsets)
             self._state.faults.pop("following", None)
             self._state.tell()  # how much there is to read
             asked = time.monotonic()

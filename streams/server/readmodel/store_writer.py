@@ -105,6 +105,12 @@ class StoreWriter:
         """That of a row; 0 if there is none."""
         return self._tables[namespace].version(self._db, key)
 
+    def recorded(self, namespace: str, part: int, sequence: int) -> int | None:
+        """When a record of a log was recorded (µs); None if the file does not have it."""
+        place = namespace, part, sequence
+        found = self._db.execute("select recorded from record where ns = ? and part = ? and seq = ?", place).fetchone()
+        return None if found is None else int(found[0])
+
     def put_marker(self, namespace: str, part: int, last: Marker) -> None:
         """The marker of a transaction whose rows are all given, with the duplicates that it tells of."""
         at = ("table", namespace, part)
