@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from streams.localbroker import embedded
+from tests.support.own_topics import delete_topics
 
 os.environ["DEMO_MAIL"] = os.devnull
 """The demonstration's mails that no test looks at."""
@@ -42,10 +44,31 @@ def pytest_collection_finish() -> None:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Kafka that all tests of this session share; it starts with the first test that asks."""
     with embedded.start(tmp_path_factory.mktemp("broker")) as running:
+        SHARED.append(AdminClient({"bootstrap.servers": running.address, "log_level": 0}))
         yield running.address
+        SHARED.clear()
+
+
+SHARED: list[AdminClient] = []
+"""A client of the session's broker, while that runs."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def topics_of_a_file() -> Iterator[None]:
+    """All topics of a file's tests are deleted from the session's broker when they have ended.
+
+    Each costs the broker CPU while it is there, and each question for all topics too: idle with none it took 0.03 s of CPU
+    a second, with 960 of them 0.17. Twelve are deleted for 0.08 s.
+    """
+    yield
+    for admin in SHARED:
+        delete_topics(admin)
 
 
 @pytest.fixture
-def prefix() -> str:
-    """What a test puts before its topics' names, so that no two tests meet on the shared broker."""
-    return f"t{uuid.uuid4().hex[:8]}."
+def prefix() -> Iterator[str]:
+    """What a test puts before its topics' names, so that no two tests meet on the shared broker, which then loses them."""
+    mine = f"t{uuid.uuid4().hex[:8]}."
+    yield mine
+    for admin in SHARED:
+        delete_topics(admin, mine)
