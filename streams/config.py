@@ -287,11 +287,11 @@ SETTINGS = (
     ),
     Setting(
         "http_connections", 2_000, whole(1, 100_000), "a whole number from 1 to 100000",
-        "The most connections to the server at one time; fewer if the process may open fewer files.",
+        "The most connections to a process of the server at one time; fewer if the process may open fewer files.",
     ),
     Setting(
         "http_connections_per_peer", 64, whole(1, 100_000), "a whole number from 1 to 100000",
-        "The most connections from one address at one time.",
+        "The most connections from one address to a process at one time.",
     ),
     Setting(
         "worker_metrics_port", None, whole(0, 65_535), "a whole number from 0 to 65535",

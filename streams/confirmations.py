@@ -38,7 +38,10 @@ class Confirmations:
                     turn.release()
 
     def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
-        """Have `call` called in some thread once this receipt was told of, or here if it was. To be asked by one thread."""
+        """Have `call` called in some thread once this receipt was told of, or here if it was.
+
+        One thread at a time may ask of a receipt.
+        """
         self._calls[receipt] = (*self._calls.get(receipt, ()), call)
         if is_told(receipt):  # perhaps before that was noted
             self._call(receipt)

@@ -12,8 +12,11 @@ from streams.errors import ConfigError
 PACKAGES: Final = ("grpc", "grpc_health", "grpc_reflection", "google.rpc")
 
 
-def check_rpc_port(config: Config) -> None:
-    """Raises ConfigError if there is to be gRPC, and its packages are not there, or its port is in use."""
+def check_rpc_port(config: Config, *, shared: bool = False) -> None:
+    """Raises ConfigError if there is to be gRPC, and its packages are not there, or its port is in use.
+
+    `shared`: other processes of the same server may use it.
+    """
     port = config.grpc_port
     if port is None:
         return
@@ -22,7 +25,7 @@ def check_rpc_port(config: Config) -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(config.http_host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as trial:  # gRPC binds it itself, but not before the broker is found
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except (OSError, UnicodeError) as error:
         why, where = error.strerror if isinstance(error, OSError) else str(error), f"{config.http_host}, port {port}"

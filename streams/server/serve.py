@@ -78,7 +78,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
             access_log=False,
             server_header=False,
             lifespan="off",
-            backlog=ACCEPTED_AT_ONCE,
+            backlog=ACCEPTED_AT_ONCE if parts.link is None else 1,  # of some that come together, each process is to have a part
             timeout_keep_alive=round(parts.connections.limits.idle_seconds),
             timeout_graceful_shutdown=GRACE,
         ),

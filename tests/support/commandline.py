@@ -21,7 +21,8 @@ def commands() -> Mapping[str, Set[str]]:
             for child, inner in children.items():
                 walk(inner, f"{name} {child}")
         else:
-            options = (option for it in command.params for option in (*it.opts, *it.secondary_opts))
+            shown = [it for it in command.params if not getattr(it, "hidden", False)]
+            options = (option for it in shown for option in (*it.opts, *it.secondary_opts))
             found[name] = {option for option in options if option.startswith("--")}
 
     walk(typer.main.get_command(make_cli()), "retold")

@@ -16,9 +16,11 @@ from streams.app import App
 from streams.cli.arguments.options import BrokerWait, EndsWithStdin
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.readiness import ServerReadinessReporter
-from streams.cli.process import logging_setup
+from streams.cli.output.screen import talk
+from streams.cli.process import exit_codes, logging_setup
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.collector import spare_the_collector
+from streams.cli.process.http_processes import MOST_PROCESSES, serve_by_processes
 from streams.cli.process.server_ending import SECONDS, ServerEnding
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.client import LoopClient
@@ -37,6 +39,13 @@ from streams.server.speech import speech_of
 if TYPE_CHECKING:  # it is imported late: see `import_server`
     from streams.server.http.questions import Questions
     from streams.server.readmodel.model import ReadModel
+
+
+class _Shared(NamedTuple):
+    """What one of several processes has of the one that owns it: numbers of open files."""
+
+    link: int
+    rates: int
 
 
 class _Loaded(NamedTuple):
@@ -66,6 +75,11 @@ def server(  # noqa: PLR0913 - each is an option
     grpc_port: Annotated[
         int | None, typer.Option("--grpc-port", parser=whole(1), help="Answer gRPC at this port (retold\\[grpc]).", metavar="PORT")
     ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", parser=whole(1, MOST_PROCESSES), help="Answer with this many processes.", metavar="N")
+    ] = 1,
+    link: Annotated[int | None, typer.Option("--link", parser=whole(0), hidden=True)] = None,
+    rates: Annotated[int | None, typer.Option("--rates", parser=whole(0), hidden=True)] = None,
 ) -> None:
     """Serve HTTP: publish events, query rows, projections and views, follow event logs.
 
@@ -80,17 +94,21 @@ def server(  # noqa: PLR0913 - each is an option
     )  # fmt: skip
     check_site(config)
     speech_of(config)
-    check_rpc_port(config)
+    check_rpc_port(config, shared=link is not None)
     logging_setup.set_up(config)
     app = application(config)
     check_tokens(config, app)  # before anything is started
-    loaded = _loaded(app, config)
+    loaded = _loaded(app, config) if processes == 1 else None
     shutdown = Shutdown(ends_with_stdin)
     with listen(config) if fd is None else inherited(config, fd) as listening:
         address = find_broker(config, wait, shutdown)
-        if address is not None:
-            _serve(loaded, address, listening, shutdown, to_program=ends_with_stdin)
-    loaded.questions.end()
+        if address is not None and loaded is None:
+            serve_by_processes(config, address, listening, processes, shutdown, to_program=ends_with_stdin)
+        elif address is not None and loaded is not None:
+            shared = None if link is None or rates is None else _Shared(link, rates)
+            _serve(loaded, address, listening, shutdown, shared, to_program=ends_with_stdin)
+    if loaded is not None:
+        loaded.questions.end()
     raise typer.Exit(shutdown.code)
 
 
@@ -112,7 +130,9 @@ def _loaded(app: App, config: Config) -> _Loaded:
     return _Loaded(app, config, codec, questions_of(app, config, codec))
 
 
-def _serve(loaded: _Loaded, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool) -> None:
+def _serve(
+    loaded: _Loaded, address: str, listening: socket.socket, shutdown: Shutdown, shared: _Shared | None, *, to_program: bool
+) -> None:
     """Until the shutdown."""
     from streams.server.readmodel.model import ReadModel  # late: see `import_server`
 
@@ -126,22 +146,30 @@ def _serve(loaded: _Loaded, address: str, listening: socket.socket, shutdown: Sh
     ending = ServerEnding(shutdown)
 
     def work() -> None:
-        _answer(loaded, model, clients, listening, ending)
+        _answer(loaded, model, clients, listening, ending, shared)
         gc.collect()  # what refers to itself in a circle holds Kafka's clients too
 
     def meanwhile() -> None:
         reporter(model.waits or model.behind)
+        if shared is not None and loaded.questions.fault is not None:
+            talk(f"A process of the server ends, and is started again: {loaded.questions.fault}.")
+            shutdown.end(exit_codes.FAULT)
         ending.look()
 
     run_beside_signals("server", work=work, meanwhile=meanwhile)
     faulthandler.dump_traceback_later(SECONDS, exit=True)  # should anything hold the end of Python itself up
 
 
-def _answer(loaded: _Loaded, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding) -> None:
+def _answer(
+    loaded: _Loaded, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding, shared: _Shared | None
+) -> None:
     """Whatever it makes ends with it."""
+    from streams.server.access.request_rates import RequestRates
+    from streams.server.access.shared_rates import SharedRates
     from streams.server.connections import Connections, limits_of, raise_descriptor_limit
     from streams.server.corrector import KafkaCorrector
     from streams.server.http.parts import ServerParts
+    from streams.server.processes.process_link import ProcessLink
     from streams.server.readmodel.archive import KafkaArchive
     from streams.server.readmodel.follower_process import FollowerProcess
     from streams.server.serve import serve
@@ -154,10 +182,13 @@ def _answer(loaded: _Loaded, model: ReadModel, clients: Clients, listening: sock
         connections = Connections(limits_of(config))
         stopping = threading.Event()
         corrector = KafkaCorrector(clients, config, app, codec, stopping, model.notifier.notify)
+        link = None if shared is None else ProcessLink(shared.link, model, ending.fail)
         parts = ServerParts(
-            app, config, codec, model, client, archive, questions, stopping, connections=connections, corrector=corrector
-        )
-        serve(parts, clients, FollowerProcess(model, clients.address, Path.cwd()), listening, ending.stop)
+            app, config, codec, model, client, archive, questions, stopping, connections=connections, corrector=corrector,
+            rates=RequestRates() if shared is None else SharedRates(shared.rates), link=link,
+        )  # fmt: skip
+        follower = FollowerProcess(model, clients.address, Path.cwd()) if link is None else link
+        serve(parts, clients, follower, listening, ending.stop)
         corrector.end()
         ending.waits_for("the client that publishes")
     ending.waits_for("Kafka's clients, which were to be closed")

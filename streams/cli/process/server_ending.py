@@ -8,6 +8,7 @@ import sys
 import time
 
 from streams.cli.output.screen import talk
+from streams.cli.process import exit_codes
 from streams.cli.process.shutdown import Shutdown
 
 SECONDS = 10.0
@@ -25,6 +26,11 @@ class ServerEnding:
     def waits_for(self, what: str) -> None:
         """From any thread: all that came before has ended."""
         self._since, self._what = time.monotonic(), what
+
+    def fail(self, why: str) -> None:
+        """From any thread: this process cannot go on, and whoever started it is to start another one."""
+        talk(f"A process of the server ends: {why}.")
+        self._shutdown.end(exit_codes.FAULT)
 
     def look(self) -> None:
         """Called now and then by the main thread. It does not return if the end takes too long."""

@@ -105,7 +105,7 @@ class SupervisedProcess:
     def _once(self) -> tuple[bool, str | None]:
         """From its start to its end: whether it was ready, and how it ended; None: for good, until the code changes."""
         try:
-            child = ChildProcess(*self._words, environ=self._environ, stdout=subprocess.PIPE, keep=self._keep)
+            child = self.start_child()
         except OSError as error:
             return False, f"could not be started ({error.strerror})"
         ready, text, self.pid, self.running = False, b"", child.process.pid, True
@@ -127,6 +127,12 @@ class SupervisedProcess:
                 return ready, None
             self._shutdown.end(code)
         return ready, how_ended(code)
+
+    def start_child(self, *words: str, keep: Sequence[int] = ()) -> ChildProcess:
+        """A new one, with words and open files beside those that each has. Raises OSError."""
+        return ChildProcess(
+            *self._words, *words, environ=self._environ, stdout=subprocess.PIPE, keep=[*self._keep, *keep]
+        )
 
     def is_ready(self, line: str) -> None:
         """Called when the process has written this line."""

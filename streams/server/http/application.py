@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,11 +22,14 @@ from streams.server.http.server_checks import all_checks
 from streams.server.http.write import event_endpoints
 from streams.server.pages.console import Console
 from streams.server.pages.site_files import SiteFiles
+from streams.server.processes.summed_figures import families_of
 
 
 def http_app(parts: ServerParts) -> Starlette:
     """An ASGI application that answers from `parts`. Pages of other origins cannot use it, but those that the settings name."""
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed, lambda: all_checks(parts))
+    if parts.link is not None:
+        parts.link.own_figures = partial(families_of, metrics.own)
     origins = origins_of(parts.config)
     api = Starlette(
         routes=[*_routes(parts)],

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.listening import LOOPBACK, host_name
 from streams.server.access.principal import Principal
-from streams.server.access.request_rates import RequestRates
 from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http.console_cookie import LOCAL_NAME, NAME, cookie_holder
 from streams.server.http.cross_origin import is_ours, origins_of
@@ -46,7 +45,7 @@ class Guard:
         self._app, self._metrics, self._origins = app, metrics, origins_of(parts.config)
         self._principals, self._secret = parts.principals, parts.console_secret
         self._hosts = LOOPBACK | {parts.config.http_host.lower()}
-        self._rates, self._rate, self._refused = RequestRates(), parts.config.http_rate, parts.connections.refused
+        self._rates, self._rate, self._refused = parts.rates, parts.config.http_rate, parts.connections.refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -76,7 +76,8 @@ async def status(request: Request) -> Response:
 async def figures(request: Request) -> Response:
     known_params(request.query_params.multi_items())
     metrics: Metrics = request.app.state.metrics
-    return Response(await in_thread(parts_of(request).pools.memory, metrics.text), media_type=CONTENT_TYPE_LATEST)
+    parts = parts_of(request)
+    return Response(await in_thread(parts.pools.memory, metrics.text, parts.link), media_type=CONTENT_TYPE_LATEST)
 
 
 def _server(parts: ServerParts) -> dict[str, Any]:

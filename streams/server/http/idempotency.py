@@ -14,6 +14,19 @@ KEYS = 100_000
 """Uses of keys that are remembered of this process, until they are in the logs."""
 
 
+First = Callable[[str, bytes, Callable[[], Receipt]], Receipt]
+"""By an event's id and the digest of its request, the receipt of the first request of all processes of this server. It raises
+OtherRequest, or what the function raises that publishes."""
+
+
+class OtherRequest(Exception):
+    """A key came before, with another request."""
+
+
+def _the_only_process(_event_id: str, _digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
+    return publish()
+
+
 @dataclass
 class _Used:
     digest: bytes
@@ -28,13 +41,15 @@ class _Used:
 
 
 class IdempotencyKeys:
-    """The uses of the latest keys: at this server, or from the logs (`look`), by the event id that each key gives.
+    """The uses of the latest keys, by the event id that each gives.
+
+    They are looked for at this process, in the logs (`look`), and at the other processes of this server (`first`).
 
     The engine recognises older ones, by id and contents, in its duplicate window.
     """
 
-    def __init__(self, look: Callable[[str], KeyUse | None], size: int = KEYS) -> None:
-        self._look, self._size = look, size
+    def __init__(self, look: Callable[[str], KeyUse | None], size: int = KEYS, first: First = _the_only_process) -> None:
+        self._look, self._size, self._first = look, size, first
         self._used, self._lock = dict[str, _Used](), threading.Lock()
 
     def once(self, key: str, event_id: str, digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
@@ -45,16 +60,16 @@ class IdempotencyKeys:
         while True:
             used = self._use(event_id, digest)
             if used.digest != digest:
-                raise Problem(
-                    422, f"the Idempotency-Key {key!r:.80} came before with another event or another expected version; a "
-                    "key belongs to one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
-                )  # fmt: skip
+                raise _taken(key)
             with used.turn:
                 if used.in_vain:  # meanwhile
                     continue
                 if used.receipt is None:
                     try:
-                        used.receipt = publish()
+                        used.receipt = self._first(event_id, digest, publish)
+                    except OtherRequest:
+                        used.dropped = True
+                        raise _taken(key) from None
                     except BaseException:
                         used.dropped = True
                         raise
@@ -71,3 +86,10 @@ class IdempotencyKeys:
                 if len(self._used) > self._size:
                     del self._used[next(iter(self._used))]
             return used
+
+
+def _taken(key: str) -> Problem:
+    return Problem(
+        422, f"the Idempotency-Key {key!r:.80} came before with another event or another expected version; a "
+        "key belongs to one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
+    )  # fmt: skip

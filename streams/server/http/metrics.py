@@ -15,9 +15,11 @@ from streams.engine.marker import Marker, producers_replaced
 from streams.kafka.alarms import Check
 from streams.server.connections import Connections
 from streams.server.http.application_metrics import ApplicationMetrics
+from streams.server.http.parts import Siblings
 from streams.server.http.problems import is_stream
 from streams.server.http.store_metrics import StoreMetrics
 from streams.server.http.stream_text import STREAMED
+from streams.server.processes.summed_figures import FamilyCollector
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
@@ -27,7 +29,10 @@ METHODS = frozenset(HTTPMethod)
 
 
 class Metrics:
-    """The metrics of one server; two in one process count separately."""
+    """The metrics of one server; two in one process count separately.
+
+    `own` has what each process of a server counts for itself, `registry` what all of them know.
+    """
 
     def __init__(
         self,
@@ -38,18 +43,15 @@ class Metrics:
         observed: ObservedStatus | None = None,
         checks: Callable[[], Iterable[Check]] = tuple,
     ) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
-        )
+        self.registry, self.own = CollectorRegistry(), CollectorRegistry()
+        self._requests = Counter("retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.own)
         self._seconds = Histogram(
-            "retold_http_seconds", "Time to answer, in seconds; streams are not counted.", ("route",),
-            registry=self.registry,
-        )  # fmt: skip
-        self.registry.register(_Followed(model, watching))
+            "retold_http_seconds", "Time to answer, in seconds; streams are not counted.", ("route",), registry=self.own
+        )
+        self.own.register(_Door(Connections() if connections is None else connections, watching))
+        self.registry.register(_Followed(model))
         self.registry.register(StoreMetrics(model))
         self.registry.register(_States(states))
-        self.registry.register(_Door(Connections() if connections is None else connections))
         self.registry.register(ApplicationMetrics(model, observed or ObservedStatus()))
         self.registry.register(_Checks(checks))
 
@@ -61,20 +63,22 @@ class Metrics:
         if not (is_stream(route) or scope.get(STREAMED)):
             self._seconds.labels(route).observe(seconds)
 
-    def text(self) -> bytes:
-        return generate_latest(self.registry)
+    def text(self, link: Siblings | None = None) -> bytes:
+        """Of all processes of the server. It may wait for them for seconds."""
+        if link is None:
+            return generate_latest(self.registry) + generate_latest(self.own)
+        return generate_latest(self.registry) + generate_latest(FamilyCollector(link.all_figures()))
 
 
 class _Followed(Collector):
     """Computed when Prometheus scrapes."""
 
-    def __init__(self, model: ReadModel, watching: Collection[object]) -> None:
-        self._model, self._watching = model, watching
+    def __init__(self, model: ReadModel) -> None:
+        self._model = model
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("retold_ready", "1: tables and logs are read.", float(self._model.waits is None))
         yield GaugeMetricFamily("retold_faults", "What is wrong now; /-/status says it.", len(self._model.faults))
-        yield GaugeMetricFamily("retold_live_streams", "Clients that watch a log.", len(self._watching))
         yield from self._tables()
         yield from self._partition_metrics()
 
@@ -138,12 +142,14 @@ class _Followed(Collector):
 
 
 class _Door(Collector):
-    """Connections, and what was not served."""
+    """Connections, streams, and what was not served."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, watching: Collection[object]) -> None:
+        self._connections, self._watching = connections, watching
 
     def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("retold_http_processes", "Processes of this server that answer.", 1)
+        yield GaugeMetricFamily("retold_live_streams", "Clients that watch a log.", len(self._watching))
         yield GaugeMetricFamily("retold_http_connections", "Connections that are open.", len(self._connections))
         refused = CounterMetricFamily(
             "retold_http_refused",

@@ -24,14 +24,16 @@ from streams.query.declared_indexes import TableIndex
 from streams.receipt import Receipt
 from streams.server.access.console_secret import console_secret
 from streams.server.access.principals import Principals
+from streams.server.access.request_rates import Rates, RequestRates
 from streams.server.connections import Connections
 from streams.server.corrector import Corrector
 from streams.server.http.changed_rows import WatchedTables
-from streams.server.http.confirming import Confirming
+from streams.server.http.confirming import Confirming, Tells
 from streams.server.http.logged_events import NewEvents
 from streams.server.http.pools import Pools, in_thread
 from streams.server.http.questions import Questions
 from streams.server.http.shared_stream import Host, SharedStreams, Threads
+from streams.server.processes.summed_figures import Family
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
@@ -68,7 +70,7 @@ class Publisher(Protocol):
         """As `publish`; None if it would block, and nothing was published. Made by the event loop."""
 
     def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
-        """Have `call` called in some thread once `confirm` would not block. Made by the event loop."""
+        """Have `call` called in some thread once `confirm` would not block. Of one receipt by one thread at a time."""
 
 
 class Archive(Protocol):
@@ -98,6 +100,19 @@ class Archive(Protocol):
         """The canonical text of every published schema, by id."""
 
 
+class Siblings(Protocol):
+    """The other HTTP processes of this server. Both calls may block for seconds."""
+
+    def first(self, publisher: Tells, event_id: str, digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
+        """The receipt of the first request with this id at any process. Raises OtherRequest, BrokerError, or as `publish`."""
+
+    def all_figures(self) -> list[Family]:
+        """The metrics of all of them together."""
+
+    own_figures: Callable[[], list[Family]]
+    """Asked for those of this one; called by any thread."""
+
+
 class Watching(Protocol):
     """An open stream; `holder` is the name of its principal."""
 
@@ -121,9 +136,12 @@ class ServerParts:
     states: StateCounts = field(default_factory=StateCounts)
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
+    rates: Rates = field(default_factory=RequestRates)
     told: ToldCorrections = field(default_factory=ToldCorrections)
     corrector: Corrector | None = None
     """None: nothing is corrected over HTTP."""
+    link: Siblings | None = None
+    """None: this process is the whole server."""
 
     def __post_init__(self) -> None:
         self.questions.refused = self.connections.refused  # one counter for all that is not served

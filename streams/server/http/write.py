@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -51,7 +52,9 @@ SMALL = 8 * 1024
 
 def event_endpoints(parts: ServerParts) -> Mapping[str, EventEndpoint]:
     """What publishes each type of event."""
-    keys = IdempotencyKeys(parts.model.sent)
+    link, keys = parts.link, IdempotencyKeys(parts.model.sent)
+    if link is not None:
+        keys = IdempotencyKeys(parts.model.sent, first=partial(link.first, parts.publisher))
     return {name: EventEndpoint(parts, keys, data) for name, data in parts.app.event_types().items()}
 
 

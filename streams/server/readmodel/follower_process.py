@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from streams.server.readmodel.follower_report import FollowerReport
-from streams.server.readmodel.model import ReadModel
 
 log = logging.getLogger("retold.server")
 AGAIN = 1.0
@@ -21,10 +21,20 @@ GRACE = 10.0
 MODULE = "streams.server.readmodel.child_follower"
 
 
+class FollowerListener(Protocol):
+    """A ReadModel, or who tells several."""
+
+    def take(self, report: FollowerReport) -> None:
+        """What the process tells. Whatever it raises, the process is started again."""
+
+    def fault(self, what: str, why: str) -> None:
+        """Something is wrong with the process itself."""
+
+
 class FollowerProcess:
     """`model` is told all that the process tells. The process reads its settings itself, in the same folder."""
 
-    def __init__(self, model: ReadModel, address: str, folder: Path) -> None:
+    def __init__(self, model: FollowerListener, address: str, folder: Path) -> None:
         self._model, self._address, self._folder = model, address, folder
 
     def run(self, stopped: threading.Event) -> None:

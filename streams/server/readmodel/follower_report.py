@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from streams.server.readmodel.commit_times import CommitTotals
+
 Lag = tuple[str, str, int, int, float | None]
 """Kind of topic, namespace, partition, records that are not read, and since when it is behind by the monotonic clock (None:
 it is not)."""
@@ -39,6 +41,8 @@ class FollowerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """s that a transaction took."""
     store_errors: int = 0
     """Times that the file could not be written."""
+    before: CommitTotals | None = None
+    """Of all transactions before this report, for who has not heard of them."""
     log: tuple[int, str, str] | None = None
     """Level, logger and text of what is logged."""
 

@@ -129,9 +129,9 @@ class ReadModel:
         for kind, namespace, part, lag, since in report.lags:
             self.lags[kind, namespace, part] = lag
             self.lag_ages.told((kind, namespace, part), since)
-        if report.commit is not None:
-            self.commits.took(report.commit)
-        self.commits.errors += report.store_errors
+        if report.before is not None:
+            self.commits.begin_with(report.before)
+        self.commits.take(report.commit, report.store_errors)
 
     @property
     def remade(self) -> RemadeTables:

@@ -44,7 +44,7 @@ def options_of(config: Config, parts: ServerParts) -> list[tuple[str, int]]:
     """
     limits = parts.connections.limits
     return [
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(parts.link is not None)),  # with the other processes of this server
         ("grpc.max_receive_message_length", 2 * config.max_event_bytes + BESIDE),  # so one that is too large is told by itself
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", METADATA),

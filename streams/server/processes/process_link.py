@@ -1,0 +1,147 @@
+"""The link of an HTTP process to the one that owns it and its siblings."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import msgspec
+
+from streams.errors import BrokerError
+from streams.receipt import Receipt
+from streams.server.asking.frames import read_frame, send_frame
+from streams.server.http.confirming import Tells
+from streams.server.http.idempotency import OtherRequest
+from streams.server.processes.link_messages import (
+    YOURS,
+    Claim,
+    Claimed,
+    DeliveredEvent,
+    FiguresWanted,
+    OwnFigures,
+    Reported,
+    Scrape,
+    Scraped,
+    Settled,
+    ToOwner,
+    ToProcess,
+    delivered,
+)
+from streams.server.processes.summed_figures import Family
+from streams.server.readmodel.follower_process import FollowerListener
+
+CLAIMED_IN: Final = 12.0
+"""s in which another process that publishes with the same key has told what became of it."""
+SCRAPED_IN: Final = 5.0
+
+
+class ProcessLink:
+    """Follows as a Follower does: what the follower tells comes by way of the owner. All other calls are for any thread."""
+
+    def __init__(
+        self, number: int, model: FollowerListener, ended: Callable[[str], object], claimed_in: float = CLAIMED_IN
+    ) -> None:
+        """`number` is of the inherited socket. `ended` is called with the reason if this process cannot go on."""
+        self._socket, self._model, self._ended = socket.socket(fileno=number), model, ended
+        self._claimed_in = claimed_in
+        self._writing, self._turn, self._numbers = threading.Lock(), threading.Lock(), itertools.count()
+        self._claims = dict[int, tuple[str, SimpleQueue[str | DeliveredEvent] | None]]()
+        """By number the id, and who waits; None: nobody does any more."""
+        self._scrapes = dict[int, SimpleQueue[list[Family]]]()
+        self.own_figures: Callable[[], list[Family]] = list
+        """What is told of this process to another that is asked for metrics."""
+
+    def run(self, stopped: threading.Event) -> None:
+        """Until the owner ends it."""
+        decoder = msgspec.msgpack.Decoder(ToProcess)
+        threading.Thread(target=self._end_with, args=(stopped,), daemon=True).start()
+        try:
+            while (frame := read_frame(self._socket)) is not None:
+                self._heard(decoder.decode(frame))
+            why = "the process that owns this one has ended"
+        except Exception as error:  # noqa: BLE001 - such as a file that is gone: whoever starts this process again tells it all
+            what = str(error) or "its file is not there"
+            why = f"the read model cannot be read ({what})"
+        if not stopped.is_set():
+            self._ended(why)
+
+    def close(self) -> None:
+        """Once it does not run any more."""
+        self._socket.close()
+
+    def _end_with(self, stopped: threading.Event) -> None:
+        stopped.wait()
+        with suppress(OSError):  # its other end is gone
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def _heard(self, message: ToProcess) -> None:
+        match message:
+            case Reported():
+                self._model.take(message.report)
+            case Claimed():
+                self._verdict(message)
+            case FiguresWanted():
+                self._send(OwnFigures(message.number, self.own_figures()))
+            case Scraped():
+                if (scrape := self._scrapes.pop(message.number, None)) is not None:
+                    scrape.put(message.families)
+
+    def _verdict(self, told: Claimed) -> None:
+        with self._turn:
+            event_id, asked = self._claims.pop(told.number)
+            if asked is not None:
+                asked.put(told.verdict)
+        if asked is None and told.verdict == YOURS:  # who asked does not wait any more
+            self._send(Settled(event_id, None))
+
+    def _claimed(self, event_id: str, digest: bytes) -> str | DeliveredEvent:
+        """Raises BrokerError if nothing is known in time."""
+        number, asked = next(self._numbers), SimpleQueue[str | DeliveredEvent]()
+        self._claims[number] = event_id, asked
+        self._send(Claim(number, event_id, digest))
+        try:
+            return asked.get(timeout=self._claimed_in)
+        except Empty:
+            with self._turn:
+                if number in self._claims:
+                    self._claims[number] = event_id, None
+                    raise BrokerError(
+                        f"another request with this Idempotency-Key is being published, which has taken {self._claimed_in:g} s: "
+                        "repeat this one later"
+                    ) from None
+            return asked.get_nowait()
+
+    def first(self, publisher: Tells, event_id: str, digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
+        """The receipt of the first request with this id, at any process. Raises OtherRequest, BrokerError, or as `publish`."""
+        verdict = self._claimed(event_id, digest)
+        if isinstance(verdict, DeliveredEvent):
+            return verdict.receipt()
+        if verdict != YOURS:
+            raise OtherRequest
+        try:
+            receipt = publish()
+        except BaseException:
+            self._send(Settled(event_id, None))
+            raise
+        publisher.when_told(receipt, lambda: self._send(Settled(event_id, delivered(receipt))))
+        return receipt
+
+    def all_figures(self) -> list[Family]:
+        """The metrics of all processes, and those of this one alone if nobody answers."""
+        number, told, own = next(self._numbers), SimpleQueue[list[Family]](), self.own_figures()
+        self._scrapes[number] = told
+        self._send(Scrape(number, own))
+        try:
+            return told.get(timeout=SCRAPED_IN)
+        except Empty:
+            self._scrapes.pop(number, None)
+            return own
+
+    def _send(self, message: ToOwner) -> None:
+        with self._writing, suppress(OSError):  # without an owner this process ends
+            send_frame(self._socket, msgspec.msgpack.encode(message))

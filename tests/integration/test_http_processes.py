@@ -1,0 +1,179 @@
+"""`retold server --processes N` on a real broker: several processes that answer as one server."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import PROJECT, Process, descendants, environment, is_there, retold, stand_still
+from tests.support.tokens import bearer, write_tokens
+from tests.support.workers import until
+
+PROCESSES, CLIENTS, EVENTS = 3, 4, 150
+RIGHTS = {"publish": ["*"], "read": ["*"], "admin": True}
+FORCED = 20
+"""Requests, each on a connection of its own."""
+
+
+class Server:
+    """A server of several processes, and a worker beside it."""
+
+    def __init__(self, process: Process, log: Path) -> None:
+        self.process, self._log = process, log
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"Listening at (\S+);", self._log.read_text(encoding="utf-8"))
+        return "" if found is None else found[1]
+
+    def says(self, text: str) -> Callable[[], bool]:
+        return lambda: text in self._log.read_text(encoding="utf-8")
+
+    @property
+    def answering(self) -> list[int]:
+        """The HTTP processes, without those that they fork."""
+        found = descendants(self.process.process.pid)
+        linked = {pid for pid, command in found.items() if " --link " in command}
+        return sorted(linked - {pid for each in linked for pid in descendants(each)})
+
+    def client(self, name: str = "load") -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers=bearer(name), timeout=60.0, verify=False)
+
+    def asks(self, path: str, name: str = "load", **headers: str) -> httpx.Response:
+        """On a new connection."""
+        with self.client(name) as http:
+            return http.get(path, headers=headers)
+
+    def posts(self, name: str, key: str) -> httpx.Response:
+        with self.client() as http:
+            return post(http, name, key)
+
+
+def post(http: httpx.Client, name: str, key: str) -> httpx.Response:
+    body = {"name": name, "how": "count"}
+    return http.post("/events/probe.do", json=body, headers={"Idempotency-Key": key})
+
+
+@pytest.fixture
+def server(broker: str, prefix: str, tmp_path: Path) -> Iterator[Server]:
+    file = write_tokens(tmp_path / "tokens.toml", {"load": {**RIGHTS, "rate": 100_000}, "slow": {**RIGHTS, "rate": 5}})
+    env = environment(broker, prefix, tmp_path, app="tests.applications.probe:app", partitions="2", http_tokens=str(file))
+    env["PYTHONPATH"] = str(PROJECT)
+    assert retold("topics", "--create", env=env).returncode == 0
+    log = tmp_path / "server.log"
+    words = ("server", "--processes", str(PROCESSES))
+    with ExitStack() as stack:
+        stack.enter_context(Process("worker", env=env, log=tmp_path / "worker.log", folder=tmp_path))
+        process = stack.enter_context(Process(*words, env=env, log=log, folder=tmp_path))
+        found = Server(process, log)
+        until(found.says("Ready. "), "the server is not ready")
+        yield found
+
+
+def publish(server: Server, number: int, accepted: dict[str, str]) -> None:
+    """Events with keys of their own, each sent until it is accepted: a request may be cut off with its process."""
+    http = server.client()
+    for count in range(EVENTS):
+        name = f"c{number}e{count}"
+        while name not in accepted:
+            try:
+                answer = post(http, name, f"key-{name}")
+            except httpx.TransportError:
+                continue
+            if answer.status_code == 202:
+                accepted[name] = answer.headers["Location"]
+    http.close()
+
+
+def test_several_processes_answer_as_one_server(server: Server) -> None:
+    """One that is killed under load loses nothing, and is started again; keys, rates and metrics are those of the whole server."""
+    accepted = dict[str, str]()
+    clients = [threading.Thread(target=publish, args=(server, number, accepted)) for number in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    until(lambda: len(accepted) > CLIENTS * EVENTS // 3, "nothing is accepted")
+    first = server.answering
+    assert len(first) == PROCESSES
+    os.kill(first[0], signal.SIGKILL)
+    for client in clients:
+        client.join()
+    assert len(accepted) == CLIENTS * EVENTS
+    until(server.says(f"All {PROCESSES} HTTP processes answer again."), "no other process is started")
+    assert server.process.process.poll() is None
+    for name in accepted:
+        until(lambda name=name: server.asks(f"/rows/probe/{name}").status_code == 200, "an event is lost")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+        assert server.asks(f"/rows/probe/{name}").json()["row"]["count"] == 1
+    same_keys(server, accepted)
+    one_rate(server)
+    one_count(server)
+
+
+def same_keys(server: Server, accepted: Mapping[str, str]) -> None:
+    """Every process gives the same answer to a key; one that comes at all of them at once is published once."""
+    name = next(iter(accepted))
+    for alone in server.answering:
+        others = [pid for pid in server.answering if pid != alone]
+        for pid in others:
+            stand_still(pid)
+        try:
+            answer = server.posts(name, f"key-{name}")
+            assert (answer.status_code, answer.headers["Location"]) == (202, accepted[name])
+            new = server.posts("new", "key of a new one")
+            accepted = {**accepted, "new": accepted.get("new", new.headers["Location"])}
+            assert new.headers["Location"] == accepted["new"]
+            assert server.posts("other", "key of a new one").status_code == 422
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
+    found = list[httpx.Response]()
+    senders = [threading.Thread(target=lambda: found.append(server.posts("at once", "key at once"))) for _ in range(FORCED)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert {it.status_code for it in found} == {202}
+    assert len({it.headers["Location"] for it in found}) == 1
+
+
+def one_rate(server: Server) -> None:
+    """A principal may send as much as the file says, however many processes it asks."""
+    found = [server.asks("/rows/probe", "slow").status_code for _ in range(4 * FORCED)]
+    assert found.count(200) < 2 * FORCED
+    assert found.count(429) == len(found) - found.count(200)
+
+
+def one_count(server: Server) -> None:
+    """Whoever is asked tells the same metrics, those of a process that was killed among them; they never fall."""
+
+    def told() -> Mapping[str, float]:
+        lines = (line.rpartition(" ") for line in server.asks("/-/metrics").text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    published = 'retold_http_requests_total{method="POST",route="/events/probe.do",status="202"}'
+    scrapes = [told() for _ in range(FORCED)]
+    assert {it["retold_http_processes"] for it in scrapes} == {PROCESSES}
+    assert len({it[published] for it in scrapes}) == 1
+    commits = [it["retold_store_commit_seconds_count"] for it in scrapes]
+    assert commits == sorted(commits)
+    asked = [sum(value for name, value in it.items() if name.startswith("retold_http_requests_total")) for it in scrapes]
+    assert asked == sorted(set(asked))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_all_processes_end_with_the_one_that_owns_them(server: Server, number: signal.Signals) -> None:
+    """However it ends; nothing that it started is left, and the port is free."""
+    started = [*descendants(server.process.process.pid)]
+    assert len(started) >= 1 + 2 * PROCESSES
+    code = server.process.stop(number)
+    assert code == {signal.SIGTERM: 0, signal.SIGINT: 130, signal.SIGKILL: -9}[number]
+    until(lambda: not any(map(is_there, started)), "a process is left")
+    with pytest.raises(httpx.ConnectError):
+        server.asks("/-/live")
