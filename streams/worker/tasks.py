@@ -14,6 +14,7 @@ from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps
+from streams.kafka.group_membership import join
 from streams.worker.call_queues import Assignment
 from streams.worker.discarded_images import DiscardedImages
 from streams.worker.meter import UNMETERED, Meter
@@ -54,7 +55,7 @@ class Tasks:
     def subscribe(self, consumer: Consumer) -> None:
         """Join the group."""
         self._consumer, self.joined = consumer, True
-        consumer.subscribe([self.inbox], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        join(consumer, self.inbox, self._assigned, self._revoked)
 
     def leave(self) -> None:
         """Leave the group before the consumer is closed, so that no partition is revoked while it is.

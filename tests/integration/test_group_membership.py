@@ -1,0 +1,91 @@
+"""Rounds of a rebalance, on a real broker."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.kafka.clients import Clients
+from streams.kafka.group_membership import join
+from tests.support.workers import until
+
+STATE = re.compile(r"^%7\|([0-9.]+)\|CGRPJOINSTATE\|new#.* changed join state (\S+) -> (\S+) ")
+SOON = 0.15
+"""s, where librdkafka alone waits some 0.4 s here."""
+TRIES = 3
+
+
+def logging_to_stderr(kind: Callable[[Any], Any], options: Any) -> Any:
+    """Its own lines have their time."""
+    told = {name: value for name, value in options.items() if name != "logger"}
+    return kind({**told, "debug": "cgrp", "log_level": 7})
+
+
+class Member:
+    """A consumer that joins a group when it is made."""
+
+    def __init__(self, clients: Clients, group: str, name: str, topic: str) -> None:
+        self.owned: set[int] = set()
+        self.consumer = clients.group_consumer(group, name)
+        join(self.consumer, topic, self._assigned, self._revoked)
+
+    def has(self, count: int) -> bool:
+        self.consumer.poll(0.01)
+        self.consumer.consumer_group_metadata()  # as a worker does: heartbeats are sent in time then
+        return len(self.owned) == count
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign([TopicPartition(it.topic, it.partition, 0) for it in partitions])
+        self.owned |= {it.partition for it in partitions}
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(partitions)
+        self.owned -= {it.partition for it in partitions}
+
+
+@contextmanager
+def member(clients: Clients, group: str, name: str, topic: str) -> Iterator[Member]:
+    found = Member(clients, group, name, topic)
+    try:
+        yield found
+    finally:
+        found.consumer.close()
+
+
+def share(clients: Clients, topic: str) -> None:
+    """A second member joins, and gets one of two partitions."""
+    group = uuid.uuid4().hex
+    with member(clients, group, "old", topic) as old:
+        until(partial(old.has, 2), "the first member has not all partitions")
+        with member(clients, group, "new", topic) as new:
+            until(lambda: [old.has(1), new.has(1)] == [True, True], "the partitions are not shared")
+
+
+def waited(log: str) -> float:
+    """How long it took, in s, from the moment that the new member heard of the second round until it joined it."""
+    changes = [(float(found[1]), found[2], found[3]) for line in log.splitlines() if (found := STATE.match(line))]
+    heard = next(at for at, before, after in changes if (before, after) == ("steady", "init"))
+    return next(at for at, _, after in changes if at >= heard and after == "wait-join") - heard
+
+
+def test_the_second_round_of_a_rebalance_does_not_wait(broker: str, prefix: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A new member joins again as soon as it hears that the others have let go of its partitions."""
+    topic, admin = f"{prefix}shared", AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+    clients, waits = Clients(broker, make=logging_to_stderr), list[float]()
+    for _ in range(TRIES):
+        capfd.readouterr()
+        share(clients, topic)
+        time.sleep(0.05)  # the lines of the last moment
+        waits.append(waited(capfd.readouterr().err))
+    assert statistics.median(waits) < SOON, waits
