@@ -66,7 +66,10 @@ class Partition:
     @property
     def stable(self) -> int:
         """Before the first record of a transaction that is open."""
-        entries, over = self.entries, max(self._over, self.low)
+        entries, over = self.entries, self._over
+        if over == len(entries):  # as a rule: it is asked for hundreds of thousands of times in a run
+            return over
+        over = max(over, self.low)
         while over < len(entries) and ((it := entries[over].transaction) is None or it.state != OPEN):
             over += 1
         self._over = over
@@ -91,19 +94,19 @@ class Partition:
 
     def committed(self) -> Iterator[tuple[int, Entry]]:
         """Offset and record of all that a read_committed reader is given."""
-        offset = 0
-        while (found := self.readable(offset, committed=True)) is not None:
-            offset = found[0] + 1
-            yield found
+        return self.read(0, committed=True)
 
     def readable(self, offset: int, *, committed: bool) -> tuple[int, Entry] | None:
         """The first record from `offset` on that a reader is given."""
+        return next(self.read(offset, committed=committed), None)
+
+    def read(self, offset: int, *, committed: bool) -> Iterator[tuple[int, Entry]]:
+        """Offset and record of all that a reader is given from `offset` on, up to where it may read now."""
+        entries = self.entries
         for at in range(max(offset, self.low), self.stable if committed else self.end):
-            it = self.entries[at]
-            aborted = it.transaction is not None and it.transaction.state == ABORTED
-            if not it.control and not (committed and aborted):
-                return at, it
-        return None
+            it = entries[at]
+            if not it.control and not (committed and it.transaction is not None and it.transaction.state == ABORTED):
+                yield at, it
 
 
 @dataclass(eq=False)
@@ -185,9 +188,7 @@ class MemoryBroker:
         """Gives its offset."""
         partition = self.partition(topic_partition)
         timestamp = self.clock.now() // 1000
-        sent = list(headers or ())
-        if any(type(text) is str for _, text in sent):
-            sent = [(name, text.encode() if isinstance(text, str) else text) for name, text in sent]
+        sent = [(name, text.encode() if type(text) is str else text) for name, text in headers or ()]
         partition.entries.append(Entry(key, value, sent, timestamp, transaction))
         if transaction is not None:
             transaction.partitions.add(topic_partition)

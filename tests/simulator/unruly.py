@@ -65,6 +65,8 @@ class Trouble:
         self._clocks: dict[str, SkewedClock] = {}
         self.requests = 0
         self.away_until = 0.0
+        self._none_too_old = 0.0
+        """Up to when no transaction is."""
         self.late: list[tuple[float, UnrulyProducer, Transaction, str]] = []
         self.late_records: list[tuple[float, UnrulyProducer, TopicAndPartition, Record]] = []
         self.trace: list[str] = []
@@ -108,6 +110,12 @@ class Trouble:
     def go_by(self) -> None:
         """What the passing of time does: late copies arrive, and the broker aborts transactions that are too old."""
         now = self.broker.clock.monotonic()
+        if self.late or self.late_records:
+            self._arrive(now)
+        if now > self._none_too_old:
+            self._abort_old(now)
+
+    def _arrive(self, now: float) -> None:
         for it in [it for it in self.late if it[0] <= now]:
             self.late.remove(it)
             _, producer, ended, state = it
@@ -124,12 +132,20 @@ class Trouble:
             elif producer.is_current() and (producer.transaction is None or producer.transaction.state != OPEN):
                 self.tell(f"a record is appended to {topic_partition} behind the end of its transaction")
                 self.broker.append(topic_partition, key, value, headers, Transaction(producer, now))
+
+    def _abort_old(self, now: float) -> None:
+        began = now
         for name, producer in [*self.broker.producers.items()]:
             open_one = producer.transaction
-            if open_one is not None and open_one.state == OPEN and open_one.is_known and now > open_one.began + TRANSACTION:
+            if open_one is None or open_one.state != OPEN:
+                continue
+            if open_one.is_known and now > open_one.began + TRANSACTION:
                 self.tell(f"the broker aborts the transaction of {name}, which is too old")
                 self.broker.end(open_one, ABORTED)
                 self.broker.producers[name] = SimpleNamespace(transaction=None)
+            else:
+                began = min(began, open_one.began)
+        self._none_too_old = began + TRANSACTION  # those that begin later are too old later
 
     def _shown(self, owner: str, fault: Fault) -> Fault | None:
         match fault.kind:
