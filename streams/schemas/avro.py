@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeGuard
 
 from streams.errors import InvalidSchema
@@ -88,8 +89,14 @@ class RecordType:
 def parse(text: str, *, written: bool = False) -> RecordType:
     """The tree of a schema text. Raises InvalidSchema naming the field, its value and what was expected.
 
-    `written`: somebody has written records with it, so that defaults are taken that a new schema may not have.
+    `written`: somebody has written records with it, so that defaults are taken that a new schema may not have. The trees of
+    the last 256 texts are kept, since codec, routes and documents ask for the same ones.
     """
+    return _parsed(text, written)
+
+
+@lru_cache(256)
+def _parsed(text: str, written: bool) -> RecordType:
     try:
         schema = json.loads(text)
     except ValueError as error:

@@ -72,13 +72,14 @@ def test_an_event_is_made_beside_the_thread_that_answers(tmp_path: Path) -> None
 
 
 def test_the_annotations_of_a_class_are_read_once() -> None:
-    """An event may hold 35 000 records of one class; another schema of the class is another structure."""
-    first, other = parse(OrderPlace.schemas[-1]), parse(OrderPlace.schemas[-1])
+    """An event may hold 35 000 records of one class; another schema of the class is another structure, and a text is read once."""
+    first, other = parse(OrderPlace.schemas[-1]), parse(OrderPlace.schemas[-1], written=True)
     line = first.fields[2].type.item
     assert line is not None
     assert line.record is not None
     assert structure_of(line.record, Line) is structure_of(line.record, Line)
     assert structure_of(first, OrderPlace) is not structure_of(other, OrderPlace)
+    assert parse(OrderPlace.schemas[-1]) is first
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -93,7 +94,7 @@ def test_a_long_name_is_not_sent_back(http: httpx.Client, inside: bool) -> None:
 
 def test_a_key_is_all_of_the_rest_of_the_path(tmp_path: Path) -> None:
     """Also with a newline, which a pattern may leave out: it never leads to another key's row, events or answer."""
-    with MemoryServer(shop.app(), tmp_path) as server:
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server:
         for order in ("a", "a\n", "x\ny"):
             body = {**ORDER, "order": order, "customer": order}
             assert server.http.post("/events/order.place", json=body).status_code == 202

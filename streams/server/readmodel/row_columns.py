@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -70,6 +71,7 @@ def columns_of(row_type: type[Record]) -> Sequence[RowColumn]:
     return [_column(field) for field in scalars_of(row_type)]
 
 
+@cache
 def _column(field: RowField) -> RowColumn:
     name, affinity = column_name(field.name), AFFINITY[field.kind]
     if field.kind == "time":
@@ -104,6 +106,7 @@ def _values_of(columns: Sequence[RowColumn]) -> Callable[[Any], Sequence[Any]]:
     return lambda row: [field.value("", row) for field in fields]
 
 
+@cache
 def has_numbers_beyond_json(hint: Any) -> bool:
     """Whether a class holds an endless number somewhere, which JSON cannot: such rows are kept as Avro, too."""
     if hint is float:

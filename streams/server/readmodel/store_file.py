@@ -290,7 +290,8 @@ def file_system_of(folder: Path) -> str:
     except OSError:
         return ""
     mounts = [(parts[1].replace("\\040", " "), parts[2]) for line in lines if len(parts := line.split()) > 2]
-    inside = [(len(point), kind) for point, kind in mounts if folder.resolve().is_relative_to(point)]
+    whole = folder.resolve()
+    inside = [(len(point), kind) for point, kind in mounts if whole.is_relative_to(point)]
     return max(inside, default=(0, ""))[1]
 
 
