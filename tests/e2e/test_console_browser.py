@@ -169,7 +169,7 @@ def test_a_correction_is_planned_and_applied_without_a_script(browser: Any, tmp_
     """On the event's page; the plan is read by axe as it is before and after."""
 
     def begun() -> MemoryServer:
-        server = MemoryServer(shop_app(), tmp_path)
+        server = MemoryServer(shop_app(), tmp_path, answering=True)
         server.__enter__()
         for data, name in ((StockReceive(sku="A1", quantity=5, price=300), "receive"), (ORDER, "place-1")):
             server.kafka.publish(data, id=name)
@@ -197,7 +197,7 @@ def test_a_correction_is_planned_and_applied_without_a_script(browser: Any, tmp_
 def test_a_browser_logs_in(browser: Any, tmp_path: Path) -> None:
     """And comes to the page that it asked for; a cookie of this machine needs no TLS."""
     token = "correct-horse-battery"
-    with MemoryServer(shop_app(), tmp_path, token) as server:
+    with MemoryServer(shop_app(), tmp_path, token, answering=True) as server:
         page = opened(browser, server)
         page.goto("/rows/stock")
         assert hindrances(page) == []
@@ -226,7 +226,7 @@ def test_a_form_of_another_site_changes_nothing(browser: Any, shop: tuple[Memory
 def test_a_page_whose_token_ends_says_that_it_is_old(browser: Any, tmp_path: Path) -> None:
     """What it shows stays, and is not taken for the present."""
     file = write_tokens(tmp_path / "tokens.toml", {"one": {"read": ["*"]}, "two": {"read": ["*"]}})
-    with MemoryServer(shop_app(), tmp_path / "state", http_tokens=str(file)) as server:
+    with MemoryServer(shop_app(), tmp_path / "state", http_tokens=str(file), answering=True) as server:
         publish_apart(server, StockReceive(sku="z", quantity=1, price=1))
         page = opened(browser, server)
         page.goto("/rows/stock")

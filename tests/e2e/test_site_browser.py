@@ -57,7 +57,7 @@ def serving(state: Path, site: Path, token: str | None = None, **others: str) ->
     """The demo with this front end."""
     app = processors.app(Settings(FileMailer(state.parent / f"{state.name}.mbox"), reminders=True))
     with ExitStack() as stack:
-        server = apart(lambda: stack.enter_context(MemoryServer(app, state, token, site=str(site), **others)))
+        server = apart(lambda: stack.enter_context(MemoryServer(app, state, token, site=str(site), answering=True, **others)))
         yield server
 
 

@@ -52,7 +52,7 @@ def fuzzed_shop(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """A server of the shop in which each event has happened once, with its address and its OpenAPI."""
     waited, answers.POSITION_TIMEOUT = answers.POSITION_TIMEOUT, WAITED
     try:
-        with MemoryServer(shop.app(), folder) as server:
+        with MemoryServer(shop.app(), folder, answering=True) as server:
             spec = server.http.get("/openapi.json").json()
             for path, methods in spec["paths"].items():
                 body = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})

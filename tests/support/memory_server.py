@@ -34,6 +34,7 @@ from streams.listening import url_of
 from streams.receipt import Receipt
 from streams.server.connections import ConnectionLimits, Connections
 from streams.server.http.parts import ServerParts
+from streams.server.http.questions import Questions
 from streams.server.listen import listen, scheme_of
 from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.follower_report import FollowerReport
@@ -46,7 +47,7 @@ from streams.server.readmodel.store import Store
 from streams.server.readmodel.table_follower import TableFollower
 from streams.server.serve import answer
 from streams.testing import World
-from tests.support.asked_processes import questions_in_test
+from tests.support.asked_processes import ASKED, NoProcesses, questions_in_test
 from tests.support.ending import see_ended
 from tests.support.memory_corrector import MemoryCorrector
 from tests.support.workers import settings, until
@@ -276,14 +277,19 @@ def _message(topic: str, offset: int, key: bytes, value: bytes | None, headers: 
 
 
 class MemoryServer:
-    """Leaving the block ends it. `http` is a client of it that speaks from this machine."""
+    """Leaving the block ends it. `http` is a client of it that speaks from this machine.
+
+    `answering`: it has processes that answer for views, the past, stories and corrections.
+    """
 
     def __init__(
-        self, app: App, state: Path, token: str | None = None, limits: ConnectionLimits | None = None, **others: str
+        self, app: App, state: Path, token: str | None = None, limits: ConnectionLimits | None = None, *,
+        answering: bool = False, **others: str,
     ) -> None:
         self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
         self.codec = codec_of(app)
-        self.questions = questions_in_test(app, self.config, self.codec)
+        self._none = NoProcesses()
+        self.questions = questions_in_test(app, self.config, self.codec) if answering else Questions(self.config, self._none)
         self.model = ReadModel(app, self.codec)
         self.kafka = MemoryKafka(app, self.model, self.config.state)
         self.corrector = MemoryCorrector(self.kafka, self.codec)
@@ -316,3 +322,4 @@ class MemoryServer:
         self.questions.end()
         self.model.readers.open(None)  # what is forked for the next server must not know of them
         self.kafka.store.close()
+        assert not self._none.asked, ASKED  # the client was told of an error, which a test may take for what it expects

@@ -63,7 +63,7 @@ def replace_call(gateway: Any, call: Any) -> Any:
 def troubled_server(state: Path) -> Iterator[tuple[MemoryServer, Trouble]]:
     """With a delivery whose handler raised and another behind it, and an order whose card company did not answer."""
     app, trouble = troubled_shop()
-    with MemoryServer(app, state) as server:
+    with MemoryServer(app, state, answering=True) as server:
         publish(server, StockReceive(sku="x", quantity=5, price=3))
         trouble.broken = trouble.down = True
         publish(server, StockReceive(sku="y", quantity=5, price=3))

@@ -122,7 +122,7 @@ def test_a_stream_tells_events_as_it_says(tmp_path: Path) -> None:
 
 def test_streams_of_rows_tell_what_it_says(tmp_path: Path) -> None:
     """Each address of a query is a channel, and what is really told fits one of its messages, by its name."""
-    with MemoryServer(shop.app(), tmp_path) as server:
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server:
         server.http.post("/events/stock.receive", json={"sku": "y", "quantity": 1, "price": 1})
         server.http.post("/events/order.place", json={"order": "o1", "customer": "c", "lines": [{"sku": "y", "quantity": 1}]})
         found = server.http.get("/asyncapi.json").json()

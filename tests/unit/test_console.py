@@ -27,7 +27,7 @@ MOST_PAGES = 300
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     """The shop with an order that was paid, one that the stock refused, and a customer with an odd name."""
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), answering=True) as server:
         server.kafka.publish(StockReceive(sku="x", quantity=5, price=3), id="receive-x", source="depot")
         for key, quantity in (("o1", 1), ("o2", 50), (ODD, 1)):
             lines = (Line(sku="x", quantity=quantity),)

@@ -99,7 +99,7 @@ def limited(tmp_path: Path) -> Iterator[MemoryServer]:
     from tests.applications import shop
 
     tokens = write_tokens(tmp_path / "tokens.toml", {"reader": {"read": ["*"]}, "ann": {"read": ["*"], "correct": ["*"]}})
-    with MemoryServer(shop.app(), tmp_path / "state", "correct-horse-battery", http_tokens=str(tokens)) as found:
+    with MemoryServer(shop.app(), tmp_path / "state", "correct-horse-battery", http_tokens=str(tokens), answering=True) as found:
         order(found, 1)
         yield found
 

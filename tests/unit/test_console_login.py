@@ -34,7 +34,7 @@ def is_good(value: str, now: float, secret: bytes = SECRET, token: str = TOKEN) 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), TOKEN) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), TOKEN, answering=True) as server:
         yield server
 
 

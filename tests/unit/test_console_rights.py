@@ -30,7 +30,7 @@ PRINCIPALS: dict[str, Entry] = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     folder = tmp_path_factory.mktemp("state")
     tokens = write_tokens(folder / "tokens.toml", PRINCIPALS)
-    with MemoryServer(shop.app(), folder / "state", http_tokens=str(tokens)) as server:
+    with MemoryServer(shop.app(), folder / "state", http_tokens=str(tokens), answering=True) as server:
         for number, customer in ((1, "c7"), (2, "c8")):
             lines = (Line(sku="x", quantity=1),)
             server.kafka.publish(OrderPlace(order=f"o{number}", customer=customer, lines=lines))

@@ -33,7 +33,7 @@ def order(server: MemoryServer, number: int) -> None:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MemoryServer]:
     """Two orders, which are paid."""
-    with MemoryServer(shop.app(), tmp_path) as server:
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server:
         server.kafka.publish(StockReceive(sku="A1", quantity=5, price=300), id="receive")
         for number in (1, 2):
             order(server, number)
@@ -269,7 +269,7 @@ def limited(tmp_path: Path) -> Iterator[MemoryServer]:
     names = [space.name for space in shop.app().namespaces]
     principals = {"ann": {"correct": names}, "stocks": {"correct": ["stock"]}, "orders": {"correct": ["order"]}}
     tokens = write_tokens(tmp_path / "tokens.toml", principals)
-    with MemoryServer(shop.app(), tmp_path / "state", "correct-horse-battery", http_tokens=str(tokens)) as server:
+    with MemoryServer(shop.app(), tmp_path / "state", "correct-horse-battery", http_tokens=str(tokens), answering=True) as server:
         server.kafka.publish(StockReceive(sku="A1", quantity=5, price=300), id="receive")
         server.kafka.publish(StockReceive(sku="B1", quantity=5, price=300), id="receive-b")
         order(server, 1)

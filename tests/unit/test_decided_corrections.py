@@ -88,7 +88,7 @@ def test_a_server_decides_once_for_all_questions(tmp_path: Path) -> None:
         return place
 
     app = with_change(shop.app(), OrderPlace, counting)
-    with MemoryServer(app, tmp_path / "server") as server:
+    with MemoryServer(app, tmp_path / "server", answering=True) as server:
         kafka = server.kafka
         kafka.publish(StockReceive(sku="A1", quantity=50, price=300), id="receive")
         for name in ("o1", "o2", "o3"):

@@ -72,7 +72,7 @@ def memory(_: Tables) -> int:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MemoryServer]:
     """With a row that is told, and one of which the handler hangs."""
-    with MemoryServer(hanging(), tmp_path, past_seconds="0.5", view_seconds="0.5") as server:
+    with MemoryServer(hanging(), tmp_path, past_seconds="0.5", view_seconds="0.5", answering=True) as server:
         server.kafka.publish(ProbeDo(name="quick"), id="quick")
         server.kafka.publish(ProbeDo(name="slow", how="hang"), id="slow")
 

@@ -19,7 +19,7 @@ GOODS = {"sku": "y", "quantity": "12", "price": "300"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MemoryServer]:
-    with MemoryServer(shop.app(), tmp_path) as server:
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server:
         yield server
 
 

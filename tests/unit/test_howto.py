@@ -40,7 +40,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
         given["grpc_port"] = str(free_port())
         shutil.copy(PROTO, tmp_path)
         monkeypatch.syspath_prepend(tmp_path)
-    with MemoryServer(shop.app(), tmp_path / "state", **given) as server:
+    with MemoryServer(shop.app(), tmp_path / "state", answering=True, **given) as server:
         server.kafka.publish(StockReceive(sku="A1", quantity=5, price=300))
         yield server
 

@@ -45,7 +45,7 @@ def fragile(tables: Tables) -> object:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MemoryServer]:
     app = shop.app()
-    with MemoryServer(replace(app, views=[*app.views, View("fragile", fragile)]), tmp_path) as server:
+    with MemoryServer(replace(app, views=[*app.views, View("fragile", fragile)]), tmp_path, answering=True) as server:
         server.kafka.publish(order(1, "c7"))
         server.kafka.publish(order(2, "c8"))
         yield server

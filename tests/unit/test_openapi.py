@@ -32,7 +32,7 @@ LISTS = {"/rows/order", "/projections/charges"}
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The shop, with an order that was placed twice."""
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), answering=True) as server:
         for _ in range(2):
             server.http.post("/events/order.place", json=ORDER)
         yield server.http

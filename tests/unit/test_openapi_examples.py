@@ -25,7 +25,7 @@ every_application = pytest.mark.parametrize("make", APPLICATIONS.values(), ids=A
 
 @contextmanager
 def described(app: App, folder: Path) -> Iterator[tuple[httpx.Client, dict[str, Any]]]:
-    with MemoryServer(app, folder) as server:
+    with MemoryServer(app, folder, answering=True) as server:
         yield server.http, server.http.get("/openapi.json").json()
 
 

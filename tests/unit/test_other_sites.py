@@ -17,7 +17,7 @@ TOKEN = "correct-horse-battery"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), answering=True) as server:
         yield server
 
 
@@ -55,7 +55,7 @@ def test_own_pages_and_programs_are_not_refused(server: MemoryServer) -> None:
 
 def test_a_token_that_is_shown_is_no_browsers_own(tmp_path: Path) -> None:
     """No page of another site can make a browser show a token that it does not have; with a cookie beside it, it does not count."""
-    with MemoryServer(shop.app(), tmp_path, TOKEN) as server:
+    with MemoryServer(shop.app(), tmp_path, TOKEN, answering=True) as server:
         headers = {"Authorization": f"Bearer {TOKEN}", "Sec-Fetch-Site": "cross-site"}
         assert server.http.post("/what-if", json={}, headers=headers).status_code == 422
         assert server.http.post("/what-if", json={}, headers={**headers, "Cookie": "a=b"}).status_code == 403

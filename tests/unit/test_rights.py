@@ -99,7 +99,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     tokens = write_tokens(folder / "tokens.toml", PRINCIPALS)
     site = folder / "site"
     site.mkdir()
-    with MemoryServer(shop.app(), folder / "state", OWN, http_tokens=str(tokens), site=str(site)) as server:
+    with MemoryServer(shop.app(), folder / "state", OWN, http_tokens=str(tokens), site=str(site), answering=True) as server:
         server.kafka.publish(PaymentCharge(order="o0", amount=5))
         server.kafka.publish(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=1),)))
         yield server

@@ -67,7 +67,7 @@ def order(number: int, customer: str) -> OrderPlace:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     folder = tmp_path_factory.mktemp("state")
     tokens = write_tokens(folder / "tokens.toml", PRINCIPALS)
-    with MemoryServer(application(), folder / "state", http_tokens=str(tokens)) as server:
+    with MemoryServer(application(), folder / "state", http_tokens=str(tokens), answering=True) as server:
         for number, customer in ((1, "c7"), (2, "c8"), (3, "c7"), (4, "c8")):
             server.kafka.publish(order(number, customer))
         yield server

@@ -193,7 +193,7 @@ def test_other_answers_are_as_they_were(server: MemoryServer) -> None:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[MemoryServer]:
     tokens = write_tokens(tmp_path / "tokens.toml", PRINCIPALS)
-    with MemoryServer(shop.app(), tmp_path / "state", http_tokens=str(tokens), http_streams="2") as server:
+    with MemoryServer(shop.app(), tmp_path / "state", http_tokens=str(tokens), http_streams="2", answering=True) as server:
         for number, customer in ((1, "c7"), (2, "c8")):
             server.kafka.publish(order(number, customer))
         yield server

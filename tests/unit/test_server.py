@@ -237,7 +237,7 @@ PLACED = "2026-01-31T12:00:00Z"
 @pytest.fixture
 def shop_server(tmp_path: Path) -> Iterator[MemoryServer]:
     """The shop, with two orders of c7 and one of another customer on two days."""
-    with MemoryServer(shop.app(), tmp_path) as server:
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server:
         for order, customer, day in (("o1", "c7", 30), ("o2", "c7", 31), ("o3", "c/8", 31)):
             body = {"order": order, "customer": customer, "lines": [{"sku": "A1", "quantity": 1}]}
             event = {"specversion": "1.0", "type": "order.place", "source": "t", "id": order, "data": body}
@@ -256,6 +256,12 @@ def test_projections_are_answered(shop_server: MemoryServer) -> None:
     found = http.get("/projections/orders_per_day?_sort=-count").json()["rows"]
     assert [(row["key"], row["row"]["count"]) for row in found] == [("2026-01-31", 2), ("2026-01-30", 1)]
     assert http.get("/projections/orders_per_day/1999-01-01").status_code == 404
+
+
+def test_a_server_without_processes_says_that_it_was_asked_for_a_view(tmp_path: Path) -> None:
+    """Where a test expects an error, it could else take this one for it."""
+    with pytest.raises(AssertionError, match="answering=True"), MemoryServer(shop.app(), tmp_path) as server:
+        assert server.http.get("/views/orders-of/c7").status_code == 500
 
 
 def test_views_are_answered(shop_server: MemoryServer) -> None:

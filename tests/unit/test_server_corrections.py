@@ -21,7 +21,7 @@ TAKEN = ("stock.correction-step", "corrected", "ann", "a test order")
 @pytest.fixture
 def server(tmp_path: Path) -> Any:
     """Two orders, of which the first is taken out."""
-    with MemoryServer(shop.app(), tmp_path) as server:
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server:
         kafka = server.kafka
         kafka.publish(StockReceive(sku="A1", quantity=5, price=300), id="receive")
         for number in (1, 2):

@@ -47,7 +47,7 @@ def failing(tables: object) -> object:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     app = shop.app()
     app = replace(app, views=[*app.views, View("failing", failing)])
-    with MemoryServer(app, tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(app, tmp_path_factory.mktemp("state"), answering=True) as server:
         yield server
 
 

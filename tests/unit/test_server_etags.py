@@ -52,7 +52,7 @@ def deployed(row: type[ProbeRow], words: str, generation: int = 1) -> App:
 
 @pytest.fixture
 def before(tmp_path: Path) -> Iterator[MemoryServer]:
-    with MemoryServer(deployed(ProbeRow, "old"), tmp_path) as server:
+    with MemoryServer(deployed(ProbeRow, "old"), tmp_path, answering=True) as server:
         server.http.post("/events/probe.do", json={"name": "k"}, headers=WAIT)
         yield server
 
@@ -121,7 +121,7 @@ def test_the_etag_of_an_outcome_is_that_of_the_row(before: MemoryServer) -> None
 def test_what_code_answers_changes_its_etag_with_the_code(before: MemoryServer, tmp_path: Path, url: str) -> None:
     """At the same position: a view, a projection's rows, a page."""
     old = before.http.get(url)
-    with MemoryServer(deployed(NewRow, "newer"), tmp_path) as after:
+    with MemoryServer(deployed(NewRow, "newer"), tmp_path, answering=True) as after:
         after.kafka.take_over(before.kafka)
         new = after.http.get(url, headers={"If-None-Match": old.headers["etag"]})
         assert (old.status_code, new.status_code) == (200, 200)

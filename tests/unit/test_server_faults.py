@@ -74,7 +74,7 @@ def views() -> App:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MemoryServer]:
-    with MemoryServer(views(), tmp_path) as server:
+    with MemoryServer(views(), tmp_path, answering=True) as server:
         yield server
 
 

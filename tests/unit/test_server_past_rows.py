@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
 @contextmanager
 def supplied(path: Path) -> Iterator[MemoryServer]:
     """The shop, which received five, an hour later two, and a day later is told of one of the first hour."""
-    with MemoryServer(shop.app(), path) as server:
+    with MemoryServer(shop.app(), path, answering=True) as server:
         world = server.kafka.world
         for hours, quantity, happened in ((0, 5, 0), (1, 2, 1), (2, 1, 0)):
             world.now = START + timedelta(hours=hours)
@@ -126,7 +126,7 @@ def test_a_handler_that_is_gone_leaves_its_own_rows_untold(tmp_path: Path, monke
     """As after a deployment that has taken one away: the others are told."""
     without = without_handler(shop.app(), OrderLineRefused)
     others = questions_in_test(without, settings(tmp_path, ""), codec_of(without))  # before this process opens the file, too
-    with MemoryServer(shop.app(), tmp_path) as server, closing_questions(others):
+    with MemoryServer(shop.app(), tmp_path, answering=True) as server, closing_questions(others):
         server.kafka.publish(StockReceive(sku="x", quantity=5, price=3), id="receive", source="depot")
         for name, quantity in (("o1", 1), ("o2", 9)):
             order = OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=quantity),))
@@ -267,7 +267,7 @@ def test_what_needs_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_is_behind_the_frontier_is_not_told_and_what_was_erased_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With an event the row from there on, projections that may have folded it, and a view that reads the table."""
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), answering=True) as server:
         for name in ("o1", "o2"):
             server.kafka.publish(OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=1),)), id=f"place-{name}")
         server.kafka.world.settle()
@@ -310,7 +310,7 @@ def test_rows_that_the_deployed_code_refuses_are_unreadable_and_the_others_told(
     folder = tmp_path_factory.mktemp("state")
     refused = NamedInFolder(folder)
     app = with_change(shop.app(), OrderPlace, refusing(refused))
-    with MemoryServer(app, folder / "server") as server:
+    with MemoryServer(app, folder / "server", answering=True) as server:
         for name in ("o1", "o2", "o3"):
             server.kafka.publish(OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=1),)), id=f"place-{name}")
         server.kafka.world.settle()

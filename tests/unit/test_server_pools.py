@@ -44,7 +44,7 @@ class Busy:
             return 1
 
         views = [View("hang", hang), View("once", lambda _: hang(_) if self.called else 1), View("quick", lambda _: 7)]
-        self.server = MemoryServer(replace(bank.app(), views=views), path / "state", **settings)
+        self.server = MemoryServer(replace(bank.app(), views=views), path / "state", answering=True, **settings)
 
     @property
     def called(self) -> int:

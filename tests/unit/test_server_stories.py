@@ -16,7 +16,7 @@ from tests.unit.test_server_errors import assert_problem
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     """The shop, with an order of a key that has a slash."""
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), answering=True) as server:
         server.kafka.publish(StockReceive(sku="x", quantity=5, price=3), id="receive-x", source="depot")
         for key in ("o1", "o1/story"):
             server.kafka.publish(

@@ -20,7 +20,7 @@ CHARGED = {"payment.charge": {"type": "payment.charged", "data": {"receipt": "r"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     """The shop, with a delivery of five and an order of one."""
-    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state"), answering=True) as server:
         server.kafka.publish(StockReceive(sku="x", quantity=5, price=3), id="receive-x", source="depot")
         lines = (Line(sku="x", quantity=1),)
         server.kafka.publish(OrderPlace(order="o1", customer="c", lines=lines), id="place-o1", source="web")

@@ -75,7 +75,7 @@ def test_a_server_finds_the_same_rows(tmp_path: Path) -> None:
     def found(tables: Tables) -> list[list[str]]:
         return [keys(tables.of(shop.order), _key__ne="torn", **asked) for asked in QUESTIONS]
 
-    with MemoryServer(replace(shop.app(), views=[View("all", found)]), tmp_path) as server:
+    with MemoryServer(replace(shop.app(), views=[View("all", found)]), tmp_path, answering=True) as server:
         for data in HISTORY:
             server.kafka.publish(data)
         server.kafka.world.settle()
