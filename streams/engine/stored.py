@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from streams.engine.changes import (
     CallReference,
     DueReference,
@@ -34,7 +36,9 @@ from streams.engine.records import ACCEPTED, EmittedRecord, Headers, LogRecord, 
 from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 
-ACCEPTED_HEADER = b'[%d,%d,%d,"accepted","%b",null,null,null,null,null,null]'
+_json = msgspec.json.Encoder().encode
+_log_record: Callable[[type[LogRecord], tuple[bytes, bytes, Headers]], LogRecord] = tuple.__new__
+"""What LogRecord(…) calls; one is made for each event."""
 
 
 def log_header_of(handled: HandledRecord) -> LogHeader:
@@ -57,10 +61,11 @@ def log_header_of(handled: HandledRecord) -> LogHeader:
 def log_record(handled: HandledRecord) -> LogRecord:
     it = handled
     if it.outcome == ACCEPTED and it.own_id is None and it.own_time is None and not it.timer:  # as most are: what `pack` gives
-        own = LOG_HEADER, ACCEPTED_HEADER % (it.sequence, it.recorded, it.offset, it.fingerprint.encode())
+        fields = it.sequence, it.recorded, it.offset, ACCEPTED, it.fingerprint, None, None, None, None, None, None
+        own = LOG_HEADER, _json(fields)
     else:
         own = pack(log_header_of(it))
-    return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, own])
+    return _log_record(LogRecord, (b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, own]))
 
 
 def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:

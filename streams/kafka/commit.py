@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -50,9 +51,10 @@ class TransactionWriter:
         self._begin()
         results, emitted = self._sent.get(changes.partition, (0, 0))
         self._sent[changes.partition] = len(changes.results), len(changes.emitted)
+        logged = [log_record(it) for it in changes.results[results:] if it.logged]
+        if logged:
+            self.producer.put_all(self._to.topics.log, changes.partition, logged)
         put = self.producer.put
-        for key, value, headers in (log_record(it) for it in changes.results[results:] if it.logged):
-            put(self._to.topics.log, value, key, changes.partition, headers)
         for record in changes.emitted[emitted:]:
             put(self._to.inbox_of(record.namespace), record.value, record.key, PARTITION_BY_KEY, record.headers)
 
@@ -82,11 +84,10 @@ class TransactionWriter:
         topics, partition, put = self._to.topics, changes.partition, self.producer.put
         put(topics.table, self._marker(changes, image), marker.KEY, partition, None)
         generation = image.rows_generation
-        for name, (value, version) in image.unwritten.items():
-            if name not in changes.rows:
-                put(topics.table, value, row_key(name, generation), partition, [version_header(version)])
-        for name, value in changes.row_bytes.items():
-            put(topics.table, value, row_key(name, generation), partition, [version_header(changes.rows[name][1])])
+        unwritten = ((name, value, version) for name, (value, version) in image.unwritten.items() if name not in changes.rows)
+        new = ((name, value, changes.rows[name][1]) for name, value in changes.row_bytes.items())
+        rows = ((row_key(name, generation), value, [version_header(version)]) for name, value, version in chain(unwritten, new))
+        self.producer.put_all(topics.table, partition, rows)
         for record in changes.set_aside:
             key, value, headers = parked_record(record)
             put(topics.parked, value, key, partition, headers)

@@ -74,8 +74,7 @@ class TransactionalProducer:
         self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0, clock: Clock = SYSTEM,
         held_up: HeldUp = tuple, complete: Complete = lambda _: None,
     ) -> None:  # fmt: skip
-        self._clock = clock
-        self._make, self._id, self._what, self._timeout = make, transactional_id, what, timeout
+        self._make, self._id, self._what, self._timeout, self._clock = make, transactional_id, what, timeout, clock
         self._producer: Producer | None = None
         self._coordinator = CoordinatorConnection(clock)
         self._failures: list[KafkaError] = []
@@ -117,17 +116,18 @@ class TransactionalProducer:
 
     def put(self, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any) -> None:
         """Produce a record in the transaction. Raises one of UNFINISHED."""
-        producer = self._live()
         self._written.add(topic, partition, key)
-        while True:
+        _produce(self._live(), topic, value, key, partition, headers, self._clock, self._deadline())
+
+    def put_all(self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes | None, Any]]) -> None:
+        """As `put`, for key, value and headers of one partition's records: most are its, so each call for one is saved."""
+        produce = self._live().produce
+        self._written.add(topic, partition, b"")
+        for key, value, headers in records:
             try:
-                return producer.produce(topic, value, key, partition, headers=headers)
-            except BufferError:
-                if self._clock.monotonic() > self._deadline():
-                    raise BufferError("the producer's queue stayed full") from None
-                as_raised(partial(producer.poll, 0.05))
-            except (ValueError, TypeError) as error:
-                raise RecordRefused(f"a record for {topic}-{partition} is not taken by the Kafka client: {error}") from error
+                produce(topic, value, key, partition, headers=headers)
+            except (BufferError, ValueError, TypeError):  # it was not taken: `put` waits for space, or says what is wrong
+                self.put(topic, value, key, partition, headers)
 
     def commit(self, offsets: list[TopicPartition], metadata: Any) -> None:
         """Commit the transaction with the group's offsets, if there are any. Raises TransactionAborted or ProducerLost."""
@@ -261,3 +261,18 @@ class TransactionalProducer:
         elif was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
             self._late_fences += 1
         return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)
+
+
+def _produce(  # noqa: PLR0913 - a record, and until when
+    producer: Producer, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any, clock: Clock, deadline: float
+) -> None:
+    """Produce a record; while the producer's queue is full, wait until `deadline`. Raises one of UNFINISHED."""
+    while True:
+        try:
+            return producer.produce(topic, value, key, partition, headers=headers)
+        except BufferError:
+            if clock.monotonic() > deadline:
+                raise BufferError("the producer's queue stayed full") from None
+            as_raised(partial(producer.poll, 0.05))
+        except (ValueError, TypeError) as error:
+            raise RecordRefused(f"a record for {topic}-{partition} is not taken by the Kafka client: {error}") from error

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streams.kafka.coordinator_connection import CoordinatorConnection
-from streams.kafka.producer import OnDelivery, ProducerLost, TransactionAborted, TransactionalProducer
+from streams.kafka.producer import OnDelivery, ProducerLost, RecordRefused, TransactionAborted, TransactionalProducer
 from tests.simulator.broker import MemoryBroker, Metadata
 from tests.simulator.memory_producer import MemoryProducer
 from tests.simulator.time import VirtualClock
@@ -109,3 +109,51 @@ def test_a_client_that_is_kept_is_refused_once_more(broker: MemoryBroker) -> Non
         client.flush(1)
         client.abort_transaction(1)
     assert told == [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._PURGE_QUEUE]
+
+
+class SmallQueue(MemoryProducer):
+    """Its queue takes two records, until it is polled."""
+
+    waiting = polls = 0
+
+    def produce(self, *args: Any, **kwargs: Any) -> None:
+        if self.waiting == 2:
+            raise BufferError("Local: Queue full")
+        self.waiting += 1
+        super().produce(*args, **kwargs)
+
+    def poll(self, timeout: float) -> int:
+        self.waiting, self.polls = 0, self.polls + 1
+        return super().poll(timeout)
+
+
+def test_records_that_find_the_queue_full_are_not_lost(broker: MemoryBroker) -> None:
+    """Each is produced again once there is space, in its place."""
+    broker.largest["order-log"] = 100
+    made = list[SmallQueue]()
+
+    def make(on_delivery: OnDelivery, _: CoordinatorConnection) -> Any:
+        made.append(SmallQueue(broker, {"transactional.id": "order.here.0", "on_delivery": on_delivery}))
+        return made[-1]
+
+    producer = TransactionalProducer(make, "order.here.0", "order", clock=broker.clock)
+    producer.ready()
+    producer.begin()
+    before = made[0].polls
+    producer.put_all("order-log", 0, [(b"k@%d" % number, b"%d" % number, None) for number in range(7)])
+    assert made[0].polls > before, "the queue was full"
+    producer.commit([], None)
+    assert [it.value for _, it in broker.partition(("order-log", 0)).committed()] == [b"%d" % number for number in range(7)]
+
+
+def test_a_record_that_the_client_does_not_take_is_named_with_its_partition() -> None:
+    """Whether it is produced alone or with others, it says so, and its transaction may not be committed."""
+    client = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    producer = TransactionalProducer(lambda *_: client, "x", "order")
+    producer._producer = client
+    for produce in (
+        lambda: producer.put("order-log", b"value", b"key", 3, [("name", 5)]),
+        lambda: producer.put_all("order-log", 3, [(b"key", b"value", []), (b"key", b"value", [("name", 5)])]),
+    ):
+        with pytest.raises(RecordRefused, match="a record for order-log-3 is not taken by the Kafka client"):
+            produce()
