@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.support.workers import until
 
 PROCESSES, CLIENTS, EVENTS = 3, 4, 150
 RIGHTS = {"publish": ["*"], "read": ["*"], "admin": True}
+RATE = 1
+"""Requests a second of a principal that is slow; at first it may send two."""
 FORCED = 20
 """Requests, each on a connection of its own."""
 
@@ -64,7 +67,7 @@ def post(http: httpx.Client, name: str, key: str) -> httpx.Response:
 
 @pytest.fixture
 def server(broker: str, prefix: str, tmp_path: Path) -> Iterator[Server]:
-    file = write_tokens(tmp_path / "tokens.toml", {"load": {**RIGHTS, "rate": 100_000}, "slow": {**RIGHTS, "rate": 5}})
+    file = write_tokens(tmp_path / "tokens.toml", {"load": {**RIGHTS, "rate": 100_000}, "slow": {**RIGHTS, "rate": RATE}})
     env = environment(broker, prefix, tmp_path, app="tests.applications.probe:app", partitions="2", http_tokens=str(file))
     env["PYTHONPATH"] = str(PROJECT)
     assert retold("topics", "--create", env=env).returncode == 0
@@ -145,8 +148,9 @@ def same_keys(server: Server, accepted: Mapping[str, str]) -> None:
 
 def one_rate(server: Server) -> None:
     """A principal may send as much as the file says, however many processes it asks."""
+    began = time.monotonic()
     found = [server.asks("/rows/probe", "slow").status_code for _ in range(4 * FORCED)]
-    assert found.count(200) < 2 * FORCED
+    assert 1 <= found.count(200) <= 2 + RATE * (time.monotonic() - began)
     assert found.count(429) == len(found) - found.count(200)
 
 
@@ -164,7 +168,7 @@ def one_count(server: Server) -> None:
     commits = [it["retold_store_commit_seconds_count"] for it in scrapes]
     assert commits == sorted(commits)
     asked = [sum(value for name, value in it.items() if name.startswith("retold_http_requests_total")) for it in scrapes]
-    assert asked == sorted(set(asked))
+    assert asked == sorted(asked)  # what is counted after its answer may come with the next scrape
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
