@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import PROJECT, Process, descendants, environment, is_there, retold, stand_still
 from tests.support.tokens import bearer, write_tokens
 from tests.support.workers import until
@@ -181,3 +182,31 @@ def test_all_processes_end_with_the_one_that_owns_them(server: Server, number: s
     until(lambda: not any(map(is_there, started)), "a process is left")
     with pytest.raises(httpx.ConnectError):
         server.asks("/-/live")
+
+
+def test_grpc_and_http2_are_answered_by_several_processes(broker: str, prefix: str, tmp_path: Path) -> None:
+    """They share gRPC's port, and each speaks HTTP/2 on the socket that all have; one that is killed is missed by nobody."""
+    grpc = pytest.importorskip("grpc")
+    env = environment(broker, prefix, tmp_path, app="tests.applications.probe:app", partitions="2") | {"PYTHONPATH": str(PROJECT)}
+    assert retold("topics", "--create", env=env).returncode == 0
+    log, port = tmp_path / "server.log", free_port()
+    words = ("server", "--processes", "2", "--http2", "--grpc-port", str(port))
+    with Process(*words, env=env, log=log, folder=tmp_path) as process:
+        server = Server(process, log)
+        until(server.says("Ready. "), "the server is not ready")
+
+        def lives() -> bool:
+            with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+                asked = channel.unary_unary("/grpc.health.v1.Health/Check")
+                return bool(asked(b"", timeout=10) == b"\x08\x01")  # SERVING
+
+        def speaks_http2() -> bool:
+            with httpx.Client(base_url=server.url, http1=False, http2=True, timeout=20.0) as http:
+                return http.get("/-/ready").http_version == "HTTP/2"
+
+        assert all(lives() and speaks_http2() for _ in range(6))
+        os.kill(server.answering[0], signal.SIGKILL)
+        until(lambda: len(server.answering) == 1, "it is not missed")
+        until(lives, "gRPC is not answered by the other one", despite=grpc.RpcError)
+        until(server.says("All 2 HTTP processes answer again."), "no other process is started")
+        assert all(lives() and speaks_http2() for _ in range(6))
