@@ -147,21 +147,22 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     cycle = cycle_of(parts, namespace, slot.number, breaker)
     topics = topic_names(config.prefix, namespace)
     stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
-    writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
+    reporting = clients.admin()  # of all that tells others: each admin client has connections and threads of its own
+    writer, worker_id = ReportWriter(clients, reporting, config.prefix), _worker_id(parts, namespace, slot.number)
     reporter = Reporter(
         namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock, cycle.members.attempts.slow,
         cycle.members.calls.trouble,
     )  # fmt: skip
     reporter.standby = partial(standby_report, cycle, worker_id)
-    reports = ReportReader(clients, clients.admin(), config.prefix)
+    reports = ReportReader(clients, reporting, config.prefix)
     reporter.forgotten = lambda cancelled: forgotten(reports.read(cancelled=cancelled), namespace, parts.runtime.clock.now())
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
     if (standby := cycle.members.standby) is not None:
         beside.append(partial(standby.follow, cycle.tasks.partitions))
-    inbox_ends = InboxEnds(topics.inbox, cycle.tasks.partitions, partial(ends, clients.admin(), timeout=ENDS))
+    inbox_ends = InboxEnds(topics.inbox, cycle.tasks.partitions, partial(ends, reporting, timeout=ENDS))
     if parts.metrics is not None:
         beside.append(inbox_ends.follow)
-    last_writer = ReportWriter(clients, clients.admin(), config.prefix)
+    last_writer = ReportWriter(clients, reporting, config.prefix)
     tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)
     runner = NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
     if parts.metrics is not None:
@@ -203,11 +204,11 @@ class _Place:
     worker_id: str
 
     @classmethod
-    def of(cls, parts: WorkerParts, namespace: str, slot: int) -> Self:
+    def of(cls, parts: WorkerParts, admin: Admin, namespace: str, slot: int) -> Self:
         """Of a namespace whose topics exist."""
         prefix, names = parts.config.prefix, topic_names(parts.config.prefix, namespace)
         targets = {topic_names(prefix, name).inbox for name in emits_into(parts.app, namespace)}
-        described = describe(parts.clients.admin(), sorted({*names[1:], *targets}))
+        described = describe(admin, sorted({*names[1:], *targets}))
         return cls(names, targets, described, group_of(prefix, namespace), _worker_id(parts, namespace, slot))
 
     @property
@@ -230,7 +231,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     """The cycle of one namespace, whose topics exist. `slot` distinguishes the workers of one instance."""
     config, clients, runtime = parts.config, parts.clients, parts.runtime
     admin, clock, began = clients.admin(), runtime.clock, runtime.clock.monotonic()
-    at = _Place.of(parts, namespace, slot)
+    at = _Place.of(parts, admin, namespace, slot)
     complete: Complete = lambda _: None  # noqa: E731 - a broker in memory completes its commits
     if parts.ends_dead:
         complete = completion_of(clients, admin, config.prefix, namespace, at.written)

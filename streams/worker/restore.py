@@ -98,8 +98,7 @@ class Restorer:
             try:
                 return (yield from self._restored(copy, cancelled, progress))
             except (NamespaceTaken, TopicMismatch, UndecodableRecord) as error:
-                where = f"{self.names.table}-{partition}"
-                log.warning("a copy does not fit; reading everything", table=where, error=str(error))
+                log.warning("a copy does not fit; reading all", table=self.names.table, partition=partition, error=str(error))
         return (yield from self._restored(self.empty(partition), cancelled, progress))
 
     def empty(self, partition: int) -> PartitionCopy:
@@ -148,8 +147,7 @@ class Restorer:
             if after.waited:
                 continue
             if after.offset <= image.inbox_next:
-                inbox = (self.names.inbox, partition)
-                inbox_end = ends(self.admin, [inbox], cancelled=cancelled)[inbox]
+                [inbox_end] = ends(self.admin, [(self.names.inbox, partition)], cancelled=cancelled).values()
                 return RestoredImage(image, inbox_end, *copy.read_to, copy.reading.places())
             if before <= image.inbox_next:  # a transaction was committed while we read
                 continue
@@ -239,6 +237,8 @@ class Restorer:
     def _take(self, copy: PartitionCopy, rest: Spans, cancelled: Cancelled, progress: RestoreProgress) -> Steps[None]:
         """Read the rest of its topics."""
         progress.begin(rest, self.admin.clock.monotonic())
+        if all(first >= end for first, end in rest.values()):
+            return  # as in a new application: no consumer need connect
         with closing(self.consumer()) as consumer:
             for messages in polls(consumer, rest, cancelled=cancelled, clock=self.admin.clock):
                 for message in messages:
