@@ -69,8 +69,8 @@ def all_schemas(
     return SchemaReader(clients, prefix).poll_new(timeout, cancelled)
 
 
-def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int]:
-    """Publish the codec's schemas that the topic does not have yet; returns their ids.
+def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> dict[int, str]:
+    """Publish the codec's schemas that the topic does not have yet; returns those that it had, by their ids.
 
     Raises InvalidSchema if another schema has the id of one of ours, and BrokerError.
     """
@@ -85,7 +85,7 @@ def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int
     missing = sorted(ours.keys() - there.keys())
     if missing:
         _write(clients, schemas_topic(prefix), {schema_id: ours[schema_id] for schema_id in missing})
-    return missing
+    return there
 
 
 def _write(clients: Clients, topic: str, schemas: dict[int, PublishedSchema]) -> None:

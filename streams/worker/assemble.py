@@ -25,7 +25,7 @@ from streams.kafka.owners import owners
 from streams.kafka.producer import Complete
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.renewed_client import Admin
-from streams.kafka.schemas_topic import SchemaReader, publish_schemas
+from streams.kafka.schemas_topic import SchemaReader, add_schemas, publish_schemas
 from streams.kafka.task_reports import ReportReader, ReportWriter, forgotten
 from streams.kafka.topics import TopicInfo, TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
 from streams.kafka.written_partitions import partitions_held_up
@@ -48,7 +48,7 @@ from streams.worker.metrics_listener import MetricsListener
 from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
 from streams.worker.parked_bodies import IN_MEMORY, ParkedBodies
-from streams.worker.partition_restore import learn_schemas_of, restorer_of, standby_of
+from streams.worker.partition_restore import restorer_of, standby_of
 from streams.worker.reporter import Reporter, report_end, standby_report
 from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
@@ -87,8 +87,7 @@ def worker(
     clients.check_broker()
     raise_for_problems(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
-    publish_schemas(clients, config.prefix, codec)
-    learn_schemas_of(clients, config.prefix, codec)
+    add_schemas(codec.add_schema, publish_schemas(clients, config.prefix, codec))
     faust_app = faust_app_of(app, config)
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
