@@ -110,8 +110,8 @@ class Image:
     def pending_after(self, changes: Changes) -> tuple[int, int]:
         """How many calls and how many timers are pending once `changes` are applied."""
         settled = set(changes.settled)
-        calls = _left(self.calls, set(changes.calls), settled)
-        return calls, _left(self.due, {due.event_id for due in changes.due}, settled | changes.calls.keys())
+        calls = self.calls.count_after(set(changes.calls), settled)
+        return calls, self.due.count_after({due.event_id for due in changes.due}, settled | changes.calls.keys())
 
     def _apply_parked(self, changes: Changes) -> None:
         self.quarantined += sum(record.entity is None for record in changes.set_aside)
@@ -150,8 +150,3 @@ class Image:
 def limit_of(imports: Mapping[str, ImportClock], now: int) -> FiringLimit:
     """An import's clock says that an event of its very time may still come, and events come before timers of their time."""
     return FiringLimit(now, min(now, *(clock.at - 1 for clock in imports.values())) if imports else now)
-
-
-def _left(there: Mapping[str, object], new: set[str], gone: set[str]) -> int:
-    """The size of `there` with `new` and without `gone`, without a copy: `there` may be large."""
-    return len(there) + len(new - there.keys()) - sum(key in there or key in new for key in gone)

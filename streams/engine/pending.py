@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush, merge
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -137,6 +137,10 @@ class PendingTimers(Mapping[str, KeptTimer]):
     def _waits(self, scheduled: ScheduledTimer) -> bool:
         return self._by_id.get(scheduled.timer.event_id) is scheduled
 
+    def count_after(self, new: set[str], gone: set[str]) -> int:
+        """How many there are with `new` and then without `gone`."""
+        return _count_after(self._by_id, new, gone)
+
     def __getitem__(self, event_id: str) -> KeptTimer:
         return self._by_id[event_id].timer
 
@@ -188,6 +192,10 @@ class PendingCalls(Mapping[str, KeptCall]):
     def of(self, key: str) -> Sequence[KeptCall]:
         return tuple(self._by_reference[it] for it in self._by_key.get(key, ()))
 
+    def count_after(self, new: set[str], gone: set[str]) -> int:
+        """How many there are with `new` and then without `gone`."""
+        return _count_after(self._by_reference, new, gone)
+
     def __getitem__(self, reference: str) -> KeptCall:
         return self._by_reference[reference]
 
@@ -196,3 +204,9 @@ class PendingCalls(Mapping[str, KeptCall]):
 
     def __len__(self) -> int:
         return len(self._by_reference)
+
+
+def _count_after(there: dict[str, Any], new: set[str], gone: set[str]) -> int:
+    """`there` may be large, and nothing goes through it: a set minus a dict's keys would."""
+    added, never = new.difference(there), gone.difference(there)
+    return len(there) + len(added) - (len(gone) - len(never)) - len(added & never)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.codec import codec_of
 from streams.engine import control
@@ -15,6 +17,7 @@ from streams.engine.changes import CallReference, Changes, PendingCall
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
+from streams.engine.pending import PendingCalls
 from streams.engine.timers import due_timers
 from streams.worker.call_queues import Assignment
 from streams.worker.caller import Caller, CallResult
@@ -264,3 +267,15 @@ def test_an_answer_is_published_whatever_became_of_its_request() -> None:
     [changes] = payments.owed()
     record = (payments.image.inbox_next, b"a", changes.emitted[0].value, changes.emitted[0].headers, 0)
     assert payments.engine.handle(payments.image, [record], 3).counters.duplicates == 1
+
+
+NAMES = st.sets(st.sampled_from("abcdefgh"))
+
+
+@given(NAMES, NAMES, NAMES)
+def test_what_will_be_pending_is_counted_as_if_it_were_there(there: set[str], new: set[str], gone: set[str]) -> None:
+    """Also what comes and goes in one transaction, and what comes again."""
+    pending = PendingCalls()
+    for name in there:
+        pending.add(CallReference(name, "k", 0, 0, 1))
+    assert pending.count_after(new, gone) == len((there | new) - gone)
