@@ -56,6 +56,9 @@ HEARTBEAT = 0.3
 """s: a member hears of a rebalance by the answer to a heartbeat, and until then a partition that moves belongs to nobody."""
 MAX_POLL = 60.0
 TRANSACTION = 10.0
+REFUSED = 0.005
+"""s until a request of a transaction is sent again, then twice as long each time. Kafka refuses the offsets of one while it still
+writes the markers of the one before, for some ms; by default librdkafka waits for 100."""
 OVERDUE = 10.0 + 5.0
 """s after its timeout by which the broker has aborted a transaction: by default Kafka checks every 10 s."""
 
@@ -178,6 +181,7 @@ class Clients:
         timeout: float = TRANSACTION,
     ) -> Options:
         return self._common(client_id) | self._writing() | {
+            "retry.backoff.ms": _ms(REFUSED),
             "transactional.id": transactional_id,
             "transaction.timeout.ms": _ms(timeout),
             "message.timeout.ms": _ms(timeout * 0.8),

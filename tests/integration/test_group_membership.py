@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -16,18 +15,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka.clients import Clients
 from streams.kafka.group_membership import join
+from tests.support.client_lines import debugging
 from tests.support.workers import until
 
 STATE = re.compile(r"^%7\|([0-9.]+)\|CGRPJOINSTATE\|new#.* changed join state (\S+) -> (\S+) ")
 SOON = 0.15
 """s, where librdkafka alone waits some 0.4 s here."""
-TRIES = 3
-
-
-def logging_to_stderr(kind: Callable[[Any], Any], options: Any) -> Any:
-    """Its own lines have their time."""
-    told = {name: value for name, value in options.items() if name != "logger"}
-    return kind({**told, "debug": "cgrp", "log_level": 7})
+TRIES = 5
 
 
 class Member:
@@ -81,10 +75,10 @@ def test_the_second_round_of_a_rebalance_does_not_wait(broker: str, prefix: str,
     """A new member joins again as soon as it hears that the others have let go of its partitions."""
     topic, admin = f"{prefix}shared", AdminClient({"bootstrap.servers": broker})
     admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
-    clients, waits = Clients(broker, make=logging_to_stderr), list[float]()
+    clients, waits = Clients(broker, make=debugging("cgrp")), list[float]()
     for _ in range(TRIES):
         capfd.readouterr()
         share(clients, topic)
         time.sleep(0.05)  # the lines of the last moment
         waits.append(waited(capfd.readouterr().err))
-    assert min(waits) < SOON, waits  # a busy machine may hold up any of them
+    assert sorted(waits)[1] < SOON, waits  # a busy machine may hold some up; without a question, one alone may be quick by chance

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from functools import partial
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.clock import SYSTEM
 from streams.config import Config
@@ -15,12 +17,14 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
 from streams.kafka.bounded_read import headers_of
+from streams.kafka.clients import Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator_connection import STATISTICS_SECONDS, CoordinatorConnection
 from streams.kafka.producer import OnDelivery, TransactionAborted, TransactionalProducer
 from streams.kafka.topics import TopicNames, ensure, group_of, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
+from tests.support.client_lines import debugging
 from tests.support.inbox import Foreign
 from tests.support.kafka_proxy import KafkaProxy, LostCommit, StaleMember
 from tests.support.workers import Running, until
@@ -53,12 +57,43 @@ def destination(topics: TopicNames) -> Destination:
     return Destination(topics, lambda name: name, "probe", {}, 2, "leaver")
 
 
+RETRIED = re.compile(r"Retrying AddOffsetsToTxnRequest .*, retry 1/.* in ([0-9]+)ms")
+
+
+def test_a_transaction_does_not_wait_long_for_the_markers_of_the_one_before(
+    broker: str, prefix: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While Kafka writes them, it refuses the offsets of the next one. They are sent again soon, and not after 100 ms."""
+    inbox, count, admin = f"{prefix}many", 50, AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([NewTopic(inbox, count, 1)])[inbox].result(30)
+    clients = Clients(broker, make=debugging("protocol"))
+    group = Clients(broker).group_consumer(f"{prefix}many", "many")
+    producer = clients.transactional_producer(f"{prefix}many", "many", nothing)
+    producer.init_transactions(20)
+
+    def refused() -> bool:
+        capfd.readouterr()
+        for _ in range(2):
+            producer.begin_transaction()
+            producer.send_offsets_to_transaction([TopicPartition(inbox, 0, 1)], group.consumer_group_metadata(), 20)
+            for partition in range(count):
+                producer.produce(inbox, b"", b"k", partition)
+            producer.commit_transaction(20)
+        waits.extend(float(found[1]) for found in RETRIED.finditer(capfd.readouterr().err))
+        return bool(waits)
+
+    waits: list[float] = []
+    until(refused, "no transaction began while the markers of the one before were written")
+    group.close()
+    assert max(waits) < 20, waits
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["ended once", "ended more often than told"])
 def test_statistics_of_a_real_client_tell_how_many_ends_were_sent(
     config: Config, foreign: Foreign, told: bool
 ) -> None:
     """The second net of rule 31: it would be torn if librdkafka gave its numbers other names."""
-    connection, deadline = CoordinatorConnection(), time.monotonic() + 3 * STATISTICS_SECONDS
+    connection = CoordinatorConnection()
     ensure(foreign.clients.admin(), config, ["echo"])
     producer = foreign.clients.transactional_producer(f"{config.prefix}net", "net", nothing, connection)
     producer.init_transactions(20)
@@ -67,6 +102,7 @@ def test_statistics_of_a_real_client_tell_how_many_ends_were_sent(
     if told:
         connection.ending()
     producer.commit_transaction(20)
+    deadline = time.monotonic() + 3 * STATISTICS_SECONDS
     while time.monotonic() < deadline and not connection.disturbed:
         producer.poll(0.1)
     assert connection.disturbed is not told
