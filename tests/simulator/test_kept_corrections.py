@@ -11,7 +11,7 @@ from streams import Event
 from streams.codec import codec_of
 from streams.engine.changes import PendingCall
 from streams.engine.envelope import ParkedHeader, pack
-from streams.engine.records import UNANSWERED
+from streams.engine.records import QUARANTINED, UNANSWERED
 from streams.engine.stored import due_record
 from streams.errors import HistoryError, NotKnownYet, StalePlan, TopicMismatch
 from streams.history.correction.correction_calls import CorrectionCall
@@ -205,6 +205,15 @@ def test_a_request_that_an_operator_has_given_up_holds_up_no_correction(stands: 
     made = CorrectionCoordinator(clients(kafka), "", app, codec_of(app), lambda: nullcontext(log), name="m1-1", largest=1000)
     said = "payment.charge of o1 is otherwise in the corrected past, and was not answered yet"
     assert made._unsettled(log, {event.reference}) == ("" if stands == "given up" else said)
+
+
+def test_what_is_quarantined_for_its_headers_holds_up_no_correction(kafka: MemoryBroker) -> None:
+    """Anybody can publish it, it stays there for ever, and its headers cannot be read: each correction failed from then on."""
+    app = bank.app()
+    kafka.create([it for space in app.namespaces for it in topic_names("", space.name)[1:]], 1)
+    header = ParkedHeader(QUARANTINED, "its time is no time", "", None, "account", 0, 0, 5)
+    kafka.append(("account-parked", 0), b"0", b"{}", [("ce_time", b"yesterday"), pack(header)], None)
+    assert coordinator(kafka)._unsettled(NOTHING, {"an event"}) == ""
 
 
 def test_who_looks_again_reads_what_is_new_alone(kafka: MemoryBroker) -> None:
