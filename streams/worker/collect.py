@@ -75,7 +75,13 @@ class Collector:
         return PolledBatch(metadata, records, ends)
 
     def _complain(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise BrokerError(
+                f"Kafka has other records of {self._tasks.inbox} than this worker has read ({error.str()}): records were deleted, "
+                "or an older copy of Kafka's data was put back. Start the worker again: it compares all topics, and says what is "
+                "missing, or goes on with what Kafka has. What was published since such a copy is to be published again"
+            )
+        if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise BrokerError(f"reading {self._tasks.inbox} failed: {error.str()}")
         log.warning("the consumer reports an error", inbox=self._tasks.inbox, error=error.str())
 

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from streams.engine.control import PREFIX as CONTROL
 from streams.engine.duplicates import Remembered
 from streams.engine.envelope import log_header, sequence_of, without_packed
 from streams.engine.envelope_reader import EnvelopeReader
+from streams.engine.records import UNREADABLE
 from streams.kafka.bounded_read import headers_of
+
+
+class LoggedOrigin(NamedTuple):
+    """Where in the inbox the event of a log record came from: an offset; -1 for a timer's."""
+
+    offset: int
+    message: Message
+
+    def is_from(self, record: Message) -> bool:
+        """Whether it came from this inbox record: key, value and headers are the same but for those that only retold may write.
+
+        An operator's answer is logged without its command, so nothing is known of that.
+        """
+        value = record.value()
+        if value is not None and value[:1] == CONTROL:
+            return True
+        entity = (self.message.key() or b"").rpartition(b"@")[0]
+        logged, found = without_packed(headers_of(self.message)), headers_of(record)
+        if found is UNREADABLE:  # such a record is never logged
+            return False
+        return (entity, self.message.value(), logged) == (record.key(), value, without_packed(found))
 
 
 class LogTail:
@@ -23,6 +47,8 @@ class LogTail:
         self._forgot = False
         self.sequence = 0
         """The highest sequence; 0 if there is none."""
+        self.origin: LoggedOrigin | None = None
+        """Of all that was read, the log record whose event came from the highest offset of the inbox."""
 
     @property
     def count(self) -> int:
@@ -54,9 +80,11 @@ class LogTail:
             return
         self._sequences.add(sequence)
         headers = headers_of(message)
-        digest = self._envelopes.read(without_packed(headers)).digest
+        header, digest = log_header(headers), self._envelopes.read(without_packed(headers)).digest
         if digest is not None:
-            self._remembered[digest] = (sequence, hash(message.value()), log_header(headers).outcome)
+            self._remembered[digest] = (sequence, hash(message.value()), header.outcome)
+        if self.origin is None or header.offset > self.origin.offset:
+            self.origin = LoggedOrigin(header.offset, message)
         if len(self._sequences) + len(self._deleted) >= 2 * self._window:
             self._forget()
 
@@ -66,6 +94,7 @@ class LogTail:
         self._sequences |= earlier._sequences - self._deleted
         self._deleted |= earlier._deleted
         self.sequence = max(self.sequence, earlier.sequence)
+        self.origin = max((it for it in (self.origin, earlier.origin) if it is not None), key=lambda it: it.offset, default=None)
 
     def remembered(self) -> dict[bytes, Remembered]:
         """The entries of the duplicate window, in the order of the log. They grow when more is read."""

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message
 
-from streams.engine import marker
 from streams.engine.changes import DueReference
 from streams.engine.engine import Engine
 from streams.engine.image import Image
@@ -25,12 +24,13 @@ from streams.errors import (
 from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.committed import CommittedOffsets, nothing_to_end
-from streams.kafka.messages import placed, table_record
-from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
+from streams.kafka.messages import placed
+from streams.kafka.offsets import TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, describe
 from streams.worker.code_here import CodeHere
 from streams.worker.due_bodies import IN_MEMORY
+from streams.worker.elsewhere_checks import ElsewhereChecks
 from streams.worker.generation_restore import LastCorrection, fold_into, is_all, rest_of
 from streams.worker.image_reader import ImageReader
 from streams.worker.log_tail import LogTail
@@ -86,6 +86,10 @@ class Restorer:
     copies: Copies = NO_COPIES
     end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], Steps[None]] = nothing_to_end
     due_bytes: int = IN_MEMORY
+
+    @property
+    def _elsewhere(self) -> ElsewhereChecks:
+        return ElsewhereChecks(self.consumer, self.admin, self.names, self.checks)
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -146,15 +150,21 @@ class Restorer:
             after = yield from committed.offset(partition, cancelled, progress.hold)
             if after.waited:
                 continue
-            if after.offset <= image.inbox_next:
-                [inbox_end] = ends(self.admin, [(self.names.inbox, partition)], cancelled=cancelled).values()
-                return RestoredImage(image, inbox_end, *copy.read_to, copy.reading.places())
-            if before <= image.inbox_next:  # a transaction was committed while we read
-                continue
+            if after.offset > image.inbox_next:
+                if before <= image.inbox_next:  # a transaction was committed while we read
+                    continue
+                wrong = self.checks.ahead(self.group, partition, before, image.inbox_next)
+            else:
+                inbox = (self.names.inbox, partition)
+                inbox_end = ends(self.admin, [inbox], cancelled=cancelled)[inbox]
+                if image.inbox_next <= inbox_end:
+                    yield from self._elsewhere.compare_inbox(copy.reading.log.origin, image, cancelled)
+                    return RestoredImage(image, inbox_end, *copy.read_to, copy.reading.places())
+                wrong = self.checks.short(partition, inbox_end, image.inbox_next)  # or what leads it has just begun to
             now = self.admin.clock.monotonic()
             deadline = deadline or now + SETTLE
             if now > deadline:
-                raise self.checks.ahead(self.group, partition, before, image.inbox_next)
+                raise wrong
             yield PAUSE
 
     def _image(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
@@ -187,7 +197,7 @@ class Restorer:
         if reading.marker is not None:
             self.checks.marker(reading.marker, partition)
         else:
-            yield from self._check_siblings(partition, cancelled)
+            yield from self._elsewhere.check_siblings(partition, cancelled)
         image = reading.image()
         self.code.goes_on_with(image)
         self.checks.positions(image, reading.log, start[names.inbox, partition])
@@ -245,23 +255,6 @@ class Restorer:
                     copy.take(message)
                 progress.reach(copy.position, self.admin.clock.monotonic())
                 yield 0.0
-
-    def _check_siblings(self, partition: int, cancelled: Cancelled) -> Steps[None]:
-        """A partition without a marker may have been added to others: the smallest of those that were written says so (rule 14)."""
-        siblings = [(self.names.table, number) for number in range(self.checks.partitions) if number != partition]
-        if not siblings:
-            return
-        start = starts(self.admin, siblings, cancelled=cancelled)
-        end = stable_ends(self.admin, siblings, cancelled=cancelled)  # what is open there is no reason to wait
-        spans = {each: (start[each], end[each]) for each in siblings if end[each] > start[each]}
-        for each in sorted(spans, key=lambda it: spans[it][1] - spans[it][0])[:1]:
-            with closing(self.consumer()) as consumer:
-                for messages in polls(consumer, {each: spans[each]}, cancelled=cancelled, clock=self.admin.clock):
-                    for record in map(table_record, messages):
-                        if isinstance(record, marker.Marker):
-                            self.checks.marker(record, each[1])
-                            return
-                    yield 0.0
 
 
 def _take_into(tail: LogTail, messages: Iterable[Message]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
+from confluent_kafka import Message
 
 from streams.engine.image import Image
 from streams.engine.marker import Marker
@@ -13,7 +14,7 @@ from streams.errors import NamespaceTaken, TopicMismatch
 from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records, remedy
 from streams.kafka.offsets import Offsets
 from streams.kafka.topics import TopicNames, after_recreation, after_repartition
-from streams.worker.log_tail import LogTail
+from streams.worker.log_tail import LoggedOrigin, LogTail
 
 log = structlog.get_logger("retold.worker")
 
@@ -81,6 +82,23 @@ class RestoreChecks:
                 log=f"{self.names.log}-{image.partition}",
                 first=tail.gap[0],
                 last=tail.gap[1],
+            )
+
+    def short(self, partition: int, end: int, handled: int) -> TopicMismatch:
+        """What to raise for an inbox that stays shorter than what was handled of it."""
+        return TopicMismatch(
+            f"handling of {self.names.inbox}-{partition} should go on at offset {handled}, and the topic ends at {end}: Kafka lost "
+            f"its end, or an older copy of it was put back. What is published next would be passed over. {self._save()}"
+        )
+
+    def origin(self, partition: int, origin: LoggedOrigin, record: Message, handled: int) -> None:
+        """Compare the inbox record at an offset with the log record that came from there. Raises TopicMismatch."""
+        if not origin.is_from(record):
+            where = f"{self.names.inbox}-{partition}"
+            raise TopicMismatch(
+                f"{where}@{origin.offset} is another record than the one that was handled, which the log has: Kafka lost the end "
+                f"of {where}, or an older copy of it was put back, and other events were published there. Those before offset "
+                f"{handled} would be passed over. {self._save()}"
             )
 
     def ahead(self, group: str, partition: int, committed: int, handled: int) -> TopicMismatch:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.errors import TopicMismatch
+from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.topics import topic_names
 from streams.worker.topic_comparison import FRESH, GONE
 from tests.applications import probe
@@ -37,7 +37,7 @@ def stopped(worker: Worker) -> str:
     for _ in range(ENOUGH):
         try:
             worker.step()
-        except TopicMismatch as error:
+        except (BrokerError, TopicMismatch) as error:
             return str(error)
     raise AssertionError("it goes on")
 
