@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import random
 import sqlite3
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -60,52 +63,92 @@ VALUES: Final[Mapping[str, list[Any]]] = {
 FIELDS: Final = fields_of(Thing)
 
 
+@cache
 def values(kind: str, *, optional: bool = False) -> st.SearchStrategy[Any]:
     return st.sampled_from([*VALUES[kind], None] if optional else VALUES[kind])
 
 
+ENDLESS: Final = [*VALUES["float"], None, math.inf, -math.inf]
+
+
+def some_things(count: int) -> list[Thing]:
+    """The same ones in each run, the plainest first: each value of each kind is in many of them."""
+    drawn = random.Random(0)
+
+    def one(kind: str, *more: Any) -> Any:
+        return drawn.choice([*VALUES[kind], *more])
+
+    def several(kind: str, most: int) -> tuple[Any, ...]:
+        return tuple(one(kind) for _ in range(drawn.randrange(most + 1)))
+
+    return [Thing()] + [
+        Thing(
+            text=one("text"), note=one("text", None), raw=one("bytes"), at=one("time", None), ratio=drawn.choice(ENDLESS),
+            count=one("int"), done=one("bool"), kind=one("enum"),
+            place=drawn.choice([None, Place(city=one("text"), floor=one("int", None))]),
+            tags=several("text", 3), scores=several("float", 2), times=several("time", 2), by__who=one("text"),
+        )
+        for _ in range(count)
+    ]  # fmt: skip
+
+
 def rows() -> st.SearchStrategy[dict[str, Thing]]:
+    """Most things are of a list, and one of eight is put together: to draw its parts takes longer than what is tested."""
     texts, times = values("text"), values("time")
-    endless = st.sampled_from([*VALUES["float"], None, float("inf"), float("-inf")])
-    thing = st.builds(
+    made = st.builds(
         Thing, text=texts, note=values("text", optional=True), raw=values("bytes"), at=values("time", optional=True),
-        ratio=endless, count=values("int"), done=st.booleans(), kind=values("enum"),
+        ratio=st.sampled_from(ENDLESS), count=values("int"), done=st.booleans(), kind=values("enum"),
         place=st.none() | st.builds(Place, city=texts, floor=values("int", optional=True)),
         tags=st.lists(texts, max_size=3).map(tuple), scores=st.lists(values("float"), max_size=2).map(tuple),
         times=st.lists(times, max_size=2).map(tuple), by__who=texts,
     )  # fmt: skip
+    known = st.sampled_from(some_things(500))
     keys = st.sampled_from(["", "a", "b", "ab", "é", "\ue000", "\U0010ffff", *(f"k{n}" for n in range(20))])
-    return st.dictionaries(keys, thing, max_size=12)
+    return st.dictionaries(keys, st.integers(0, 7).flatmap(lambda n: made if n == 7 else known), max_size=12)
+
+
+SCALARS: Final = [it for it in FIELDS.values() if it.is_scalar]
+ASKED_FOR = st.sampled_from([it for it in FIELDS.values() if operators_of(it)])
+SORTED_BY = st.lists(st.sampled_from([it for it in SCALARS if it != KEY]), max_size=3, unique=True)
+FACETED = st.lists(st.sampled_from(SCALARS), max_size=2, unique=True)
+LIMITS, COUNTS = st.sampled_from([1, 2, 3, 50]), st.sampled_from(["capped", "exact"])
+
+
+@cache
+def operators(field: RowField) -> st.SearchStrategy[str]:
+    return st.sampled_from(operators_of(field))
+
+
+@cache
+def choices(kind: str, *, optional: bool) -> st.SearchStrategy[list[Any]]:
+    return st.lists(values(kind, optional=optional), min_size=1, max_size=4)
 
 
 @st.composite
 def conditions(draw: st.DrawFn) -> Filter:
-    field = draw(st.sampled_from([it for it in FIELDS.values() if operators_of(it)]))
-    operator = draw(st.sampled_from(operators_of(field)))
+    field = draw(ASKED_FOR)
+    operator = draw(operators(field))
     kind = field.kind if field.item is None else field.item.kind
     if operator == "isnull":
         return Filter(field, operator, draw(st.booleans()))
     if operator in ("in", "notin"):
-        wanted = st.lists(values(kind, optional=field.optional), min_size=1, max_size=4)
-        return Filter(field, operator, tuple(draw(wanted)))
+        return Filter(field, operator, tuple(draw(choices(kind, optional=field.optional))))
     value = draw(values(kind, optional=field.optional and operator in ("", "ne")))
     if operator in ("startswith", "contains") and draw(st.booleans()):
         value = value[:1]
     return Filter(field, operator, value)
 
 
-SCALARS: Final = [it for it in FIELDS.values() if it.is_scalar]
+CONDITIONS = st.lists(conditions(), max_size=2, unique_by=lambda it: (it.field.name, it.operator))
 
 
 @st.composite
 def questions(draw: st.DrawFn) -> Query:
-    found = draw(st.lists(conditions(), max_size=2, unique_by=lambda it: (it.field.name, it.operator)))
-    fields = draw(st.lists(st.sampled_from([it for it in SCALARS if it != KEY]), max_size=3, unique=True))
-    sort = [SortField(field, draw(st.booleans())) for field in fields]
+    found = draw(CONDITIONS)
+    sort = [SortField(field, draw(st.booleans())) for field in draw(SORTED_BY)]
     if draw(st.booleans()):
         sort.append(SortField(KEY, draw(st.booleans())))
-    facets = draw(st.lists(st.sampled_from(SCALARS), max_size=2, unique=True))
-    limit, count = draw(st.sampled_from([1, 2, 3, 50])), draw(st.sampled_from(["capped", "exact"]))
+    facets, limit, count = draw(FACETED), draw(LIMITS), draw(COUNTS)
     return Query(tuple(found), tuple(sort), limit, None, None, count, tuple(facets))
 
 

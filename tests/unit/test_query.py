@@ -19,10 +19,11 @@ from streams.query.query import Query, sorted_rows
 from streams.query.row_fields import fields_of
 from streams.query_parameters import read_query
 from streams.server.readmodel.row_columns import columns_of
+from tests.support.cases import cases
 from tests.support.plain_query import count_of_rows, facets_of_rows, page_of_rows
 from tests.support.things import FIELDS, LONG, Place, Thing, conditions, questions, rows, stored, text_of, texts_of
 
-some = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=cases(200), deadline=None, suppress_health_check=list(HealthCheck))
 COLUMNS = columns_of(Thing)
 NAIVE = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine import control, marker
@@ -48,6 +48,7 @@ from streams.kafka.schemas_topic import PublishedSchema
 from streams.kafka.task_reports import CopyReport, Report
 from streams.localbroker import state
 from streams.schemas.lock import LockedVersion
+from tests.support.cases import cases
 
 STREAMS = Path(__file__).parents[2] / "streams"
 
@@ -237,6 +238,7 @@ json_values = st.recursive(
 
 
 @each_kind
+@settings(max_examples=cases(10))  # of each kind: what cannot pass over a field refuses most values
 @given(more=json_values)
 def test_what_a_newer_writer_added_is_passed_over(kind: Kind, more: Any) -> None:
     """Or a worker that was rolled back could not read what the newer one wrote."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, product
+from typing import Any, Final
 
 from hypothesis import given as for_any
 from hypothesis import settings
@@ -23,47 +23,54 @@ from streams.testing import START, World
 from streams.testing.purity_run import trace
 from tests.applications import bank, moody
 from tests.applications.bank.events import AccountClose, AccountCredit, AccountDebit, AccountOpen, TransferStart
+from tests.support.cases import cases
 
 NOW = to_micros(START)
 CODEC = codec_of(moody.app())
-few = settings(max_examples=50, deadline=None)  # each example is a whole inbox; seconds are what unit tests may take
+few = settings(max_examples=cases(50), deadline=None)  # each example is a whole inbox; seconds are what unit tests may take
 
-keys = st.sampled_from("abc")
-amounts = st.sampled_from([*range(12)] * 3 + [moody.UNLUCKY])
-ids = st.sampled_from([*[None] * 8, *"12345678"])
-events: st.SearchStrategy[EventData] = st.one_of(
-    st.builds(AccountOpen, account=keys, balance=amounts),
-    st.builds(AccountCredit, account=keys, transfer=keys, amount=amounts),
-    st.builds(AccountDebit, account=keys, transfer=keys, amount=amounts),
-    st.builds(AccountClose, account=keys),
+KEYS: Final = "abc"
+AMOUNTS: Final = [*range(12)] * 3 + [moody.UNLUCKY]
+IDS: Final = [*[None] * 8, *"12345678"]
+OPENED = [AccountOpen(account=key, balance=amount) for key, amount in product(KEYS, AMOUNTS)]
+CREDITED, DEBITED = (
+    [event(account=key, transfer=other, amount=amount) for key, other, amount in product(KEYS, KEYS, AMOUNTS)]
+    for event in (AccountCredit, AccountDebit)
 )
+CLOSED = [AccountClose(account=key) for key in KEYS]
+EVENTS: Final[list[EventData]] = [*OPENED * 3, *CREDITED, *DEBITED, *CLOSED * 111]
+"""Of each type as many. All is drawn from lists: Hypothesis takes as long for each part that it draws as an engine for an event."""
 WHOLE = CODEC.encode(AccountOpen(account="a", balance=1))
-garbage = st.sampled_from([b"", b"\0", b"\xff\xff", WHOLE[:5], WHOLE[:-1], WHOLE + b"\0", None])
-headers = st.builds(
-    lambda event_id, version, hops: [
+GARBAGE = [b"", b"\0", b"\xff\xff", WHOLE[:5], WHOLE[:-1], WHOLE + b"\0", None]
+HEADERS = [
+    [
         *([("ce_id", event_id.encode())] if event_id else []),
         *([("ce_expectedversion", version)] if version else []),
         *([("ce_hops", hops)] if hops else []),
         ("ce_sequence", b"forged"),
-    ],
-    ids,
-    st.sampled_from([*[None] * 20, b"0", b"1", b"2", b"x"]),
-    st.sampled_from([*[None] * 40, b"100", b"101"]),
-)
+    ]
+    for event_id, version, hops in product(
+        IDS, [*[None] * 20, b"0", b"1", b"2", b"x"], [*[None] * 40, b"100", b"101"]
+    )
+]  # fmt: skip
+headers = st.sampled_from(HEADERS)
+lengths, any_eighth = st.integers(0, 40), st.integers(0, 7)
+contents = st.sampled_from([*EVENTS, *GARBAGE * (len(EVENTS) // 8 // len(GARBAGE))])
+any_key = st.sampled_from([*["right"] * 20, "other", "none"])
 
 
 @st.composite
 def inboxes(draw: st.DrawFn) -> list[InboxRecord]:
     """Records in the order of their offsets: some again, some garbage, some with another's key, some with none."""
     records: list[InboxRecord] = []
-    for offset in range(draw(st.integers(0, 40))):
-        if records and draw(st.integers(0, 7)) == 0:
+    for offset in range(draw(lengths)):
+        if records and draw(any_eighth) == 0:
             records.append((offset, *draw(st.sampled_from(records))[1:]))
             continue
-        data = draw(st.one_of(*[events] * 8, garbage))
+        data = draw(contents)
         value = CODEC.encode(data) if isinstance(data, EventData) else data
         right = data.key.encode() if isinstance(data, EventData) else b"a"
-        key = draw(st.sampled_from([right] * 20 + [b"other", None]))
+        key = {"right": right, "other": b"other", "none": None}[draw(any_key)]
         records.append((offset, key, value, draw(headers), NOW // 1000))
     return records
 
