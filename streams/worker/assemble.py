@@ -33,6 +33,7 @@ from streams.listening import ListenAddress, listen_at
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.bodies import Bodies
 from streams.worker.breaker import CircuitBreaker, trip_note
+from streams.worker.call_queues import BODIES
 from streams.worker.caller import Caller, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
 from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, remove_old_stacks, untold_stacks
@@ -112,6 +113,7 @@ class WorkerParts:
 
     `ends_dead`: it ends the transactions of workers that are gone, whose producers a broker in memory does not tell.
     `parked_bytes`: so much of each partition's latest parked events may be in memory, and `due_bytes` of timers and calls.
+    `call_bytes`: so much of a namespace's requests may wait in memory for their calls.
     """
 
     app: App
@@ -125,6 +127,7 @@ class WorkerParts:
     metrics: WorkerMetrics | None = None
     parked_bytes: int = IN_MEMORY
     due_bytes: int = DUE_IN_MEMORY
+    call_bytes: int = BODIES
 
     def meter(self, namespace: str) -> Meter:
         return UNMETERED if self.metrics is None else self.metrics.meter(namespace)
@@ -320,7 +323,7 @@ def _due_bodies(parts: WorkerParts, restorer: Restorer) -> DueBodies:
 def _gateway_calls(parts: WorkerParts, restorer: Restorer, meter: Meter) -> GatewayCalls:
     config, runtime = parts.config, parts.runtime
     gateways = {gateway.data: gateway for gateway in parts.app.gateways}
-    policy = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries, bodies=parts.due_bytes)
+    policy = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries, bodies=parts.call_bytes)
 
     def caller(done: Callable[[Came], None]) -> Caller:
         return Caller(gateways, restorer.engine.answer_value, policy, parts.gateways(), done, runtime.flag(), meter)

@@ -15,8 +15,11 @@ import msgspec
 
 from streams.engine.changes import HEADER, RECORD, KeptCall, PendingCall
 
-BODIES = 4 * 1024 * 1024
-"""Bytes that requests which wait may take here, about. Beyond, they are known by their references."""
+BODIES = 64 * 1024 * 1024
+"""Bytes that requests which wait may take here, about. Beyond, they are known by their references.
+
+It holds what one transaction accepts: with less, a gateway that answers at once waits for what is read back from the topic.
+"""
 FEW, MANY = 100, 400
 """When fewer calls than that can be made at once, bodies of so many are asked for."""
 

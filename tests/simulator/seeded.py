@@ -73,7 +73,7 @@ class SeededWorker(SteppedWorker):
         clients = unruly_clients(run.trouble, self.name)
         app, codec = run.apps[run.versions[self.name]], run.codecs[run.versions[self.name]].copy()
         publish_schemas(clients, "", codec)
-        memory = {"parked_bytes": run.parked_bytes, "due_bytes": run.due_bytes}
+        memory = {"parked_bytes": run.parked_bytes, "due_bytes": run.due_bytes, "call_bytes": run.due_bytes}
         parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop, **memory)
         super().__init__(parts, process, namespace, slot)
 

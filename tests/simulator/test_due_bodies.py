@@ -42,7 +42,8 @@ class CallingWorker(SteppedWorker):
         process = Process(clock, lambda: LoopFlag(clock, loop))
         made = clients(site.broker, site.consumer)
         parts = WorkerParts(
-            site.app, site.config, made, codec_of(site.app), process.runtime, lambda: loop, due_bytes=site.due_bytes
+            site.app, site.config, made, codec_of(site.app), process.runtime, lambda: loop, due_bytes=site.due_bytes,
+            call_bytes=site.due_bytes,
         )
         super().__init__(parts, process, site.namespace, 0)
 

@@ -99,7 +99,7 @@ class Worker(SteppedWorker):
         app = app or site.app
         parts = WorkerParts(
             app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics, parked_bytes=site.parked_bytes,
-            due_bytes=site.due_bytes,
+            due_bytes=site.due_bytes, call_bytes=site.due_bytes,
         )
         super().__init__(parts, process, site.namespace, slot)
 

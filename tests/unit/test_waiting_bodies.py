@@ -12,6 +12,7 @@ import pytest
 
 from streams import Event, Gateway
 from streams.codec import codec_of
+from streams.config import load
 from streams.data import EventData
 from streams.engine.changes import CallReference, PendingCall, PendingTimer, TimerReference
 from streams.engine.engine import Engine
@@ -20,7 +21,7 @@ from streams.engine.pending import FiringLimit, PendingTimers
 from streams.engine.records import EmittedRecord
 from streams.engine.stored import due_record
 from streams.errors import UnsupportedSchema
-from streams.worker.call_queues import Assignment, BodyWanted
+from streams.worker.call_queues import BODIES, Assignment, BodyWanted, ReadyCalls
 from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.due_bodies import WRITTEN, RecentlyDue
 from streams.worker.image_reader import ImageReader
@@ -86,6 +87,15 @@ def test_bodies_are_asked_for_before_calls_are_made_and_again_after_a_try() -> N
         assert len(asking.wanted) == 4
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_the_requests_of_a_transaction_are_called_without_being_read_again() -> None:
+    """Each with 250 bytes, and the eleven headers that a worker writes."""
+    [request] = calls("a")
+    request = request._replace(value=bytes(250), headers=[("ce_id", bytes(36))] * 11)
+    ready = ReadyCalls(lambda _: None, BODIES)
+    kept = [ready.kept(request) for _ in range(load({}).transaction_events)]
+    assert all(it is request for it in kept)
 
 
 def test_a_call_that_nobody_waits_for_any_more_is_not_made() -> None:
