@@ -17,7 +17,7 @@ from streams.config import Config, load
 from streams.data import EventData
 from streams.deliveries import Deliveries, Headers
 from streams.engine.attributes import time_text
-from streams.kafka.clients import Clients
+from streams.kafka.clients import PROMPT, Clients
 from streams.kafka.outcomes import OutcomeReader
 from streams.localbroker.choose import found
 from streams.prepared_event import PreparedEvent, encode, prepare
@@ -56,7 +56,7 @@ class Client:
         self._codec = codec_of(app)
         self._limit = self._config.max_event_bytes
         self._routes = Routes(app, self._clients, self._config.prefix, self._codec)
-        self._deliveries = Deliveries(self._clients.producer(source), confirm_each=confirm_each)
+        self._deliveries = Deliveries(self._clients.producer(source, linger=PROMPT), confirm_each=confirm_each)
         self._outcomes: OutcomeReader | None = None
         self._turn = threading.Lock()
 

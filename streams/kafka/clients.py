@@ -56,6 +56,10 @@ HEARTBEAT = 0.3
 """s: a member hears of a rebalance by the answer to a heartbeat, and until then a partition that moves belongs to nobody."""
 MAX_POLL = 60.0
 TRANSACTION = 10.0
+GATHERED = 0.005
+"""s that a record waits for others of its partition, where many are written."""
+PROMPT = 0.001
+"""The same for an event that is published alone: somebody may wait for it."""
 REFUSED = 0.005
 """s until a request of a transaction is sent again, then twice as long each time. Kafka refuses the offsets of one while it still
 writes the markers of the one before, for some ms; by default librdkafka waits for 100."""
@@ -143,12 +147,15 @@ class Clients:
         delivery: float = 30.0,
         on_delivery: OnDelivery | None = None,
         report_successes: bool = True,
+        linger: float = GATHERED,
     ) -> Producer:
         """An idempotent producer. A record that is not delivered after `delivery` s has failed.
 
+        A record waits for others of its partition for `linger` s, unless the producer is flushed.
         Without `report_successes` callbacks are only called for failures.
         """
         options = self._common(client_id) | self._writing() | {
+            "linger.ms": _ms(linger),
             "message.timeout.ms": _ms(delivery),
             "delivery.report.only.error": not report_successes,
         }  # fmt: skip
@@ -242,7 +249,7 @@ class Clients:
             "acks": "all",
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": _ms(GATHERED),
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
         }

@@ -25,7 +25,7 @@ from streams.errors import (
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import all_schemas
-from streams.kafka.topics import ensure
+from streams.kafka.topics import ensure, topic_names
 from tests.applications import bank, probe, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.probe.events import EchoHear, ProbeDo
@@ -59,6 +59,24 @@ def test_an_event_leaves_with_what_it_says_of_itself(config: Config, broker: str
     assert (envelope.time, envelope.expected_version) == (time_of_it, 3)
     assert (record.partition(), record.offset()) == (receipt.partition, receipt.offset)
     assert record.timestamp()[1] == receipt.timestamp
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_single_event_does_not_wait_for_others(config: Config, broker: str) -> None:
+    """It is confirmed sooner than by a producer that gathers records: mostly, in turns."""
+    gathering = Clients.of(config, broker).producer()
+    topic, sooner, turns = topic_names(config.prefix, "echo").inbox, 0, 60
+    with Client(probe.app(), broker, config=config) as client:
+        client.confirm(client.publish(EchoHear(name="first")))
+        for turn in range(turns):
+            began = time.perf_counter()
+            client.confirm(client.publish(EchoHear(name=f"k{turn}")))
+            between, done = time.perf_counter(), list[object]()
+            gathering.produce(topic, b"", b"k", on_delivery=lambda *_, done=done: done.append(True))
+            while not done:
+                gathering.poll(1.0)
+            sooner += between - began < time.perf_counter() - between
+    assert sooner > turns * 2 / 3
 
 
 @pytest.mark.usefixtures("topics")
