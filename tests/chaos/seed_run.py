@@ -30,7 +30,7 @@ TO_START = 120.0
 TO_SETTLE = 120.0
 """s after the last fault, and after the last event was published, in which all must be handled."""
 TICK = 0.02
-BETWEEN_LOOKS = 0.5
+BETWEEN_LOOKS = 1.0
 SHOWN = 5
 """Rows that a server has otherwise."""
 PARKED = "are parked"

@@ -18,7 +18,7 @@ from tests.support.workers import Running, settings, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-SHORT = Size(events=2_500, seconds=12.0, faults=5)
+SHORT = Size(events=1_200, seconds=12.0, faults=5)
 
 
 @pytest.mark.parametrize(("seed", "application"), [(1, "bank"), (2, "shop")])
