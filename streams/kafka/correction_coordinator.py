@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from itertools import takewhile
 
 from msgspec.structs import replace
 
 from streams.app import App
-from streams.engine.identity import answer_id
-from streams.engine.readable import in_a_line, named, shortened
-from streams.engine.records import QUARANTINED, UNANSWERED, Codec
+from streams.engine.readable import in_a_line, shortened
+from streams.engine.records import Codec
 from streams.engine.step import CorrectionStep
 from streams.errors import HistoryError, StalePlan, StreamsError
-from streams.event import reference_of
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast, Signature
@@ -24,7 +22,6 @@ from streams.history.correction.fixed_point import check_steps, reach_fixed_poin
 from streams.history.correction.last_corrected import LastCorrected
 from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.past import Past
-from streams.history.recorded_event import RecordedEvent
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.correction_calls_topic import read_calls, write_calls
@@ -39,10 +36,9 @@ from streams.kafka.corrections_topic import (
     take_back,
     write_correction,
 )
-from streams.kafka.due_topics import read_open_requests
-from streams.kafka.parked import ParkedEntry, read_parked
 from streams.kafka.step_writer import STILL, StepWriter
 from streams.kafka.undo_publisher import UndoPublisher
+from streams.kafka.unsettled_consequences import why_unsettled
 
 BETWEEN_LOOKS = 1.0
 """s between two looks whether what is in flight has been handled."""
@@ -168,7 +164,7 @@ class CorrectionCoordinator:
 
             def await_handled(past: Past, otherwise: Set[str]) -> bool:
                 pass_all()
-                if not (why := self._unsettled(past, otherwise)):
+                if not (why := why_unsettled(self._clients, self._prefix, self._app, self._handlers, past, otherwise)):
                     return True
                 clock = self._clients.clock
                 waits_since.append(clock.monotonic())
@@ -191,40 +187,6 @@ class CorrectionCoordinator:
         if self._stopped():
             raise HistoryError("its process was stopped. All that was set before stands: apply the correction again")
         self._claim.stay()
-
-    def _unsettled(self, past: Past, otherwise: Set[str]) -> str:
-        """What an event led to that is otherwise in the corrected past, and that is to be handled later; empty: nothing is.
-
-        A request that an operator has given up is answered by nobody any more, and the log does not tell.
-        """
-        spaces = [space.name for space in self._app.namespaces]
-        unanswered = list(self._unanswered(past, otherwise))
-        called = read_open_requests(self._clients, self._prefix, spaces) if unanswered else set()
-        parked = read_parked(self._clients, self._prefix, spaces)  # after the others: a call that fails comes here
-        aside = {(entry.inbox_offset.namespace, *self._id(entry)) for entry in parked if entry.header.status == UNANSWERED}
-        for it in unanswered:
-            if (it.namespace, it.reference) in called or (it.namespace, it.event.source, it.event.id) in aside:
-                return f"{it.event_type} of {named(it.key)} is otherwise in the corrected past, and was not answered yet"
-        for entry in parked:
-            if entry.header.status == QUARANTINED:  # it may be for its headers, which nobody can read
-                continue
-            envelope = self._handlers.wire.envelopes.read(entry.headers)
-            cause = "" if envelope.cause is None else reference_of(envelope.cause_source, envelope.cause)
-            if cause in otherwise:
-                return f"{entry.inbox_offset} is parked, and follows from an event that is otherwise in the corrected past"
-        return ""
-
-    def _unanswered(self, past: Past, otherwise: Set[str]) -> Iterator[RecordedEvent]:
-        for reference in sorted(otherwise):
-            for it in past.find_all(reference):
-                handler = self._handlers.handler_of(it.namespace, it.event)
-                if it.accepted and handler is not None and handler.function is None and past.find(answer_id(reference)) is None:
-                    yield it
-
-    def _id(self, entry: ParkedEntry) -> tuple[str, str]:
-        """Of an event that is set aside: its source and its id."""
-        envelope = self._handlers.wire.envelopes.read(entry.headers)
-        return envelope.source, envelope.id or entry.header.id or ""
 
     def _settle_calls(self, state: CorrectionState, corrected: CorrectedPast, log: Past) -> None:
         """What is published is in its inbox before that is kept: whoever is stopped in between publishes it again, by its id."""

@@ -14,6 +14,7 @@ from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import QUARANTINED, UNANSWERED
 from streams.engine.stored import due_record
 from streams.errors import HistoryError, NotKnownYet, StalePlan, TopicMismatch
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.past import MemoryPast, Past
@@ -23,6 +24,7 @@ from streams.kafka.correction_claim import CorrectionClaim
 from streams.kafka.correction_coordinator import CorrectionCoordinator
 from streams.kafka.corrections_topic import APPLYING, PLANNED, find_correction, read_claims, read_corrections
 from streams.kafka.topics import topic_names
+from streams.kafka.unsettled_consequences import why_unsettled
 from streams.kafka.watched_corrections import WatchedCorrections
 from streams.testing import World
 from tests.applications import bank, shop
@@ -202,9 +204,9 @@ def test_a_request_that_an_operator_has_given_up_holds_up_no_correction(stands: 
         kafka.append(("payment-parked", 0), b"0", value, [*headers, ("retold_key", b"o1"), pack(header)], None)
     order = OrderKey(5, "payment", 0, 0)
     log = MemoryPast([RecordedEvent(order, event, event.reference, ROOT, accepted=True, value=value)])
-    made = CorrectionCoordinator(clients(kafka), "", app, codec_of(app), lambda: nullcontext(log), name="m1-1", largest=1000)
     said = "payment.charge of o1 is otherwise in the corrected past, and was not answered yet"
-    assert made._unsettled(log, {event.reference}) == ("" if stands == "given up" else said)
+    found = why_unsettled(clients(kafka), "", app, ApplicationHandlers(app, codec_of(app)), log, {event.reference})
+    assert found == ("" if stands == "given up" else said)
 
 
 def test_what_is_quarantined_for_its_headers_holds_up_no_correction(kafka: MemoryBroker) -> None:
@@ -213,7 +215,7 @@ def test_what_is_quarantined_for_its_headers_holds_up_no_correction(kafka: Memor
     kafka.create([it for space in app.namespaces for it in topic_names("", space.name)[1:]], 1)
     header = ParkedHeader(QUARANTINED, "its time is no time", "", None, "account", 0, 0, 5)
     kafka.append(("account-parked", 0), b"0", b"{}", [("ce_time", b"yesterday"), pack(header)], None)
-    assert coordinator(kafka)._unsettled(NOTHING, {"an event"}) == ""
+    assert why_unsettled(clients(kafka), "", app, ApplicationHandlers(app, codec_of(app)), NOTHING, {"an event"}) == ""
 
 
 def test_who_looks_again_reads_what_is_new_alone(kafka: MemoryBroker) -> None:
