@@ -48,6 +48,7 @@ class Metrics:
         self._seconds = Histogram(
             "retold_http_seconds", "Time to answer, in seconds; streams are not counted.", ("route",), registry=self.own
         )
+        self._of: dict[tuple[str, str, int], tuple[Counter, Histogram | None]] = {}
         self.own.register(_Door(Connections() if connections is None else connections, watching))
         self.registry.register(_Followed(model))
         self.registry.register(StoreMetrics(model))
@@ -59,9 +60,14 @@ class Metrics:
         """`status` is 0 if the client left before there was an answer."""
         route = getattr(scope.get("route"), "path_format", "none")
         known = method if method in METHODS else "other"  # bounds the label: anyone may send any method, even without a token
-        self._requests.labels(known, route, str(status)).inc()
-        if not (is_stream(route) or scope.get(STREAMED)):
-            self._seconds.labels(route).observe(seconds)
+        at = known, route, status
+        if at not in self._of:  # to look one up takes longer than to count
+            times = None if is_stream(route) else self._seconds.labels(route)
+            self._of[at] = self._requests.labels(known, route, str(status)), times
+        requests, times = self._of[at]
+        requests.inc()
+        if times is not None and not scope.get(STREAMED):
+            times.observe(seconds)
 
     def text(self, link: Siblings | None = None) -> bytes:
         """Of all processes of the server. It may wait for them for seconds."""

@@ -86,8 +86,9 @@ def _in_utf8(text: str) -> str | None:
 
 def no_binary_mode(request: Request) -> None:
     """Raises a 400 problem for a CloudEvent in binary mode: without its attributes, another event would be published."""
-    name = next((name for name in request.headers if name.startswith("ce-")), None)
-    if name is not None:
+    found = next((name for name, _ in request.scope["headers"] if name.startswith(b"ce-")), None)
+    if found is not None:
+        name = found.decode("latin-1")
         raise Problem(
             400, f"the header {name[:100]} belongs to a CloudEvent in binary mode, which is not taken: send the whole event "
             f"in the body, in structured mode, with the content type {CLOUD_EVENT}", field=name[:100],
@@ -211,7 +212,8 @@ def traceparent_of(request: Request) -> str | None:
 
 def wait_of(request: Request) -> float | None:
     """The seconds of the first `Prefer: wait=5`, at most 60. Invalid values are ignored, as RFC 7240 says."""
-    for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
+    lines = request.headers.getlist("prefer")
+    for preference in parse_http_list(",".join(lines)) if lines else ():
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             found = WAIT.fullmatch(value.strip().strip('"'))

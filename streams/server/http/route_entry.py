@@ -50,6 +50,9 @@ def permit(request: Request, route: RouteRight) -> None:
     if route.right is None:
         return
     kind, of = route.right
+    if "{" not in of:
+        require(principal, route.right)
+        return
     parts, names = parts_of(request), request.path_params
     if "{view}" in of:
         names = {"view": match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])[0].path.strip("/")}

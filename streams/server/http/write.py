@@ -98,7 +98,8 @@ class EventEndpoint:
         self._convert = Converter(data, texts=False, noun="field")
 
     async def publish(self, request: Request) -> Response:
-        known_params(request.query_params.multi_items())
+        if request.scope["query_string"]:
+            known_params(request.query_params.multi_items())
         no_binary_mode(request)
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
