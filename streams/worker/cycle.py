@@ -48,8 +48,9 @@ from streams.worker.wall_clock import WallClock
 
 log = structlog.get_logger("retold.worker")
 
-IDLE = 0.1
-"""s that a poll waits for a record when no timer or answer is near."""
+IDLE, RESTORING = 0.1, 0.02
+"""s that a poll waits for a record when no timer or answer is near; and while a partition is restored, whose events wait for the
+poll's end, too."""
 
 HANDLE_WAIT, COMMIT_WAIT = 5.0, 1.0
 """s to wait for a comparison of topics before a batch is handled, and before it is committed. Beyond, it is read again."""
@@ -186,7 +187,8 @@ class Cycle:
 
     def _poll_timeout(self) -> float:
         """How long a poll may wait, in s: less while an answer or a timer is near."""
-        waits = self.members.calls.poll_timeout(IDLE), self.members.wall_clock.wait(self.tasks.running())
+        idle = RESTORING if self.tasks.in_state(TaskState.RESTORING) else IDLE
+        waits = self.members.calls.poll_timeout(idle), self.members.wall_clock.wait(self.tasks.running())
         return min(it for it in waits if it is not None)
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:

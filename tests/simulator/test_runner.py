@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from streams.worker.run import runtime
 from streams.worker.runner import NamespaceRunner
 from streams.worker.slots import Slot
@@ -30,4 +32,22 @@ def test_a_batch_is_gone_when_the_collector_may_look(tmp_path: Path) -> None:
     assert left == [0]
     go_on(there, worker)
     assert sum(there.logged().values()) == 12
+    worker.stop()
+
+
+def test_a_partition_does_not_wait_for_a_poll_once_it_is_restored(tmp_path: Path) -> None:
+    """While one is restored, a poll without a record ends after 20 ms; later after 100 ms."""
+    there = site(tmp_path)
+    worker, clock = Worker(there, 0), there.broker.clock
+
+    def waited() -> float:
+        began = clock.monotonic()
+        worker.cycle.poll()
+        return clock.monotonic() - began
+
+    worker.cycle.poll()  # which joins the group, and is assigned all partitions
+    assert waited() == pytest.approx(0.02)
+    publish(there, range(12))
+    go_on(there, worker)
+    assert waited() == pytest.approx(0.1)
     worker.stop()
