@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from streams import App
 from streams.data import EventData
+from streams.engine.changes import HandledRecord
 from streams.engine.records import Headers
 from streams.engine.stored import log_record
 from streams.engine.wire_format import WireFormat
 from streams.event import Event
 from streams.history.past import MemoryPast
-from streams.history.recorded_event import read_recorded
+from streams.history.recorded_event import RecordedEvent, read_recorded
 from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import (
@@ -46,11 +48,41 @@ def log_of(there: Partitions) -> list[tuple[str, int, int, str, bytes, Headers]]
     return found
 
 
+class ReadLogs:
+    """Of one application, whose logs go on: a record is read once, and the past is another one where a log has changed."""
+
+    def __init__(self) -> None:
+        self._records: list[HandledRecord] = []
+        self._events: dict[int, RecordedEvent] = {}
+        self._past = MemoryPast([])
+
+    def past(self, there: Partitions) -> MemoryPast:
+        handled = [it for log in there.logs.values() for it in log]
+        if len(handled) != len(self._records) or any(a is not b for a, b in zip(handled, self._records, strict=True)):
+            events = self._read(there)
+            self._past = MemoryPast(events.values())
+            self._events, self._records = events, handled
+        return self._past
+
+    def _read(self, there: Partitions) -> dict[int, RecordedEvent]:
+        wire = WireFormat(there.codec, there.engines[next(iter(there.engines))].limits)
+        found: dict[int, RecordedEvent] = {}  # the records live as long as this, so no other object has their ids
+        for (namespace, partition), log in there.logs.items():
+            for it in log:
+                known = self._events.get(id(it))
+                if known is None:
+                    _, value, headers = log_record(it)
+                    assert value is not None
+                    known = read_recorded(wire, namespace, partition, value, headers)
+                found[id(it)] = known
+        return found
+
+
+_read: WeakKeyDictionary[Partitions, ReadLogs] = WeakKeyDictionary()
+
+
 def past_of(there: Partitions) -> MemoryPast:
-    wire = WireFormat(there.codec, there.engines[next(iter(there.engines))].limits)
-    return MemoryPast(
-        read_recorded(wire, name, part, value, headers) for name, part, _, _, value, headers in log_of(there)
-    )
+    return _read.setdefault(there, ReadLogs()).past(there)
 
 
 def made(kind: str, seed: int, app: App | None = None) -> tuple[random.Random, Partitions]:
