@@ -40,6 +40,12 @@ class Result:
 
 def run(seed: int, plan: Sequence[Fault] | None = None, without: str | None = None) -> Result:
     """One run; `without` is a rule that is switched off."""
+    result = _ran(seed, plan, without)
+    gc.collect()  # else the runs of a process add up
+    return result
+
+
+def _ran(seed: int, plan: Sequence[Fault] | None, without: str | None) -> Result:
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with tempfile.TemporaryDirectory() as state, RULES[without]() if without else nullcontext():
@@ -50,6 +56,12 @@ def run(seed: int, plan: Sequence[Fault] | None = None, without: str | None = No
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the run found
             failure = f"{type(error).__name__}: {error}"
         return Result(seed, failure, made.trouble.happened, len(made.publisher.published), made.trouble.trace)
+
+
+def _uncollected() -> None:
+    """In a process of runs: each collects what it leaves at its end, and nothing is found in what was imported."""
+    gc.disable()
+    gc.freeze()
 
 
 def shortest(seed: int, failure: str, without: str | None = None) -> list[Fault]:
@@ -90,7 +102,7 @@ def main() -> int:
         return _rules(given.rules, given.first, given.seeds)
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
     began, faults, events, failed = time.monotonic(), 0, 0, list[Result]()
-    with ProcessPoolExecutor(os.cpu_count(), initializer=gc.freeze) as pool:  # the modules: no collection finds anything there
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_uncollected) as pool:
         for result in pool.map(run, seeds, [None] * len(seeds), [given.without] * len(seeds)):
             faults, events = faults + result.faults, events + result.events
             if result.failure:

@@ -1,4 +1,7 @@
-"""Who publishes in a seeded run: random events of an application, late, twice, with other data, forged, or in a wrong place."""
+"""Who publishes in a seeded run: random events of an application, late, twice, with other data, forged, or in a wrong place.
+
+Some expect their row at a version, and some records are broken, or too large for any topic but the inbox.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,15 @@ from streams.codec import AvroCodec
 from streams.data import EventData, namespace_of
 from streams.engine import control
 from streams.engine.attributes import time_text
-from streams.engine.records import Headers
+from streams.engine.envelope import log_header
+from streams.engine.records import ACCEPTED, Headers
 from streams.engine.times import from_micros
 from streams.kafka.topics import topic_names
 from streams.testing.world_io import headers_of
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmTouch
+from tests.simulator.broken_records import TOO_LONG, broken
 from tests.simulator.broker import MemoryBroker, TopicAndPartition
 from tests.support.other_data import other_data
 
@@ -50,6 +55,7 @@ class RandomPublisher:
 
     def __init__(self, kind: str, broker: MemoryBroker, codec: AvroCodec, dice: random.Random) -> None:
         self._broker, self._codec, self._dice = broker, codec, dice
+        self._kind = kind
         self.make = {"bank": self._bank, "timed": self._alarm, "shop": self._order}[kind]
         self._old = dice.random() < 0.5
         self._sent: list[tuple[EventData, Headers]] = []
@@ -72,6 +78,10 @@ class RandomPublisher:
             self.refused.add(self._send(data, headers))
         elif odd < 0.13:
             self._copy()
+        elif 0.93 < odd <= 0.96:
+            self._break()
+        elif 0.96 < odd <= 0.97 and self._kind == "shop":
+            self._publish_too_large()
         else:
             self._publish_next(odd)
 
@@ -80,6 +90,8 @@ class RandomPublisher:
         data, headers = self._next("test")
         if odd < 0.16:
             headers = [*FORGED, *headers] if self._dice.random() < 0.5 else [*headers, *FORGED]
+        elif odd < 0.22:
+            headers = [*headers, ("ce_expectedversion", b"%d" % self._expected(data))]
         namespace, key = namespace_of(data.event_type), data.key.encode()
         misplaced = odd > 0.97 and number > 5
         self._sent.append((data, headers))
@@ -109,6 +121,26 @@ class RandomPublisher:
             copied = self._broker.append(at, it.key, it.value, it.headers, None)
             if (*at, offset) in self.refused:
                 self.refused.add((*at, copied))
+
+    def _break(self) -> None:
+        """Into any partition: nobody knows the key of what cannot be read."""
+        data, headers = self._next("test")
+        inbox, _ = self._place(namespace_of(data.event_type), data.key.encode())
+        at = self._dice.randrange(len(self._broker.topics[inbox]))
+        value, headers = broken(self._dice, self._codec.encode(data), headers)
+        self.refused.add((inbox, at, self._broker.append((inbox, at), data.key.encode(), value, headers, None)))
+
+    def _publish_too_large(self) -> None:
+        data = OrderCancel(order=f"o{len(self.published)}", why=TOO_LONG)
+        self.refused.add(self._send(data, headers_of(data, f"large{self._broker.clock.now()}", "test", b"2023-11-14T00:00:00Z")))
+
+    def _expected(self, data: EventData) -> int:
+        """The version at which a publisher saw the row, which may be another one by now."""
+        namespace, key = namespace_of(data.event_type), data.key.encode()
+        log = self._broker.partition((topic_names("", namespace).log, self._place(namespace, key)[1]))
+        seen = [it for _, it in log.committed() if (it.key or b"").rpartition(b"@")[0] == key]
+        accepted = [int((it.key or b"").rpartition(b"@")[2]) for it in seen if log_header(it.headers).outcome == ACCEPTED]
+        return self._dice.choice([0, *accepted[-2:], *accepted[-1:]])
 
     def _contradict(self, sent: tuple[EventData, Headers]) -> None:
         """The same id with other data."""

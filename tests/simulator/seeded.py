@@ -14,12 +14,14 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from streams import App
 from streams.errors import BrokerError
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts
 from streams.worker.parked_bodies import IN_MEMORY
 from tests.simulator import faults
+from tests.simulator.broken_records import LARGEST
 from tests.simulator.broker import MemoryBroker
 from tests.simulator.coordinators import Coordinators
 from tests.simulator.deployments import codecs, versions
@@ -93,6 +95,14 @@ class SeededWorker(SteppedWorker):
         self.end()
 
 
+def _create_topics(broker: MemoryBroker, app: App) -> None:
+    for space in app.namespaces:
+        names = topic_names("", space.name)
+        broker.create(names[1:], PARTITIONS)
+        broker.largest |= dict.fromkeys(names[2:], LARGEST)
+    broker.create(["retold-schemas", "retold-corrections"], 1)
+
+
 class SeededRun:
     """`plan` takes the place of the seed's faults, to look for the fewest that fail."""
 
@@ -103,15 +113,12 @@ class SeededRun:
         self.apps = [self.services.behind(it) for it in versions(self.kind, self.dice)]
         self.codecs, app = codecs(self.kind), self.apps[-1]
         limit, tries = self.dice.choice(["3", "10", "200"]), self.dice.choice(["2", "10"])
-        standbys = str(seed % 2)  # no throw of the dice, so that the faults of a seed stay as they are
-        given = {"partitions": str(PARTITIONS), "transaction_events": limit, "gateway_tries": tries, "standbys": standbys}
+        given = {"partitions": str(PARTITIONS), "transaction_events": limit, "gateway_tries": tries, "standbys": str(seed % 2)}
         self.config = settings(state, "", **given)
         self.parked_bytes = [IN_MEMORY, 0, 4_000][seed % 3]
         self.due_bytes = [IN_MEMORY, 0, 4_000][seed // 3 % 3]
         self.broker = MemoryBroker(VirtualClock())
-        for space in app.namespaces:
-            self.broker.create(topic_names("", space.name)[1:], PARTITIONS)
-        self.broker.create(["retold-schemas", "retold-corrections"], 1)
+        _create_topics(self.broker, app)
         self.plan = self._decided() if plan is None else list(plan)
         self.trouble = Trouble(self.broker, self.plan, self._act)
         self.publisher = RandomPublisher(self.kind, self.broker, self.codecs[0], self.dice)
@@ -133,15 +140,15 @@ class SeededRun:
             for slot in range(SLOTS):
                 self._away[f"{space.name}.{slot}"], self.versions[f"{space.name}.{slot}"] = 0.0, 0
 
+    @uncollected()
     def run(self) -> None:
         """Raises Unsettled, or what a fault of the code raises."""
-        with uncollected():
-            try:
-                self._run()
-            finally:
-                self.coordinators.end()
-                for loop in self.loops:
-                    loop.end()
+        try:
+            self._run()
+        finally:
+            self.coordinators.end()
+            for loop in self.loops:
+                loop.end()
 
     def _run(self) -> None:
         published = self.publisher.published

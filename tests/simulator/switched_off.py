@@ -12,7 +12,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from streams.engine import admission, control, emissions, envelope, envelope_reader, quick_headers
+from streams.engine import admission, control, emissions, envelope, envelope_reader, execution, quick_headers
 from streams.engine.admission import Admission
 from streams.engine.changes import SetAsideRecord
 from streams.engine.commands import Commands
@@ -20,6 +20,7 @@ from streams.engine.duplicates import DuplicateWindow, Remembered
 from streams.engine.envelope import Arrival
 from streams.engine.execution import Execution
 from streams.engine.overlay import Overlay
+from streams.engine.parking import Parking
 from streams.engine.quick_handling import QuickHandling
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.step import CorrectionStep
@@ -35,6 +36,7 @@ from streams.kafka.offsets import stable_ends
 from streams.kafka.written_partitions import WrittenPartitions
 from streams.worker import restore
 from streams.worker.cycle import Cycle
+from streams.worker.poison import PoisonSearch
 from streams.worker.restore import Restorer
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
@@ -191,8 +193,10 @@ RULES: dict[str, Callable[[], Any]] = {
     "what was not committed is read again": lambda: _put(Tasks, "rewind", lambda self, tasks: None),
     "3: a lost producer's images are restored": lambda: _put(Cycle, "_after_loss", _kept_after_a_loss),
     "9: a batch does not change the table before it is committed": _true_at_once,
+    "11: what cannot be read is set aside": lambda: _put(Parking, "quarantine", lambda self, record, reason, detail="": None),
     "11: events behind a parked one of their key wait": lambda: _put(Overlay, "blocks", lambda self, key: False),
     "13: an id is handled once": lambda: _put(DuplicateWindow, "find", lambda self, digest, last: None),
+    "8: what a topic refuses is searched for": lambda: _put(PoisonSearch, "narrow", lambda self, works, pace: None),
     "10: what only a worker may write is dropped": _forged_headers_kept,
     "10: a source of workers needs a cause": lambda: _put(admission, "is_workers", lambda source: False),
     "12: a command is about the first of its queue": lambda: _put(Commands, "handle", _about_whatever_is_first(Commands.handle)),
@@ -202,6 +206,7 @@ RULES: dict[str, Callable[[], Any]] = {
     ),
     "14: a record is moved to the partition of its key": lambda: _put(Admission, "_is_ours", lambda self, key: True),
     "15: a cause is believed only of an id that is derived from it": lambda: _put(envelope, "is_emitted", lambda *_: True),
+    "16: an event is handled at its expected version alone": lambda: _put(execution, "wrong_version", lambda *_: None),
     "17: ids of emitted events are derived": _ids_of_chance,
     "18: recorded times increase": _recorded_now,
     "20: a log record has a key of its own": lambda: _put(commit, "log_record", _under_its_entity),
