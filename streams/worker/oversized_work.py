@@ -21,6 +21,9 @@ class OversizedWork:
 
     def __init__(self, namespace: str, engine: Engine, clock: Clock) -> None:
         self._namespace, self._engine, self._clock = namespace, engine, clock
+        self._about = -1, -1
+        """Partition and offset of the record before which timers were suspected last."""
+        self._suspected: set[str] = set()
 
     def set_aside(self, task: PartitionTask, work: PartitionWork, reason: str) -> Changes | None:
         """Set aside what is alone in `work`.
@@ -29,11 +32,16 @@ class OversizedWork:
         with its request by the next batch, and a timer stays pending.
         """
         if work.records:
-            fired = self._fired_before(task, work.records[0])
+            fired, about = self._fired_before(task, work.records[0]), (task.partition, work.records[0][0])
+            if about != self._about:
+                self._about, self._suspected = about, set()
             if not fired:
+                task.refused_timers -= self._suspected  # in vain: it is the record
                 return self._engine.refuse(task.image, work.records[0], reason, self._clock.now())
             # the largest is suspected first, and the record itself once no timer fires before it
-            self._refuse_timer(task, max(fired, key=lambda timer: timer.size), reason)
+            largest = max(fired, key=lambda timer: timer.size)
+            self._suspected.add(largest.event_id)
+            self._refuse_timer(task, largest, reason)
         elif work.answers:
             task.results[0] = refuse_answer(task.results[0], reason)
         else:

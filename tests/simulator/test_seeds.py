@@ -19,6 +19,11 @@ def test_each_event_is_handled_once_whatever_happens(seed: int, tmp_path: Path) 
     SeededRun(seed, tmp_path).run()
 
 
+def test_a_timer_before_a_record_that_is_too_large_fires_all_the_same(tmp_path: Path) -> None:
+    """It was suspected of being too large itself, and stayed so until its partition was restored."""
+    SeededRun(3005, tmp_path).run()
+
+
 def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
     """Request by request, so that what a run found can be looked at again."""
     runs = [SeededRun(3, tmp_path / str(number)) for number in range(2)]
