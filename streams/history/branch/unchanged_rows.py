@@ -57,6 +57,8 @@ class UnchangedRows:
         self._handled = {
             data: (space.namespace, handler) for space in handlers.spaces.values() for data, handler in space.by_event.items()
         }
+        self._met, self._by_reference = lineage.read, False
+        """Ids that were met; whether events are known by their references, too, so that these are asked for."""
         self._entries: dict[Place, Entry] = {}
         """Rows that are as they were, since an event was left to the branch."""
         self._taken, self._last = 0, ""
@@ -74,6 +76,7 @@ class UnchangedRows:
                 self._tell()
                 yield self._scan.turned(it)
                 until, is_open = _first(queue), self._findings.has_open
+                self._by_reference = self._lineage.knows_references or bool(self._otherwise)
             self._tell_count()
         self._tell()
 
@@ -94,7 +97,9 @@ class UnchangedRows:
         row = it.row
         _, namespace, _, sequence, _, event_id, _, _, _, accepted, by, _, expected, *_ = row
         text, source = self._reader.sources_of(it)
-        if expected is not None or by not in PLAIN or not self._is_new(event_id, it, source):
+        if expected is not None or by not in PLAIN or event_id in self._met:  # one that was met before is no new one
+            return False
+        if (self._by_reference or it.cause is None) and not self._is_new(event_id, it, source):
             return False
         data = it.data or self._decoded(row[VALUE])
         known = None if data is None else self._handled.get(type(data))
@@ -118,7 +123,7 @@ class UnchangedRows:
             self._entries[place] = decided.row, sequence
         if self._skipped:
             self._skipped.discard(place)
-        self._lineage.read[event_id] = row[ORDER], place, event.time, source
+        self._met[event_id] = row[ORDER], place, event.time, source
         self._taken += 1
         self._last = handler.event_type
         return True
@@ -131,17 +136,15 @@ class UnchangedRows:
         return NO_ROW if there is None else there.base
 
     def _is_new(self, event_id: str, it: ReadEvent, source: str | None) -> bool:
-        """Whether nothing has been found out yet about it and what led to it; an id that was met before is no new one."""
-        lineage = self._lineage
-        if event_id in lineage.read:
-            return False
+        """Whether nothing has been found out yet about it and what led to it."""
         if it.cause is None:
-            lineage.meet_root(is_unique=source is None)
-        if not (lineage.knows_references or self._otherwise):
+            self._lineage.meet_root(is_unique=source is None)
+            self._by_reference = self._by_reference or self._lineage.knows_references
+        if not self._by_reference:
             return True
         order = OrderKey(*it.row[ORDER])
         reference = event_id if source is None else reference_of(source, event_id)
-        return order not in self._otherwise and lineage.is_plain_at(reference, self._reader.cause_reference(it), order)
+        return order not in self._otherwise and self._lineage.is_plain_at(reference, self._reader.cause_reference(it), order)
 
     def _decoded(self, value: bytes) -> EventData | None:
         try:
