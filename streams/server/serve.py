@@ -68,6 +68,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
     server = _Server(
         uvicorn.Config(
             WebSockets(api, parts),
+            loop="asyncio",  # not uvloop wherever that is installed: with it a test of TLS fails
             http=protocol_of(parts.connections, speech_of(parts.config)),
             ws=WebSocketsSansIOProtocol,
             ws_max_size=parts.config.max_event_bytes + ASKED_BESIDE,
