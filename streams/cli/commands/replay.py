@@ -36,6 +36,7 @@ from streams.history.difference.accepted_origins import AcceptedOrigin, counted,
 from streams.history.difference.difference import UNTOLD, Difference
 from streams.history.difference.difference_members import difference_members
 from streams.history.stored.read_ahead import ReadAhead
+from streams.history.watched_past import WatchedPast
 
 Format = Literal["text", "json", "markdown"]
 
@@ -145,10 +146,11 @@ def _replayed(
     total = len(opened.past)
     with CodeProcess(folder, python) as other, bar("replaying", total) as advance:
         schemas = [opened.codec.schema_text(each) for each in opened.codec.schema_ids()]
-        past, answers = ReadAhead(opened.past, advance), as_it_answered if assume_answers else None
-        link = CodeLink(opened.handlers, past.logged(), other.requests, other.answers, schemas, other.kill)
+        ahead = ReadAhead(opened.past)
+        link = CodeLink(opened.handlers, ahead.logged(), other.requests, other.answers, schemas, other.kill)
         for text in link.schemas:
             opened.codec.add_schema(text)
+        past, answers = WatchedPast(ahead, advance), as_it_answered if assume_answers else None
         return replay_difference(past, link, opened.handlers, answers=answers, skip=skip)
 
 

@@ -67,17 +67,6 @@ class BranchFindings:
         if self.keep:
             self.timeline.append(was if was.high is None else replace(was, high=None, latest=None))
 
-    def repeat_many(self, count: int, event_type: str) -> None:
-        """So many events were decided, and are as they were; the last one is of this type. They go into no timeline."""
-        if not count:
-            return
-        found = self.found
-        found.decided += count
-        found.unchanged += count
-        self._recent.append(event_type)
-        if found.decided > self._limit:
-            raise self._endless()
-
     def count(self, event: Event[Any]) -> None:
         """Raises HistoryError for one too many."""
         self.found.decided += 1

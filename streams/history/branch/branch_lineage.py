@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.engine.identity import answer_id
 from streams.errors import CodeChanged
-from streams.event import Event, reference_of
+from streams.event import Event
 from streams.history.branch.branch_queue import BranchQueue, BranchTurn
 from streams.history.branch.early_effects import EarlyEffects
 from streams.history.branch.step_timers import LeftTimers
@@ -16,9 +16,6 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import emitted
 from streams.history.past import Past, before, cause_of, is_cause, refuse_erased
 from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
-
-ReadPlain = tuple[tuple[Any, ...], Place, datetime, str | None]
-"""The place of an event in the order, its row, its time, and its source; None: its id is its reference."""
 
 
 class BranchLineage:
@@ -44,12 +41,6 @@ class BranchLineage:
         """By reference: whose row's events were decided, and their times. Publishers may give one id to several rows."""
         self._plain: dict[str, tuple[OrderKey, Place, datetime]] = {}
         """By reference: the first event of it, if it was decided plainly as it was, and so is neither in `_seen` nor `_decided`."""
-        self.read: dict[str, ReadPlain] = {}
-        """The same by id, of what was read from a file, before its references are known."""
-        self._roots: bool | None = None
-        """Whether the ids of the roots that were met are their references."""
-        self._is_mixed = False
-        """Whether there were roots of both kinds."""
         self._said: dict[str, set[OrderKey]] = {}
         """By the reference of an event that was decided or is missing: the records that it leads to."""
         self.early = EarlyEffects(past, self._says)
@@ -58,12 +49,12 @@ class BranchLineage:
         return it.order in self._seen or self._is_repeated(it)
 
     def _is_repeated(self, it: RecordedEvent) -> bool:
-        plain = self._plain_of(it.reference)
+        plain = self._plain.get(it.reference)
         return plain is not None and plain[0] == it.order
 
     def take(self, turn: BranchTurn) -> bool:
         """Whether its turn is now. If not, it has been already, or it is a duplicate."""
-        decided, plain = self._decided.get(turn.reference, ()), self._plain_of(turn.reference)
+        decided, plain = self._decided.get(turn.reference, ()), self._plain.get(turn.reference)
         if plain is not None:
             decided = (plain[1:], *decided)
         if turn.was is None:
@@ -78,40 +69,17 @@ class BranchLineage:
         self._decided[turn.reference] = (*self._decided.get(turn.reference, ()), (turn.place, turn.event.time))
         return True
 
-    def _plain_of(self, reference: str) -> tuple[OrderKey, Place, datetime] | None:
-        if self.read:
-            for event_id, (order, place, time, source) in self.read.items():
-                own = event_id if source is None else reference_of(source, event_id)
-                self._plain.setdefault(own, (OrderKey(*order), place, time))
-            self.read.clear()
-        return self._plain.get(reference)
-
     def is_plain(self, it: RecordedEvent) -> bool:
         """Whether nothing has been found out about an event of the past yet, but for its cause that leads to it."""
-        return self.is_plain_at(it.reference, it.cause, it.order)
-
-    def is_plain_at(self, reference: str, cause: str | None, order: OrderKey) -> bool:
-        """The same of the event at a place, by its reference and that of its cause."""
-        if self._plain_of(reference) is not None or reference in self._decided:
+        reference = it.reference
+        if reference in self._plain or reference in self._decided:
             return False
-        said = None if cause is None else self._said.get(cause)
-        return (said is None or order in said) and order not in self._seen
+        said = None if it.cause is None else self._said.get(it.cause)
+        return (said is None or it.order in said) and it.order not in self._seen
 
     def repeat(self, it: RecordedEvent, place: Place) -> None:
         """An event of the row at `place` was decided as it was, and leads to what it led to."""
         self._plain[it.reference] = it.order, place, it.event.time
-
-    @property
-    def knows_references(self) -> bool:
-        """Whether events are known by their references, so that another one may have one of these; else by their ids alone."""
-        return self._is_mixed or bool(self._plain or self._decided or self._said or self._seen)
-
-    def meet_root(self, *, is_unique: bool) -> None:
-        """Its id `is_unique` if it is its reference: then a root of another id may have the same one if its id is not."""
-        if self._roots is None:
-            self._roots = is_unique
-        elif self._roots is not is_unique:
-            self._is_mixed = True
 
     def is_gone(self, it: RecordedEvent) -> bool:
         """Whether a recorded event, whose turn it is, is not in the branch."""

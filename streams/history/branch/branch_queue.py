@@ -73,22 +73,12 @@ class BranchQueue:
     def __init__(self, feed: Iterable[RecordedEvent] = (), turns: int = 0) -> None:
         self._heap: list[tuple[OrderKey, int, BranchTurn | BranchTimer | RecordedEvent]] = []
         self._feed: Iterator[RecordedEvent] = iter(feed)
-        self._next: RecordedEvent | None = None
-        """Of the feed, if it was asked for the next one: not before all that it gave were taken."""
+        self._next = next(self._feed, None)
         self.turns = turns
         self.taken_by: Callable[[RecordedEvent], bool] | None = None
         """Takes recorded events as their turns come, so that they are not popped, and says whether it did. It puts nothing in."""
         self._ends: Sequence[OrderKey] = ()
         """Where timers fire that were overdue when they were scheduled: the first of these behind their cause, else the end."""
-
-    def feed_from(self, feed: Iterable[RecordedEvent]) -> None:
-        """In place of what was to be read."""
-        self._feed = iter(feed)
-
-    @property
-    def first_pushed(self) -> OrderKey | None:
-        """The place of the first item that was put in."""
-        return self._heap[0][0] if self._heap else None
 
     def push(self, order: OrderKey, item: BranchTurn | BranchTimer | RecordedEvent) -> None:
         self.turns += 1
@@ -98,9 +88,9 @@ class BranchQueue:
         """None: there is none."""
         if self.taken_by is not None:
             self._let_take(self.taken_by)
-        following = self._next = self._next or next(self._feed, None)
+        following = self._next
         if following is not None and (not self._heap or following.order <= self._heap[0][0]):
-            self._next = None
+            self._next = next(self._feed, None)
             return following.order, following
         if not self._heap:
             return None
@@ -108,8 +98,8 @@ class BranchQueue:
         return order, item
 
     def _let_take(self, take: Callable[[RecordedEvent], bool]) -> None:
-        feed, until = self._feed, self.first_pushed
-        following = self._next or next(feed, None)
+        following, feed = self._next, self._feed
+        until = self._heap[0][0] if self._heap else None
         while following is not None and (until is None or following.order <= until) and take(following):
             following = next(feed, None)
         self._next = following

@@ -33,15 +33,12 @@ from streams.history.branch.branch_unchanged import UnchangedEvents
 from streams.history.branch.branch_untold import RowsOfBase, first_erased_events
 from streams.history.branch.change import Change
 from streams.history.branch.early_effects import NOTHING_PRESUMED, PresumedEffects
-from streams.history.branch.unchanged_rows import UnchangedRows
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.code.code_link import CodeLink
 from streams.history.code.recorded_code import RecordedCode
 from streams.history.difference import difference
 from streams.history.difference.difference import Difference, Origin
 from streams.history.past import Past
 from streams.history.recorded_event import PARKED, STEP, OrderKey, Place, RecordedEvent
-from streams.history.stored.read_ahead import scan_of
 
 
 def events_and_parked(past: Past) -> Iterator[RecordedEvent]:
@@ -79,11 +76,10 @@ class BranchRun:
         """For who decides all events, and changes none. `keep`: the branch's own past is asked for."""
         self._findings.keep = keep
         if self._past.aside.is_empty:
-            erased, otherwise = self._were.erased.keys(), self._after.otherwise
-            rest = self._handlers, self._findings, self._reached.rows, self.lineage, erased, otherwise, self._skipped.places
-            self._unchanged = UnchangedEvents(self._past, self._base, *rest)
-            if (scan := scan_of(self._past)) is not None and isinstance(self._base, CodeLink) and not keep:
-                self._queue.feed_from(UnchangedRows(scan, self._base, *rest).left(self._queue, self._skip))
+            self._unchanged = UnchangedEvents(
+                self._past, self._base, self._handlers, self._findings, self._reached.rows, self.lineage,
+                self._were.erased.keys(), self._after.otherwise, self._skipped.places,
+            )
 
     def begin(self, change: Change, presumed: PresumedEffects = NOTHING_PRESUMED) -> None:
         placed = place_change(self._past, self._handlers, change, self._queue)

@@ -59,7 +59,7 @@ class UnchangedEvents:
         place, space = (namespace, getattr(data, data.key_field)), self._handlers.spaces.get(namespace)
         handler = None if space is None else space.by_event.get(type(data))
         row = self._rows.get(place) or BranchRow(order, NO_ROW, None, 0, [])
-        if handler is None or not is_as_it_was(row) or place in self._erased or order in self._otherwise:
+        if handler is None or not _is_as_it_was(row) or place in self._erased or order in self._otherwise:
             return False
         decided = self._decided(handler, it, row.row)
         try:
@@ -128,7 +128,7 @@ class UnchangedEvents:
         return not effect.ordinal and effect.kind in kinds and effect.event.time == time and effect.order > it.order
 
 
-def is_as_it_was(row: BranchRow) -> bool:
+def _is_as_it_was(row: BranchRow) -> bool:
     """Whether it is so in the branch. A timer that waited in the past as well does not fire before an event as it was."""
     if row.base[0] is not row.row:
         if row.base[0] != row.row:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from typing import IO
+from typing import IO, Any
 
 from streams.data import Record
 from streams.engine.records import Entry
@@ -18,11 +20,14 @@ from streams.history.code.code_messages import (
     EmissionsAnswer,
     EmissionsQuestion,
     Emitted,
+    Failed,
     Fold,
     Hello,
     Rows,
-)
-from streams.history.code.code_pipe import CodePipe
+    read_answer,
+    read_message,
+    write_message,
+)  # fmt: skip
 from streams.history.code.recorded_code import EmissionsByReference, without_recorded
 from streams.history.past import Past
 from streams.history.recorded_event import LogPlace, RecordedEvent, position_name
@@ -30,17 +35,6 @@ from streams.history.stored.stored_events import StoredRow
 
 PATIENCE = 120.0
 """Seconds that the other code may say nothing. It tells itself of a handler that has not returned, which is sooner."""
-
-
-ToldRow = tuple[StoredRow, bytes | None, int]
-"""The row of an event in the file; bytes of the row behind it; how many events it emitted."""
-
-
-def _leaves(value: bytes | None, entry: Entry, decided: DecidedEvent) -> bool:
-    """Whether the row that was decided is the one that the child has told."""
-    if value is None:
-        return decided.row is entry[0] or decided.row == entry[0]
-    return value == decided.row_bytes and decided.reason is None and bool(value) == (decided.row is not None)
 
 
 def _by_reference(emissions: Sequence[Emitted]) -> EmissionsByReference:
@@ -76,11 +70,10 @@ class CodeLink:
         schemas: Sequence[str] = (),
         give_up: Callable[[], None] | None = None,
     ) -> None:
-        self._texts, self._handlers, self._records = [*schemas], handlers, records
-        self._sent: deque[list[StoredRow]] = deque()
-        self._pipe = CodePipe(requests, answers, self._sent, PATIENCE, give_up)
-        self._in_order: Iterator[ToldRow] = iter(())
-        """Of what the child has told last, and is not in `_folded`: an event's row, as `Rows` has it."""
+        self._texts, self._give_up = [*schemas], give_up
+        self._gave_up = False
+        self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
+        self._sent: deque[list[LogPlace]] = deque()
         self._folded: dict[LogPlace, tuple[bytes | None, int]] = {}
         """By an event's place in its log: the bytes of the row behind it, and how many events it emitted."""
         self._asked = set[LogPlace]()
@@ -88,7 +81,7 @@ class CodeLink:
         self._timers: dict[LogPlace, list[Emitted]] = {}
         self._refused: dict[LogPlace, str] = {}
         self._count = 0
-        hello: Hello = self._pipe.receive(Hello)
+        hello: Hello = self._receive(Hello)
         _refuse_other(hello, handlers)
         self._schemas = hello.schemas
         self._send()
@@ -102,14 +95,75 @@ class CodeLink:
         """The next records, so that the child works while its last rows are looked at."""
         piece = list(islice(self._records, PIECE))
         if piece:
-            self._sent.append(piece)
-            self._pipe.tell(Fold(piece, self._texts))
+            self._sent.append([record[1:4] for record in piece])
+            self._tell(Fold(piece, self._texts))
             self._texts = []
+
+    def _tell(self, message: object) -> None:
+        try:
+            with self._bounded():
+                write_message(self._requests, message)
+        except OSError as error:
+            while self._answer() is not None:  # it may have said why
+                pass
+            raise self._ended() from error
+
+    def _receive(self, kind: type[Any]) -> Any:
+        answer = self._answer()
+        if answer is None:
+            raise self._ended()
+        if not isinstance(answer, kind):
+            raise HistoryError(
+                f"the process with the other code said {type(answer).__name__}; {kind.__name__} was expected"
+            )
+        return answer
+
+    def _answer(self) -> Any:
+        """None: there is no other one. Raises HistoryError if the other code has failed."""
+        try:
+            with self._bounded():
+                content = read_message(self._answers)
+        except (OSError, EOFError):
+            return None
+        answer = None if content is None else read_answer(content)
+        if isinstance(answer, Failed):
+            raise HistoryError(f"the other code cannot tell this past: {answer.why}")
+        return answer
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Give up if it takes too long."""
+        if self._give_up is None:
+            yield
+            return
+        timer = threading.Timer(PATIENCE, self._end_it)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end_it(self) -> None:
+        self._gave_up = True
+        if self._give_up is not None:
+            self._give_up()
+
+    def _ended(self) -> HistoryError:
+        if not self._gave_up:
+            return HistoryError("the process with the other code has ended; its last words are above")
+        if not self._sent:
+            return HistoryError(f"the other code has said nothing for {PATIENCE:.0f} s: does it load?")
+        first = position_name(*self._sent[0][0])
+        return HistoryError(
+            f"the other code has said nothing for {PATIENCE:.0f} s: it was handling {first}, or one of the "
+            f"{len(self._sent[0]):,} events from there on"
+        )
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         place = it.order[1:4]
         try:
-            value, _ = self._told(place)
+            value, _ = self._told(it, place)
             keeps_version = not it.accepted or place in self._asked
         finally:
             if place in self._folded:
@@ -129,7 +183,7 @@ class CodeLink:
 
     def leave(self, it: RecordedEvent) -> None:
         place = it.order[1:4]
-        self._read_up_to(place)
+        self._read_up_to(it, place)
         _, self._count = self._folded.pop(place)
         self._refused.pop(place, None)
         self._asked.discard(place)
@@ -138,29 +192,15 @@ class CodeLink:
         return self._count
 
     def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
-        return self._agrees_at(it.order[1:4], entry, decided)
-
-    def agrees_with(self, record: StoredRow, entry: Entry, decided: DecidedEvent) -> bool:
-        """The same of an event's row, which mostly is the next one of those that were sent."""
-        if self._folded and (place := record[1:4]) in self._folded:
-            return self._agrees_at(place, entry, decided)
-        told = next(self._in_order, None)
-        if told is None:
-            self._take_next()
-            told = next(self._in_order, None)
-        if told is None or told[0] is not record:
-            self._keep(told)
-            return self._agrees_at(record[1:4], entry, decided)
-        if told[2] == len(decided.emissions) and _leaves(told[1], entry, decided):
-            return True
-        self._keep(told)
-        return False
-
-    def _agrees_at(self, place: LogPlace, entry: Entry, decided: DecidedEvent) -> bool:
-        value, count = self._told(place)
+        """Bytes are compared: the rows of this code need not be decoded."""
+        place = it.order[1:4]
+        value, count = self._told(it, place)
         if count != len(decided.emissions) or (self._timers and not self._schedules(place, decided)):
             return False
-        if not _leaves(value, entry, decided):
+        if value is None:
+            if decided.row is not entry[0] and decided.row != entry[0]:
+                return False
+        elif value != decided.row_bytes or decided.reason is not None or bool(value) == (decided.row is None):
             return False
         del self._folded[place]
         self._asked.discard(place)
@@ -171,61 +211,38 @@ class CodeLink:
         timers = self._timers.get(place)
         return timers is None or sorted(it[1:] for it in timers) == timers_of(decided, self._handlers.codec)
 
-    def _told(self, place: LogPlace) -> tuple[bytes | None, int]:
+    def _told(self, it: RecordedEvent, place: LogPlace) -> tuple[bytes | None, int]:
         found = self._folded.get(place)
         if found is None:
-            self._read_up_to(place)
+            self._read_up_to(it, place)
             found = self._folded[place]
         if self._refused and place in self._refused:
             raise CodeChanged(self._refused[place])
         return found
 
-    def _read_up_to(self, place: LogPlace) -> None:
-        self._keep_all()
+    def _read_up_to(self, it: RecordedEvent, place: LogPlace) -> None:
         while place not in self._folded:
-            if not self._take_next():
-                raise HistoryError(f"{position_name(*place)} was recorded after this past was read")
-            self._keep_all()
-
-    def _take_next(self) -> bool:
-        """False: there are no more."""
-        if not self._sent:
+            if not self._sent:
+                self._send()
+            if not self._sent:
+                raise HistoryError(f"{it.name} was recorded after this past was read")
+            self._take_rows()
             self._send()
-        if not self._sent:
-            return False
-        self._take_rows()
-        self._send()
-        return True
-
-    def _keep(self, told: ToldRow | None) -> None:
-        """For who asks for it by its place."""
-        if told is not None:
-            self._folded[told[0][1:4]] = told[1:]
-
-    def _keep_all(self) -> None:
-        for told in self._in_order:
-            self._keep(told)
 
     def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:  # noqa: ARG002 - the child knows the row
         self._settle()
-        self._pipe.tell(EmissionsQuestion(it.order[1:4]))
-        return without_recorded(past, it, _by_reference(self._pipe.receive(EmissionsAnswer).emissions))
+        self._tell(EmissionsQuestion(it.order[1:4]))
+        return without_recorded(past, it, _by_reference(self._receive(EmissionsAnswer).emissions))
 
     def _settle(self) -> None:
         """Read the rows that are on their way: answers come in the order of the questions."""
         while self._sent:
             self._take_rows()
-        self._keep_all()
 
     def _take_rows(self) -> None:
-        found = self._pipe.receive(Rows)
-        records = self._sent.popleft()
-        self._keep_all()
-        self._in_order = zip(records, found.rows, found.counts, strict=True)
-        if not (found.requests or found.timers or found.refused):
-            return
-        self._keep_all()
-        places = [record[1:4] for record in records]
+        found = self._receive(Rows)
+        places = self._sent.popleft()
+        self._folded.update(zip(places, zip(found.rows, found.counts, strict=True), strict=True))
         self._asked.update(places[number] for number in found.requests)
         self._timers.update({places[number]: timers for number, timers in found.timers.items()})
         self._refused.update({places[number]: why for number, why in found.refused.items()})

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored.stored_events import StoredRow
 from streams.history.stored.stored_past import StoredPast
-from streams.history.stored.stored_scan import EffectsScan
 
 
 class ReadAhead:
-    """The same past. Its events are to be read once; their effects are asked for as their turns come, or a little later.
+    """The same past. Its events are to be read once; their effects are asked for as their turns come, or a little later."""
 
-    `advance` is told how many of all were read.
-    """
-
-    def __init__(self, past: StoredPast, advance: Callable[[int], None] | None = None) -> None:
+    def __init__(self, past: StoredPast) -> None:
         self._past, self._scan = past, past.effects_scan()
-        self._scan.advance = advance
         self.effects = self._scan.effects
         self.find, self.end, self.key_events, self.first_erased = past.find, past.end, past.key_events, past.first_erased
         self.erased_keys, self.namespace_events, self.steps = past.erased_keys, past.namespace_events, past.steps
@@ -36,15 +30,5 @@ class ReadAhead:
         """
         return self._scan.logged()
 
-    @property
-    def scan(self) -> EffectsScan:
-        """The one reading, for who makes no events of most rows: to be read in place of `events`."""
-        return self._scan
-
     def events(self) -> Iterator[RecordedEvent]:
         return self._scan.all()
-
-
-def scan_of(past: Past) -> EffectsScan | None:
-    """The one reading of a past, if it is read from a file."""
-    return past.scan if isinstance(past, ReadAhead) else None

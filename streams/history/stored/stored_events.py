@@ -7,30 +7,28 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from streams.data import EventData
 from streams.engine.records import Codec
 from streams.engine.times import from_micros
 from streams.errors import HistoryError, StreamsError
 from streams.event import Event, is_ours, is_uuid, is_workers, reference_of
 from streams.history.recorded_event import NamespacePartition, OrderKey, RecordedEvent
 from streams.history.stored.kept_headers import picker
-from streams.history.stored.read_event import ReadEvent
 
 COLUMNS = (
     "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, null, value, headers"
 )
 WITH_EFFECTS = COLUMNS.replace("null", "(select count(*) from record it where it.causeh = record.idh)")
 """The same, with how many records name the event as their cause, by 64 bits of its reference."""
-StoredRow = tuple[Any, ...]
-"""A row's values of these columns."""
 EFFECTS = -3
 """Where that number is; None: it was not asked for."""
 REMEMBERED = 4_096
 """Sources, and times: what follows from an event has its time."""
+StoredRow = tuple[Any, ...]
+"""A row's values of these columns."""
+
 _new = tuple.__new__
 """Makes a named tuple of all its items in a third of the time."""
-pick = picker("ce_source", "ce_time", "ce_causationid", "ce_causationsource", "ce_correlationid")
-"""What of a row's headers an event is made of."""
+_pick = picker("ce_source", "ce_time", "ce_causationid", "ce_causationsource", "ce_correlationid")
 
 
 class RowReader:
@@ -55,9 +53,9 @@ class RowReader:
             data = self._decode(value)
         except StreamsError as error:
             raise HistoryError(f"{ns}-{part}:{seq} of the recorded past does not read here: {error}") from error
-        source_text, at, caused, caused_source, chain = pick(headers)
+        source_text, at, caused, caused_source, chain = _pick(headers)
         source, is_derived, ours = self._sources.get(source_text) or self._source(source_text or b"")
-        when = self._times.get(at) or self._new_time(at, time)
+        when = self._times.get(at) or self._time(at, time)
         if causeh is None:
             reference, cause = event_id if ours and is_uuid(event_id) else reference_of(source, event_id), None
             event = Event(data, event_id, when, None, event_id, source)
@@ -73,30 +71,7 @@ class RowReader:
             high, latest,
         )  # fmt: skip
 
-    def event_of(self, it: ReadEvent, data: EventData, source: str) -> Event[Any]:
-        """The event of a row that was read, as `event` makes it."""
-        when = self._times.get(it.at) or self._new_time(it.at, it.row[4])
-        event_id, first = it.row[5], it.first
-        if it.cause is None:
-            return Event(data, event_id, when, None, event_id, source)
-        return Event(data, event_id, when, it.cause, first.decode() if first else None, source)
-
-    def time_of(self, it: ReadEvent) -> datetime:
-        return self._times.get(it.at) or self._new_time(it.at, it.row[4])
-
-    def sources_of(self, it: ReadEvent) -> tuple[str, str | None]:
-        """Its source, and again if that is a part of its reference; None: its id is its reference."""
-        source, is_derived, ours = self._sources.get(it.source) or self._source(it.source or b"")
-        is_unique = is_derived if it.cause is not None else ours and is_uuid(it.row[5])
-        return source, None if is_unique else source
-
-    def cause_reference(self, it: ReadEvent) -> str | None:
-        if it.cause is None:
-            return None
-        source, _, _ = self._sources.get(it.cause_source) or self._source(it.cause_source or b"")
-        return reference_of(source, it.cause)
-
-    def _new_time(self, text: bytes | None, time: int) -> datetime:
+    def _time(self, text: bytes | None, time: int) -> datetime:
         if not text:
             return from_micros(time)
         if len(self._times) >= REMEMBERED:

@@ -124,7 +124,7 @@ class StoredPast:
 
     def effects_scan(self) -> EffectsScan:
         """For who reads all of it and asks for the effects of each event."""
-        return EffectsScan(self._db, self._codec, self.last, self.effects, self.effect_rows)
+        return EffectsScan(self._db, self._codec, self.last, self.effects)
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return sorted(self._where("ns = ? and key = ?", *place), key=lambda it: it.order)
@@ -182,10 +182,6 @@ class StoredPast:
         found = [it for it in self._where("causeh in (?, ?)", *short_fingerprints(reference)) if it.cause == reference]
         return sorted(found, key=lambda it: it.order)
 
-    def effect_rows(self, reference: str) -> Sequence[StoredRow]:
-        """The rows of its effects, in order; also those of another reference's effects, if 64 bits of both are equal."""
-        return sorted(self._rows("causeh in (?, ?)", *short_fingerprints(reference)))
-
     def at(self, namespace: str, partition: int, sequence: int) -> RecordedEvent | None:
         """By its position, such as `user-3:7`."""
         return next(self._where("ns = ? and part = ? and seq = ?", namespace, partition, sequence), None)
@@ -239,10 +235,9 @@ class StoredPast:
         return answered(self, request)
 
     def _where(self, condition: str, *values: object) -> Iterator[RecordedEvent]:
-        return map(self._stored.event, self._rows(condition, *values))
-
-    def _rows(self, condition: str, *values: object) -> Iterator[StoredRow]:
-        return (row for row in self._stored.where(condition, *values) if row[3] <= self.last.get((row[1], row[2]), 0))
+        for row in self._stored.where(condition, *values):
+            if row[3] <= self.last.get((row[1], row[2]), 0):
+                yield self._stored.event(row)
 
 
 def state_of(past: StoredPast) -> tuple[Hashable, ...]:

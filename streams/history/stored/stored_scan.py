@@ -10,16 +10,7 @@ from itertools import chain, tee
 from streams.engine.records import Codec
 from streams.history.merged_pieces import merged
 from streams.history.recorded_event import NamespacePartition, RecordedEvent
-from streams.history.stored.read_event import ReadEvent
-from streams.history.stored.stored_events import (
-    COLUMNS,
-    EFFECTS,
-    WITH_EFFECTS,
-    RowReader,
-    StoredEvents,
-    StoredRow,
-    pick,
-)
+from streams.history.stored.stored_events import COLUMNS, EFFECTS, WITH_EFFECTS, StoredEvents, StoredRow
 
 FIRST, MOST = 64, 1_024
 """Records of a partition that are read at first, and at most, at once: who wants only the first ones does not wait for many."""
@@ -27,10 +18,6 @@ AHEAD, FARTHEST = 1_024, 16_384
 """Events that are read ahead for the effects among them, at first and at most."""
 FEW = 8
 """If the effects of more than one in so many events are farther, twice as many are read ahead."""
-
-
-ID, CAUSE, HEADERS = 5, 6, -1
-"""Where these are in a row: its cause is a number there, of 64 bits."""
 
 
 class StoredScan:
@@ -56,17 +43,11 @@ class StoredScan:
             reached, size = found[-1][3], min(2 * size, MOST)
 
 
-def read(row: StoredRow) -> ReadEvent:
-    source, at, caused, cause_source, first = pick(row[HEADERS])
-    cause = None if row[CAUSE] is None else (caused or b"").decode()
-    return ReadEvent(row, source, at, cause, cause_source, first)
-
-
 class EffectsScan(StoredScan):
     """One scan of all partitions, which knows the effects of the events that it gave last.
 
     Effects are mostly recorded soon, so they are among the events that are read ahead. How many there are the file says with each
-    event; `far` finds all of one whose effects are not all among these, and `far_rows` their rows.
+    event; `far` finds all of one whose effects are not all among these.
     """
 
     def __init__(
@@ -75,17 +56,13 @@ class EffectsScan(StoredScan):
         codec: Codec,
         last: Mapping[NamespacePartition, int],
         far: Callable[[str], Sequence[RecordedEvent]],
-        far_rows: Callable[[str], Sequence[StoredRow]],
     ) -> None:
         super().__init__(db, codec, last)
-        self._rows, self._far, self._far_rows = self._merged(last, WITH_EFFECTS), far, far_rows
-        self.advance: Callable[[int], None] | None = None
-        """Is told how many events were given."""
-        self.reader: RowReader = self._stored
-        self._turned: dict[str, ReadEvent] = {}
-        """By its reference: an event that was made as its turn came."""
-        self.following: dict[str, list[ReadEvent]] = {}
-        """By the id of their cause: those that were read, in order."""
+        self._rows, self._far = self._merged(last, WITH_EFFECTS), far
+        self._counts: dict[str, int] = {}
+        """By the reference of an event that was read: how many effects it has."""
+        self._effects: dict[str, list[RecordedEvent]] = {}
+        """By the reference of their cause: those that were read, in order."""
         self._missed = 0
         """Events of the last piece whose effects were farther."""
 
@@ -99,72 +76,47 @@ class EffectsScan(StoredScan):
 
     def all(self) -> Iterator[RecordedEvent]:
         """To be read once."""
-        return (self.turned(it) for piece in self.pieces() for it in piece)
-
-    def turned(self, it: ReadEvent) -> RecordedEvent:
-        """The event of what was read, whose turn has come: its effects may be asked for."""
-        made = self._made(it)
-        self._turned[made.reference] = it
-        return made
-
-    def _made(self, it: ReadEvent) -> RecordedEvent:
-        if it.made is None:
-            it.made = self._stored.event(it.row)
-        return it.made
+        return chain.from_iterable(self._in_turn())
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         """In order."""
-        it = self._turned.get(reference)
-        if it is not None:
-            found = [made for each in self.following.get(it.row[ID], ()) if (made := self._made(each)).cause == reference]
-            if len(found) == it.row[EFFECTS]:
-                return found
+        count, found = self._counts.get(reference), self._effects.get(reference, ())
+        if len(found) == count:
+            return found
         self._missed += 1
         return self._far(reference)
 
-    def effects_of(self, it: ReadEvent) -> Sequence[ReadEvent]:
-        """The effects of an event whose turn it is, in order, and maybe those of another one of its id or nearly so."""
-        found = self.following.get(it.row[ID], ())
-        if len(found) == it.row[EFFECTS]:
-            return found
-        self._missed += 1
-        return [read(row) for row in self._far_rows(self._made(it).reference)]
-
-    def pieces(self) -> Iterator[list[ReadEvent]]:
-        """What is read, in pieces, to be read once: each as its events have their turns."""
-        ahead, before = deque[list[ReadEvent]](), list[ReadEvent]()
-        count, wanted, given = 0, AHEAD, 0
+    def _in_turn(self) -> Iterator[list[RecordedEvent]]:
+        ahead, before = deque[list[RecordedEvent]](), list[RecordedEvent]()
+        count, wanted = 0, AHEAD
         for rows in self._rows:
             ahead.append(self._read(rows))
             count += len(rows)
             while count - len(ahead[0]) >= wanted:
                 piece, self._missed = ahead.popleft(), 0
                 count -= len(piece)
-                given += len(piece)
                 yield piece
-                if self.advance is not None:
-                    self.advance(given)
                 self._forget(before)
                 before = piece
                 if FEW * self._missed > len(piece):
                     wanted = min(2 * wanted, FARTHEST)
         yield from ahead
 
-    def _read(self, rows: list[StoredRow]) -> list[ReadEvent]:
-        piece, following = list(map(read, rows)), self.following
+    def _read(self, rows: list[StoredRow]) -> list[RecordedEvent]:
+        piece, effects = list(map(self._stored.event, rows)), self._effects
         for it in piece:
             if (cause := it.cause) is None:
                 continue
-            if cause in following:
-                following[cause].append(it)
+            if cause in effects:
+                effects[cause].append(it)
             else:
-                following[cause] = [it]
+                effects[cause] = [it]
+        self._counts.update(zip([it.reference for it in piece], [row[EFFECTS] for row in rows], strict=True))
         return piece
 
-    def _forget(self, piece: Iterable[ReadEvent]) -> None:
+    def _forget(self, piece: Iterable[RecordedEvent]) -> None:
         """Their effects are not asked for any more, or seldom; and their causes had their turns before."""
         for it in piece:
+            self._counts.pop(it.reference, None)
             if it.cause is not None:
-                self.following.pop(it.cause, None)
-            if it.made is not None:
-                self._turned.pop(it.made.reference, None)
+                self._effects.pop(it.cause, None)
