@@ -33,13 +33,15 @@ OWN_BROKERS = [
 """The last two ask for the session's broker: before that, none idles beside the others."""
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
-    *files(INTEGRATION, "alarms", "stuck_handlers", "stored_formats", "client", "states"),
+    *files(INTEGRATION, "alarms", "stuck_handlers", "stored_formats", "client", "states", "pending"),
 ]  # fmt: skip
 PEOPLE = [
     *files(E2E, "tutorial", "dev_loop", "new", "site_browser", "console_browser", "what_if"),
     *files(INTEGRATION, "simulated_kafka", "imports", "verify"),
 ]  # fmt: skip
-ASKED = files(INTEGRATION, "history", "password")
+ASKED = files(INTEGRATION, "history")
+PROTECTED = files(INTEGRATION, "kafka_rights", "password")
+"""Each starts a broker of its own that asks for passwords."""
 
 
 def asking_a_server() -> list[str]:
@@ -49,7 +51,7 @@ def asking_a_server() -> list[str]:
 
 
 SERVED = asking_a_server()
-APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED, *SERVED}
+APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED, *PROTECTED, *SERVED}
 
 
 def others(folder: Path) -> list[str]:
@@ -59,7 +61,7 @@ def others(folder: Path) -> list[str]:
 
 LANES = {
     "unit": ["tests/simulator", *others(UNIT)],
-    "unit, of a server": SERVED,
+    "of a server, then rights": [*SERVED, *PROTECTED],
     "brokers that stall and end": OWN_BROKERS,
     "whole jobs, then alarms": JOBS,
     "tutorial and browsers, then imports": PEOPLE,

@@ -33,8 +33,8 @@ def handle(there: MemorySite, worker: Worker) -> None:
 
 
 def stopped(worker: Worker) -> str:
-    """Let it go on until it stops itself; gives what it says."""
-    for _ in range(ENOUGH):
+    """Let it go on until it stops itself; gives what it says. It may wait for 5 s, and steps are short while it restores."""
+    for _ in range(10 * ENOUGH):
         try:
             worker.step()
         except (BrokerError, TopicMismatch) as error:
