@@ -112,7 +112,8 @@ class Connections:
     """The connections of one server. All calls are made by its event loop.
 
     `refused` counts what was not served, by reason: `connections`, `head`, `body`, `size`, `malformed`,
-    `reader` (a client that did not take its answer), `tls` (no TLS was agreed on), `flood` (frames of HTTP/2 that ask nothing).
+    `reader` (a client that did not take its answer), `tls` (no TLS was agreed on), `flood` (frames of HTTP/2 that ask nothing),
+    `stopping` (it was accepted as the server stopped).
     """
 
     def __init__(self, limits: ConnectionLimits | None = None) -> None:
@@ -123,7 +124,7 @@ class Connections:
         self._spare: dict[BoundedConnection, None] = {}
         self._peers = Counter[str]()
         self._logged: dict[str, float] = {}
-        self._looking = False
+        self._looking = self._stopping = False
         self._requests = Counter[str]()
 
     def __len__(self) -> int:
@@ -138,12 +139,19 @@ class Connections:
                 "(`ulimit -n`)", self._most, self.limits.connections,
             )  # fmt: skip
 
+    def stop(self) -> None:
+        """Before the server ends those that it has: nobody would end one that is made known later."""
+        self._stopping = True
+
     def admit(self, new: BoundedConnection) -> str | None:
         """Takes a connection in. Gives the sentence for its client if it may only ask how the server is.
 
         Where there is no room, the connection that has waited longest for its client makes room, as a client that sends
         its request is served sooner than one that does not.
         """
+        if self._stopping:
+            new.abort("stopping")
+            return None
         self._look_later(new.loop)
         full = self._full(new.peer)
         if full is None or self._make_room(new.peer if full == "peer" else None):

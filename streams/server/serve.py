@@ -125,6 +125,7 @@ class _Server(uvicorn.Server):
             each.listen(BACKLOG)  # asyncio has made it as short as what it accepts at once
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._connections.stop()
         try:
             if self._rpc is None:
                 await super().shutdown(sockets)

@@ -260,3 +260,14 @@ def test_connections_stay_below_the_descriptor_limit(tmp_path: Path, caplog: pyt
         assert httpx.get(f"{server.http.base_url}/-/health").status_code == 200
         assert len(server.parts.connections) <= 50 + 16
     assert len(caplog.records) == 1
+
+
+def test_a_connection_that_is_accepted_as_the_server_stops_is_cut(server: MemoryServer) -> None:
+    """Those before it were told to end by then, and the server would wait for it in vain."""
+    with connected(server) as client:
+        client.sendall(b"GET /-/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert heard(client).startswith(b"HTTP/1.1 200")
+    server.parts.connections.stop()
+    with connected(server) as late:
+        assert heard(late) == b""
+    assert server.parts.connections.refused["stopping"] == 1
