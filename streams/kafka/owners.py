@@ -53,6 +53,16 @@ def member_ids(admin: Admin, group: str) -> set[str]:
     return {member.client_id for member in members}
 
 
+def listed_members(admin: Admin, group: str, timeout: float, cancelled: Cancelled) -> set[str]:
+    """The client ids of all members of a group. Raises BrokerError, also while no broker knows its coordinator.
+
+    Raises PartitionLost when cancelled.
+    """
+    deadline = admin.clock.monotonic() + timeout
+    listed = _groups(admin, group, deadline, cancelled, (KafkaError.GROUP_ID_NOT_FOUND,))
+    return {member.client_id for it in listed for member in it.members}
+
+
 def group_exists(admin: Admin, group: str) -> bool:
     """Whether the broker has offsets or members of it. Raises BrokerError, also while no broker knows its coordinator.
 

@@ -21,7 +21,7 @@ from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.named_producer import completion_of, named_producer
 from streams.kafka.offsets import TopicAndPartition, ends
 from streams.kafka.open_transactions import worker_ids
-from streams.kafka.owners import owners
+from streams.kafka.owners import listed_members, owners
 from streams.kafka.producer import Complete
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.renewed_client import Admin
@@ -42,6 +42,7 @@ from streams.worker.due_bodies import DueBodies
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_calls import Came, GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
+from streams.worker.group_watch import ASKED, GroupWatch
 from streams.worker.inbox_ends import InboxEnds
 from streams.worker.meter import UNMETERED, Meter
 from streams.worker.metrics_access import refusal_for
@@ -240,6 +241,8 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     restorer, standby = _restoring(parts, at, admin, complete)
     meter, topics = parts.meter(namespace), at.names
     calls = _gateway_calls(parts, restorer, meter)
+    tasks = Tasks(topics.inbox, restorer, runtime.background(f"restore-{namespace}", RESTORES), calls.closed, clock.now, meter)
+    members = partial(listed_members, clients.admin(), at.group, ASKED)
     return Cycle(
         CycleParts(
             namespace,
@@ -247,9 +250,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             partial(clients.group_consumer, at.group, at.worker_id),
             _may_join(parts, at, admin, standby),
             _transactions(parts, at, admin, complete),
-            Tasks(
-                topics.inbox, restorer, runtime.background(f"restore-{namespace}", RESTORES), calls.closed, clock.now, meter
-            ),
+            tasks,
             _unblocker(parts, topics),
             calls,
             _bodies(parts, restorer),
@@ -257,6 +258,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,
             _attempts(parts, topics, at.ids[topics.inbox], slot),
+            GroupWatch(namespace, at.group, at.worker_id, members, lambda: bool(tasks.partitions()), clock),
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),

@@ -30,6 +30,7 @@ from streams.worker.bodies import Bodies
 from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
 from streams.worker.gateway_calls import GatewayCalls
+from streams.worker.group_watch import GroupWatch
 from streams.worker.meter import UNMETERED, Meter
 from streams.worker.oversized_work import OversizedWork
 from streams.worker.pace import Pace
@@ -81,6 +82,7 @@ class CycleParts:
     wall_clock: WallClock
     breaker: CircuitBreaker
     attempts: AttemptWatch
+    group: GroupWatch
     pace: Pace
     clock: Clock
     stopping: Flag
@@ -118,11 +120,12 @@ class Cycle:
         if (consumer := self._joined()) is None:
             self.stopping.wait(IDLE)
             return PolledBatch(None)
+        members.group.polled()
         tasks.install()
         tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
         try:
             alone = self._turns.next(partial(self._collector.has_more, consumer))
-            self._last = self._collector.collect(consumer, 0.0 if alone else self._poll_timeout())
+            self._last = self._collector.collect(consumer, 0.0 if alone else _poll_timeout(members))
         except BrokerError:
             members.topics.compare()  # which says more: of an inbox that was made again, the old offset cannot be read
             members.topics.check()
@@ -172,7 +175,11 @@ class Cycle:
         producer_ready(self.members.transactions.producer, self.members.namespace, self.stopping)
 
     def _joined(self) -> Consumer | None:
-        """The group's consumer; None before the group may be joined."""
+        """The group's consumer; None before the group may be joined. One that stays out of the group is replaced."""
+        if self._consumer is not None and self.members.group.is_out:
+            consumer, self._consumer, self._last = self._consumer, None, PolledBatch(None)
+            with self.members.group.replacement():
+                _call_in_turn(self.tasks.leave, consumer.close)
         if self._consumer is None and self.members.may_join():
             self._consumer = self.members.consumer()
             self.tasks.subscribe(self._consumer)
@@ -184,12 +191,6 @@ class Cycle:
             self.tasks.rewind(batch.records)
         else:
             self.tasks.reopen(batch.records)
-
-    def _poll_timeout(self) -> float:
-        """How long a poll may wait, in s: less while an answer or a timer is near."""
-        idle = RESTORING if self.tasks.in_state(TaskState.RESTORING) else IDLE
-        waits = self.members.calls.poll_timeout(idle), self.members.wall_clock.wait(self.tasks.running())
-        return min(it for it in waits if it is not None)
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
         """Handle piece by piece; what is handled is sent to the broker while the next piece is handled.
@@ -290,6 +291,13 @@ class Cycle:
         self.members.meter.lost()
         log.warning("producer lost; restoring", namespace=self.members.namespace, error=str(error))
         self.tasks.restart()
+
+
+def _poll_timeout(members: CycleParts) -> float:
+    """How long a poll may wait, in s: less while an answer or a timer is near."""
+    idle = RESTORING if members.tasks.in_state(TaskState.RESTORING) else IDLE
+    waits = members.calls.poll_timeout(idle), members.wall_clock.wait(members.tasks.running())
+    return min(it for it in waits if it is not None)
 
 
 def _to_commit(members: CycleParts, changes: Parts) -> Parts:

@@ -39,7 +39,7 @@ class NamespaceRunner:
         self.ready, self._ended = runtime.flag(), runtime.flag()
         self._batch_dropped = runtime.batch_dropped
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
-        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 2)
+        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 3)
         self._working: list[Job[None]] = []
         self._leaving = StopWatchdog(cycle.members.namespace, check_broker, cycle.members.last_calls)
 
@@ -49,7 +49,10 @@ class NamespaceRunner:
 
     def start(self) -> None:
         self._thread.start()
-        works: list[Beside] = [*self._works, partial(self.cycle.members.attempts.watch, self.abandon)]
+        members = self.cycle.members
+        works: list[Beside] = [
+            *self._works, partial(members.attempts.watch, self.abandon), partial(members.group.watch, self.abandon),
+        ]  # fmt: skip
         self._working = [self._beside.start(lasting(work, self.cycle.members.namespace)) for work in works]
         self._thread.submit(partial(self._run, self.cycle.open))
 

@@ -58,19 +58,19 @@ class Tasks:
         join(consumer, self.inbox, self._assigned, self._revoked)
 
     def leave(self) -> None:
-        """Leave the group before the consumer is closed, so that no partition is revoked while it is.
+        """Leave the group before the consumer is closed, so that no partition is revoked while it is. Another one may join then.
 
         An unassign that is asked for while librdkafka (2.16) ends its part in the group is dropped without an answer, and
         confluent-kafka waits for that answer with Python's lock: the whole process would stand still (seen).
         """
-        if not self.joined:
-            return
         self._consumer.unsubscribe()
         for _ in range(LEAVING_POLLS):
-            if not self._assigned_now:
-                return
-            self._consumer.poll(LEAVING)
-        log.info("left the group before all partitions were revoked", inbox=self.inbox, partitions=sorted(self._assigned_now))
+            if self._assigned_now:
+                self._consumer.poll(LEAVING)
+        if self._assigned_now:
+            log.info("left the group before all partitions were revoked", inbox=self.inbox, partitions=sorted(self._assigned_now))
+        self._close(self._tasks)
+        self._assigned_now, self.joined = set(), False
 
     def all(self) -> list[PartitionTask]:
         return list(self._tasks.values())
