@@ -56,6 +56,8 @@ def serve(
         answer(parts, listening, stop)
     finally:
         parts.stopping.set()
+        if parts.link is not None:
+            parts.link.end()
         for thread in threads:
             thread.join()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from streams.engine.identity import request_id
 from streams.engine.records import PARKED
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.receipt import Receipt
-from streams.server.http.idempotency import IdempotencyKeys
+from streams.server.http.idempotency import IdempotencyKeys, KeyHeld
 from streams.server.readmodel.key_uses import SOURCE, digest_of
 from streams.server.readmodel.model import STARTING
 from tests.applications import bank
@@ -108,6 +110,38 @@ def test_what_publishing_raises_frees_a_key(error: type[Exception]) -> None:
     with pytest.raises(error):
         keys.once("k1", ID, b"one", fail)
     assert keys.once("k1", ID, b"two", lambda: receipt_of()).id == ID
+
+
+def test_who_waited_for_a_key_that_is_held_waits_no_longer() -> None:
+    """Each would wait as long as the first, one after the other; who comes later may ask again."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def first(_id: str, _digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
+        if not asked.is_set():
+            asked.set()
+            go_on.wait()
+            raise KeyHeld("another process has it")
+        return publish()
+
+    keys, heard = IdempotencyKeys(lambda _: None, first=first), list[str]()
+
+    def ask() -> None:
+        try:
+            keys.once("k1", ID, b"one", lambda: receipt_of())
+        except KeyHeld as error:
+            heard.append(str(error))
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    asking[0].start()
+    asked.wait()
+    for thread in asking[1:]:
+        thread.start()
+    time.sleep(0.1)  # they wait
+    go_on.set()
+    for thread in asking:
+        thread.join()
+    assert heard == ["another process has it"] * 3
+    assert keys.once("k1", ID, b"one", lambda: receipt_of()).id == ID
 
 
 LOG = LogHeader(1, 0, 7, "accepted", "f")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from streams.codec import codec_of
@@ -17,10 +21,10 @@ from streams.errors import BrokerError
 from streams.receipt import Receipt
 from streams.server.http.idempotency import OtherRequest
 from streams.server.processes.key_register import KeyRegister
-from streams.server.processes.link_messages import OTHER, YOURS, DeliveredEvent
-from streams.server.processes.process_link import ProcessLink
+from streams.server.processes.link_messages import OTHER, YOURS, DeliveredEvent, Reported
+from streams.server.processes.process_link import LONG, ProcessLink
 from streams.server.processes.reported_state import ReportedState
-from streams.server.processes.server_owner import WAITING, ServerOwner
+from streams.server.processes.server_owner import WAITING, ServerOwner, _Link
 from streams.server.processes.summed_figures import Family, FamilyCollector, counted, families_of, summed
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.model import ReadModel
@@ -174,9 +178,9 @@ class Heard:
 class Linked:
     """A process as it is linked, in a thread. `deliver` ends all publishing that waits."""
 
-    def __init__(self, owner: ServerOwner, claimed_in: float = 12.0) -> None:
+    def __init__(self, owner: ServerOwner, claimed_in: float = 12.0, scraped_in: float = 5.0) -> None:
         self.heard, self.published, self.ended = Heard(), list[str](), list[str]()
-        self.link = ProcessLink(owner.new_process().detach(), self.heard, self.ended.append, claimed_in)
+        self.link = ProcessLink(owner.new_process().detach(), self.heard, self.ended.append, claimed_in, scraped_in)
         self.stopped, self._waiting = threading.Event(), list[tuple[Receipt, Callable[[], object]]]()
         self.thread = threading.Thread(target=self.link.run, args=(self.stopped,))
         self.thread.start()
@@ -199,6 +203,7 @@ class Linked:
 
     def kill(self) -> None:
         self.stopped.set()
+        self.link.end()
         self.thread.join()
         self.link.close()
 
@@ -256,6 +261,77 @@ def test_who_has_waited_too_long_for_a_key_says_so_and_does_not_keep_it(owner: S
         assert one.published == ["id", "id"]
 
 
+def test_a_process_that_stops_hears_what_became_of_a_key_before_it_ends(owner: ServerOwner) -> None:
+    """An open request is answered: each deployment would cut off those with a key otherwise."""
+    one, two = Linked(owner), Linked(owner)
+    with ExitStack() as stack:
+        stack.callback(one.kill)
+        stack.callback(two.kill)
+        two.stopped.set()
+        time.sleep(0.1)  # it has heard that
+        assert two.publish().id == "id"
+        two.deliver()
+        assert one.publish().inbox_offset == "probe-1@1"
+        assert two.ended == []
+
+
+def test_who_waits_for_a_key_hears_at_once_that_its_process_cannot_know(owner: ServerOwner) -> None:
+    """So what is left of a server whose owner was killed ends soon; nothing is published that might be a second one."""
+    owner._keys.claim("id", b"1", object(), lambda _: None)  # of one that stands still
+    one = Linked(owner, claimed_in=600.0, scraped_in=600.0)
+    found = list[BaseException]()
+
+    def ask() -> None:
+        try:
+            one.publish()
+        except BrokerError as error:
+            found.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.1)
+    owner.end()
+    asking.join(60)
+    assert [str(it) for it in found] == [
+        "this process ends, and cannot ask who else uses this Idempotency-Key: repeat the request"
+    ]
+    with pytest.raises(BrokerError, match="this process ends"):
+        one.publish()
+    with pytest.raises(BrokerError, match="does not answer"):
+        one.link.all_figures()
+    assert one.published == []
+    one.kill()
+
+
+def test_some_wait_long_for_a_key_and_others_hear_that_at_once(owner: ServerOwner) -> None:
+    """Each holds a thread: one process that stands still while it publishes would hold up all that publish with keys."""
+    one, two = Linked(owner), Linked(owner, claimed_in=600.0)
+    with ExitStack() as stack:
+        stack.callback(one.kill)
+        stack.callback(two.kill)
+        one.publish()
+        found = list[Receipt]()
+        waiting = [threading.Thread(target=lambda: found.append(two.publish())) for _ in range(LONG)]
+        for thread in waiting:
+            thread.start()
+        until(lambda: two.link._places._value == 0, "they do not wait")
+        with pytest.raises(BrokerError, match=f"is being published, and {LONG} requests wait for such already"):
+            two.publish()
+        one.deliver()
+        for thread in waiting:
+            thread.join()
+        assert {it.inbox_offset for it in found} == {"probe-1@1"}
+
+
+def test_metrics_of_one_process_are_not_told_for_those_of_all(owner: ServerOwner) -> None:
+    """A counter that falls looks as if it had begun anew."""
+    one = Linked(owner, scraped_in=0.2)
+    with owner._turn, pytest.raises(BrokerError, match="does not answer: ask again"):
+        one.link.all_figures()
+    assert one.link.all_figures() == []
+    one.kill()
+
+
 def test_reports_reach_every_process_and_one_that_stood_still_is_told_all_at_once(owner: ServerOwner) -> None:
     """Memory for one that takes nothing is bounded, and what it knows at the end is what the others know."""
     one, two = Linked(owner), Linked(owner)
@@ -272,14 +348,58 @@ def test_reports_reach_every_process_and_one_that_stood_still_is_told_all_at_onc
         for each in (one, two):
             until(lambda each=each: each.heard.reports[-1].behind == "it is gone", "it is not told")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
         assert len(two.heard.reports) < count
-        last = two.heard.reports[-1]
+        [*_, whole] = (it for it in two.heard.reports if it.before is not None)
+        since = two.heard.reports[two.heard.reports.index(whole) + 1 :]
+        [*_, last] = (it for it in (whole, *since) if it.waits is not UNSET)
         assert last.waits == f"{'x' * 100} {count - 1}"
-        assert last.before is not None
-        assert sum(last.before.counts) == count
+        assert sum(whole.before.counts) + sum(it.commit is not None for it in since) == count
+
+
+def test_a_follower_that_ends_makes_nobody_open_the_file_again(owner: ServerOwner) -> None:
+    """Else each process would answer nothing for a moment, and one whose file is gone would end."""
+    one = Linked(owner)
+    with ExitStack() as stack:
+        stack.callback(one.kill)
+        owner.take(FollowerReport(file="rows.db", partitions={"probe": 2}, waits=None, behind=None, faults={"broker": "away"}))
+        owner.fault("follower", "it is gone")
+        until(lambda: [it.behind for it in one.heard.reports[-1:]] == ["it is gone"], "it is not told")
+        told = one.heard.reports[-1]
+        assert (told.file, told.waits, told.faults) == (UNSET, UNSET, {"broker": "away", "follower": "it is gone"})
+
+
+def test_who_reads_slowly_never_stops_the_owner(owner: ServerOwner) -> None:
+    """What it did not take is forgotten while it takes some of it: one of the two has the last message."""
+    ours, theirs = socket.socketpair()
+    link = _Link(ours)
+    reading = threading.Thread(target=_read_all, args=(theirs,))
+    for thread in (reading, writing := threading.Thread(target=link._write, daemon=True)):
+        thread.start()
+
+    def forget() -> None:
+        for _ in range(20_000):
+            link.send(Reported(FollowerReport()))
+            link.forget()
+
+    forgetting = threading.Thread(target=forget, daemon=True)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that the other thread comes in between at any place
+    forgetting.start()
+    forgetting.join(60)
+    sys.setswitchinterval(interval)
+    assert not forgetting.is_alive()
+    link.close()
+    writing.join()
+    reading.join()
+    theirs.close()
+
+
+def _read_all(of: socket.socket) -> None:
+    while of.recv(1 << 16):
+        pass
 
 
 def test_a_scrape_waits_for_no_process_that_stands_still(owner: ServerOwner) -> None:
-    """What it told last is taken, and so is what one told that has ended."""
+    """What it has counted is taken as it told it last, as of one that has ended; it does not count as a process that answers."""
     one, two, three = Linked(owner), Linked(owner), Linked(owner)
     with ExitStack() as stack:
         stack.callback(one.kill)
@@ -292,7 +412,7 @@ def test_a_scrape_waits_for_no_process_that_stands_still(owner: ServerOwner) -> 
         until(lambda: lines(one.link.all_figures())[there] == 6, "it counts as there")
         three.heard.taking.clear()
         owner.take(FollowerReport())
-        assert (lines(one.link.all_figures())[asked], lines(one.link.all_figures())[there]) == (6, 6)
+        assert (lines(one.link.all_figures())[asked], lines(one.link.all_figures())[there]) == (6, 3)
         three.heard.taking.set()
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streams.errors import BrokerError
 from streams.receipt import Receipt
 from streams.server.http.problems import Problem
 from streams.server.readmodel.key_uses import KeyUse
@@ -23,6 +24,10 @@ class OtherRequest(Exception):
     """A key came before, with another request."""
 
 
+class KeyHeld(BrokerError):
+    """Another process publishes with a key, and has not told what became of that."""
+
+
 def _the_only_process(_event_id: str, _digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
     return publish()
 
@@ -33,6 +38,8 @@ class _Used:
     turn: threading.Lock = field(default_factory=threading.Lock)
     receipt: Receipt | None = None
     dropped: bool = False
+    held: str | None = None
+    """What whoever waited for it hears: it was waited for long enough."""
 
     @property
     def in_vain(self) -> bool:
@@ -62,6 +69,8 @@ class IdempotencyKeys:
             if used.digest != digest:
                 raise _taken(key)
             with used.turn:
+                if used.held is not None:
+                    raise KeyHeld(used.held)
                 if used.in_vain:  # meanwhile
                     continue
                 if used.receipt is None:
@@ -70,6 +79,9 @@ class IdempotencyKeys:
                     except OtherRequest:
                         used.dropped = True
                         raise _taken(key) from None
+                    except KeyHeld as error:
+                        used.dropped, used.held = True, str(error)
+                        raise
                     except BaseException:
                         used.dropped = True
                         raise

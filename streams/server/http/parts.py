@@ -107,7 +107,10 @@ class Siblings(Protocol):
         """The receipt of the first request with this id at any process. Raises OtherRequest, BrokerError, or as `publish`."""
 
     def all_figures(self) -> list[Family]:
-        """The metrics of all of them together."""
+        """The metrics of all of them together. Raises BrokerError."""
+
+    def end(self) -> None:
+        """This process answers nothing any more. Until then it hears of the others, also when it stops."""
 
     own_figures: Callable[[], list[Family]]
     """Asked for those of this one; called by any thread."""

@@ -30,10 +30,11 @@ class ReportedState:
         self._lags |= {(each[0], each[1], each[2]): each for each in report.lags}
         self._commits.take(report.commit, report.store_errors)
 
-    def fault(self, what: str, why: str) -> None:
-        """As in ReadModel."""
-        faults = {**self._standing.get("faults", {}), what: why}
-        self.take(FollowerReport(faults=faults, behind=why))
+    def fault(self, what: str, why: str) -> FollowerReport:
+        """As in ReadModel. The report that says so, and no more: nobody is to open the file again for it."""
+        report = FollowerReport(faults={**self._standing.get("faults", {}), what: why}, behind=why)
+        self.take(report)
+        return report
 
     @property
     def waits(self) -> str | None:

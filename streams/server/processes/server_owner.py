@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import msgspec
@@ -77,9 +77,9 @@ class ServerOwner:
     def fault(self, what: str, why: str) -> None:
         """Something is wrong with the follower itself."""
         with self._turn:
-            self._state.fault(what, why)
+            report = self._state.fault(what, why)
             for link in self._links:
-                link.send(Reported(self._state.whole()))
+                link.send(Reported(report))
 
     def end(self) -> None:
         with self._turn:
@@ -125,10 +125,11 @@ class ServerOwner:
             others = [it for it in self._links if it is not asking]
         asked = [(it, it.ask_figures()) for it in others]
         deadline = time.monotonic() + ANSWERS
-        for _, told in asked:
-            told.wait(max(0.0, deadline - time.monotonic()))
+        answered = {asking} | {it for it, told in asked if told.wait(max(0.0, deadline - time.monotonic()))}
         with self._turn:  # what one that ended meanwhile has told is in what is gone
-            found = [self._gone, *(it.figures for it in {asking, *self._links})]
+            there = {asking, *self._links}
+            found = [it.figures if it in answered else counted(it.figures) for it in there]
+            found.append(self._gone)
         asking.send(Scraped(number, summed(found)))
 
 
@@ -155,10 +156,11 @@ class _Link:
     def forget(self) -> None:
         """What the follower has told, and was not taken. All else is kept."""
         kept = list[ToProcess | None]()
-        while not self._queue.empty():
-            message = self._queue.get()
-            if not isinstance(message, Reported):
-                kept.append(message)
+        with suppress(Empty):  # not asked beforehand: the thread that writes may take the last one in between
+            while True:
+                message = self._queue.get_nowait()
+                if not isinstance(message, Reported):
+                    kept.append(message)
         for message in kept:
             self._queue.put(message)
 
