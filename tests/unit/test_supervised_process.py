@@ -16,10 +16,12 @@ from streams.cli.commands.run import server_beside
 from streams.cli.commands.worker_role import words_beside
 from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
+from streams.cli.process.http_processes import _HttpProcess
 from streams.cli.process.reloader import Told, _filter
 from streams.cli.process.shutdown import Shutdown
 from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
 from streams.config import load
+from streams.server.processes.server_owner import ServerOwner
 from tests.support.workers import until
 
 
@@ -104,6 +106,33 @@ def test_a_change_during_the_pause_starts_it_at_once(
         until(lambda: told(1), "it has not ended")
         server.restart()
         until(lambda: told(2), "it is not started again")
+
+
+@pytest.mark.parametrize("was_ready", [False, True])
+def test_a_wrong_setting_ends_a_server_that_begins_and_none_that_answers(
+    shutdown: Shutdown, was_ready: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of its processes that is started again may meet a file that is just being changed: the others go on."""
+    monkeypatch.setenv("RETOLD_HTTP_PORT", "none")
+    owner = ServerOwner()
+    process = _HttpProcess("HTTP process 1 of 2", ["server"], shutdown, [], owner.new_process)
+    if was_ready:
+        process.is_ready("Ready.")
+    said = ""
+
+    def told() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return "HTTP process 1 of 2 has ended with exit code 3; restarting it in" in said
+
+    with process:
+        if was_ready:
+            until(told, "it is not started again")
+            assert not shutdown.stop.is_set()
+        else:
+            assert shutdown.stop.wait(120)
+    owner.end()
+    assert shutdown.code == (exit_codes.OK if was_ready else exit_codes.CONFIGURATION)
 
 
 def test_a_process_that_cannot_be_supervised_ends_everything(

@@ -42,6 +42,7 @@ def serve_by_processes(
         stack.callback(owner.end)
         following.start()
         stack.callback(following.join)
+        stack.callback(shutdown.stop.set)  # should a process not even be made
         children = [
             stack.enter_context(_HttpProcess(f"HTTP process {number} of {processes}", words, shutdown, keep, owner.new_process))
             for number in range(1, processes + 1)
@@ -64,8 +65,12 @@ class _HttpProcess(SupervisedProcess):
     def __init__(
         self, name: str, words: Sequence[str], shutdown: Shutdown, keep: Sequence[int], link: Callable[[], socket.socket]
     ) -> None:
-        super().__init__(name, words, shutdown, final=_is_final, keep=keep)
+        super().__init__(name, words, shutdown, final=self._is_final, keep=keep)
         self._link = link
+
+    def _is_final(self, code: int) -> bool:
+        """A setting that was wrong from the start stays so. Later a file may just be being changed, and the others answer."""
+        return code == exit_codes.CONFIGURATION and self.starts == 0
 
     def start_child(self, *words: str, keep: Sequence[int] = ()) -> ChildProcess:
         with self._link() as theirs:
@@ -84,8 +89,3 @@ def _words(config: Config, listening: socket.socket) -> list[str]:
         if value is not None:
             found += [option, str(value)]
     return [*found, "--http2"] if config.http2 else found
-
-
-def _is_final(code: int) -> bool:
-    """A wrong setting stays wrong; all else is tried again."""
-    return code == exit_codes.CONFIGURATION
