@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.server.access.request_rates import Rates, RequestRates
-from streams.server.access.shared_rates import SETS, SLOT, WAYS, SharedRates, make_shared_rates
+from streams.server.access.shared_rates import PATIENCE, SETS, SLOT, WAYS, SharedRates, make_shared_rates
 
 TAKES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.floats(0, 2), st.booleans()), max_size=40)
 TAKER = """
@@ -69,6 +70,9 @@ def test_a_process_that_is_stopped_in_the_middle_holds_nobody_up(memory: int) ->
         thread.start()
         thread.join(20)
         assert taken == [0.0]
+        rates, began = SharedRates(memory), time.monotonic()
+        assert [rates.take("shop", 5, 1.0) for _ in range(9)] == [0.0] * 9
+        assert time.monotonic() - began < 9 * PATIENCE  # once, and not for each of its requests
         holder.communicate(b"")
 
 

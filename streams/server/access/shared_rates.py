@@ -21,6 +21,8 @@ SIZE: Final = SETS * WAYS * SLOT.size
 EMPTY: Final = bytes(8)
 PATIENCE: Final = 0.1
 """s for which a set that another process uses is waited for: that one may have been stopped in the middle."""
+IN_VAIN: Final = 1.0
+"""s for which it is not waited for again then: whoever waits holds up all else of its process."""
 
 
 def make_shared_rates() -> int:
@@ -42,6 +44,8 @@ class SharedRates:
         """Raises OSError or ValueError for a file of another kind."""
         self._file = number
         self._memory = mmap.mmap(number, SIZE)
+        self._impatient = dict[int, float]()
+        """By set, until when it is not waited for."""
 
     def take(self, name: str, rate: float, now: float) -> float:
         return self._taken(name, rate, now, 1, least=1)
@@ -82,9 +86,14 @@ class SharedRates:
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, first)
             except OSError:
-                until = until or time.monotonic() + PATIENCE
-                if time.monotonic() > until:
+                now = time.monotonic()
+                if now < self._impatient.get(first, 0.0):
+                    return False
+                until = until or now + PATIENCE
+                if now > until:
+                    self._impatient[first] = now + IN_VAIN
                     return False
                 os.sched_yield()
             else:
+                self._impatient.pop(first, None)
                 return True
