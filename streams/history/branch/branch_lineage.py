@@ -17,6 +17,8 @@ from streams.history.code.local_code import emitted
 from streams.history.past import Past, before, cause_of, is_cause, refuse_erased
 from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
 
+NO_EFFECTS: tuple[str, Sequence[RecordedEvent]] = ("", ())
+
 
 class BranchLineage:
     """A recorded event is known by its place here: several may have one reference, and then so may their effects.
@@ -36,7 +38,8 @@ class BranchLineage:
         """As corrections have left timers. One that a worker has waits until it fires it; a branch fires the others itself."""
         self._seen: set[OrderKey] = set()
         self._missed: set[OrderKey] = set()
-        self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())
+        self._last = NO_EFFECTS
+        """Of the event whose turn it is: as another one of its reference has its own, more may have been read of them."""
         self._decided: dict[str, tuple[tuple[Place, datetime], ...]] = {}
         """By reference: whose row's events were decided, and their times. Publishers may give one id to several rows."""
         self._plain: dict[str, tuple[OrderKey, Place, datetime]] = {}
@@ -54,6 +57,7 @@ class BranchLineage:
 
     def take(self, turn: BranchTurn) -> bool:
         """Whether its turn is now. If not, it has been already, or it is a duplicate."""
+        self._last = NO_EFFECTS
         decided, plain = self._decided.get(turn.reference, ()), self._plain.get(turn.reference)
         if plain is not None:
             decided = (plain[1:], *decided)
@@ -83,6 +87,7 @@ class BranchLineage:
 
     def is_gone(self, it: RecordedEvent) -> bool:
         """Whether a recorded event, whose turn it is, is not in the branch."""
+        self._last = NO_EFFECTS
         if it.order in self.removed:
             return True
         said = None if it.cause is None else self._said.get(it.cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -99,6 +100,11 @@ class StoredEvents(RowReader):
         text = f"select {columns} from record where ns = ? and part = ? and seq > ? and seq <= ? order by seq limit ?"
         found: list[StoredRow] = self._db.execute(text, (*at, after, last, most)).fetchall()
         return found
+
+    def known(self, short: Sequence[int]) -> Sequence[int]:
+        """Of these 64 bits of references, as a record has them, those that a record has."""
+        text = "select distinct idh from record where idh in (select value from json_each(?))"
+        return [found for (found,) in self._db.execute(text, (json.dumps(short),))]
 
     def where(self, condition: str, *values: object) -> Sequence[StoredRow]:
         return self._db.execute(f"select {COLUMNS} from record where {condition}", values).fetchall()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, tee
 
+from streams.engine.identity import short_fingerprints
 from streams.engine.records import Codec
 from streams.history.merged_pieces import merged
 from streams.history.recorded_event import NamespacePartition, RecordedEvent
@@ -16,6 +17,8 @@ FIRST, MOST = 64, 1_024
 """Records of a partition that are read at first, and at most, at once: who wants only the first ones does not wait for many."""
 AHEAD, FARTHEST = 1_024, 16_384
 """Events that are read ahead for the effects among them, at first and at most."""
+VERSION, DERIVED = 14, "5"
+"""Where a UUID says how it was made, and of one that was derived, as references are."""
 FEW = 8
 """If the effects of more than one in so many events are farther, twice as many are read ahead."""
 
@@ -63,6 +66,8 @@ class EffectsScan(StoredScan):
         """By the reference of an event that was read: how many effects it has."""
         self._effects: dict[str, list[RecordedEvent]] = {}
         """By the reference of their cause: those that were read, in order."""
+        self._shared: set[str] = set()
+        """Ids of roots that are another event's reference: the file counts the effects of each of the two alone."""
         self._missed = 0
         """Events of the last piece whose effects were farther."""
 
@@ -80,6 +85,8 @@ class EffectsScan(StoredScan):
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         """In order."""
+        if self._shared and reference in self._shared:
+            return self._far(reference)
         count, found = self._counts.get(reference), self._effects.get(reference, ())
         if len(found) == count:
             return found
@@ -103,16 +110,25 @@ class EffectsScan(StoredScan):
         yield from ahead
 
     def _read(self, rows: list[StoredRow]) -> list[RecordedEvent]:
-        piece, effects = list(map(self._stored.event, rows)), self._effects
+        piece, effects, derived = list(map(self._stored.event, rows)), self._effects, list[str]()
         for it in piece:
             if (cause := it.cause) is None:
+                if it.reference is it.event.id and it.reference[VERSION] == DERIVED:
+                    derived.append(it.reference)
                 continue
             if cause in effects:
                 effects[cause].append(it)
             else:
                 effects[cause] = [it]
+        if derived:
+            self._share(derived)
         self._counts.update(zip([it.reference for it in piece], [row[EFFECTS] for row in rows], strict=True))
         return piece
+
+    def _share(self, ids: Sequence[str]) -> None:
+        """Find those of these ids that are references of other events."""
+        others = {short_fingerprints(it)[1]: it for it in ids}
+        self._shared.update(others[number] for number in self._stored.known(list(others)))
 
     def _forget(self, piece: Iterable[RecordedEvent]) -> None:
         """Their effects are not asked for any more, or seldom; and their causes had their turns before."""
