@@ -55,6 +55,9 @@ SESSION = 6.0
 HEARTBEAT = 0.3
 """s: a member hears of a rebalance by the answer to a heartbeat, and until then a partition that moves belongs to nobody."""
 MAX_POLL = 60.0
+TOPIC_ASKED = 3.0
+"""s between two questions of a member for its topic. If the answer that it waits for before it joins is lost with its connection,
+librdkafka (2.16, `rd_kafka_cgrp_handle_Metadata_op`) waits for the next such question: for 300 s by default, without any error."""
 TRANSACTION = 10.0
 GATHERED = 0.005
 """s that a record waits for others of its partition, where many are written."""
@@ -130,6 +133,7 @@ class Clients:
             "session.timeout.ms": _ms(SESSION),
             "heartbeat.interval.ms": _ms(HEARTBEAT),
             "max.poll.interval.ms": _ms(MAX_POLL),
+            "topic.metadata.refresh.interval.ms": _ms(TOPIC_ASKED),
         })  # fmt: skip
 
     def asking_consumer(self, group: str) -> Consumer:

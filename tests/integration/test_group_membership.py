@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.kafka.clients import Clients
 from streams.kafka.group_membership import join
 from tests.support.client_lines import debugging
+from tests.support.kafka_proxy import KafkaProxy, LostQuestion
 from tests.support.workers import until
 
 STATE = re.compile(r"^%7\|([0-9.]+)\|CGRPJOINSTATE\|new#.* changed join state (\S+) -> (\S+) ")
@@ -82,3 +83,13 @@ def test_the_second_round_of_a_rebalance_does_not_wait(broker: str, prefix: str,
         time.sleep(0.05)  # the lines of the last moment
         waits.append(waited(capfd.readouterr().err))
     assert sorted(waits)[1] < SOON, waits  # a busy machine may hold some up; without a question, one alone may be quick by chance
+
+
+def test_a_member_whose_question_for_its_topic_is_lost_joins_all_the_same(broker: str, prefix: str) -> None:
+    """As where a broker ends at that moment: librdkafka alone waits for 300 s, and reports nothing."""
+    topic, admin = f"{prefix}asked", AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+    lost = LostQuestion(topic)
+    with KafkaProxy(broker, lost) as proxy, member(Clients(proxy.address), uuid.uuid4().hex, "only", topic) as only:
+        until(partial(only.has, 2), "it does not join", seconds=30)
+    assert lost.asked > 1

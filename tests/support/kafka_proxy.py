@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from tests.support.ending import see_ended
 
-PRODUCE, FETCH, HEARTBEAT, INIT_PRODUCER, ADD_OFFSETS, END_TRANSACTION, COMMIT_OFFSETS = 0, 1, 12, 22, 25, 26, 28
+PRODUCE, FETCH, METADATA, HEARTBEAT, INIT_PRODUCER, ADD_OFFSETS, END_TRANSACTION, COMMIT_OFFSETS = 0, 1, 3, 12, 22, 25, 26, 28
 """The last is the one of a transaction: TxnOffsetCommit."""
 
 
@@ -337,3 +337,19 @@ class ResetConnection(Faults):
     def cut_in_the_middle(self) -> None:
         """When records of the next transaction have been taken."""
         self._middle = True
+
+
+class LostQuestion(Faults):
+    """The first question for a topic is lost with its connection."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic.encode()
+        self.asked = 0
+
+    def forwards(self, request: Request) -> bool:
+        if request.api != METADATA or self._topic not in request.frame:
+            return True
+        self.asked += 1
+        if self.asked == 1:
+            request.connection.cut_client()
+        return self.asked > 1
