@@ -50,7 +50,7 @@ Not in the tree:
 - `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits gets it as EventRejected.
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer), `StoreAway` and
-  `StoreDoubt` (of its file), `QueryTooSlow`, `PageRefused`, `OtherRequest`, and `AnswerLost`, `AnswerTooSlow`,
+  `StoreDoubt` (of its file), `QueryTooSlow`, `PageRefused`, `OtherRequest`, `KeyHeld`, and `AnswerLost`, `AnswerTooSlow`,
   `ForkerEnded` and `ProcessLeft` (of processes that answer questions) in `streams/server`,
   `OutputClosed`, `OutputFailed` and `WrongUsage` in `streams/cli`,
   `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
