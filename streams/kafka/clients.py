@@ -42,10 +42,17 @@ def librdkafka(kind: Callable[[Options], C], options: Options) -> C:
 RULED = frozenset({
     "acks", "request.required.acks", "auto.offset.reset", "bootstrap.servers", "metadata.broker.list",
     "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id", "group.protocol", "isolation.level",
-    "metadata.recovery.strategy",
+    "metadata.recovery.strategy", "heartbeat.interval.ms", "max.poll.interval.ms", "message.timeout.ms", "delivery.timeout.ms",
+    "session.timeout.ms", "topic.metadata.refresh.interval.ms",
     "partition.assignment.strategy", "partitioner", "transactional.id", "transaction.timeout.ms",
 })  # fmt: skip
-"""Options that correctness depends on: a setting may not change them."""
+"""Options that correctness depends on, and times that others follow from: a setting may not change them."""
+
+TUNED = {
+    "batch.num.messages": "batch.num.messages", "batch.size": "batch.size", "linger.ms": "linger.ms",
+    "queue.buffering.max.ms": "linger.ms", "compression.type": "compression.type", "compression.codec": "compression.type",
+}  # fmt: skip
+"""Options of producers that have a value of ours and that a setting may change, with the name that ours has."""
 
 OPTION_PROBLEM = re.compile(r"(?i)configuration property|expected \w+ value for|failed to create|dlopen")
 """librdkafka's message about an option that it refuses. It hides values that it knows to be secret."""
@@ -94,7 +101,7 @@ class Clients:
         if refused := sorted(RULED & set(config.kafka)):
             raise ConfigError(
                 f"the Kafka option {refused[0]} is set to {config.kafka[refused[0]]!r}, and retold decides it itself: "
-                "events would be lost or handled twice. Remove the setting"
+                "else events would be lost or handled twice, or workers would wait for each other. Remove the setting"
             )
         return cls(address, options_of(config), largest_bytes(config.max_event_bytes), clock, prefix=config.prefix)
 
@@ -162,7 +169,7 @@ class Clients:
             "linger.ms": _ms(linger),
             "message.timeout.ms": _ms(delivery),
             "delivery.report.only.error": not report_successes,
-        }  # fmt: skip
+        } | self._tuned()  # fmt: skip
         return self._make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
 
     def transactional_producer(
@@ -206,7 +213,7 @@ class Clients:
             # Without recovery the producer loses its brokers, times out, and is replaced.
             "metadata.recovery.strategy": "none",
             **coordinator.options(),
-        }  # fmt: skip
+        } | self._tuned()  # fmt: skip
 
     def check_broker(self, timeout: float = 8.0) -> None:
         """Raises BrokerUnavailable if no broker answers in `timeout` s."""
@@ -246,6 +253,10 @@ class Clients:
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 10,  # with the default of 1 s a fast reader waits for records
         }
+
+    def _tuned(self) -> Options:
+        """What a setting changes of our own values for producers."""
+        return {TUNED[name]: value for name, value in self.options.items() if name in TUNED}
 
     def _writing(self) -> Options:
         return {

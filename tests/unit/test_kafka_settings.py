@@ -21,7 +21,7 @@ from streams.errors import (
     WrongVersion,
 )
 from streams.kafka.client_log import ClientLog
-from streams.kafka.clients import Clients, option_refused
+from streams.kafka.clients import TUNED, Clients, option_refused
 from streams.kafka.topics import (
     TopicReport,
     group_of,
@@ -42,6 +42,16 @@ def test_a_member_hears_of_a_rebalance_at_once() -> None:
     clients = Clients("memory:0", make=lambda _, options: made.append(options))  # type: ignore[arg-type, func-returns-value]  # no client
     clients.group_consumer("g", "c")
     assert made[0]["heartbeat.interval.ms"] <= 300 < made[0]["session.timeout.ms"] / 3
+
+
+@pytest.mark.parametrize("name", sorted(TUNED))
+def test_a_setting_changes_how_producers_batch_and_compress(name: str) -> None:
+    """Also by its other name in librdkafka. Our own value counted, and nothing said so."""
+    made: list[Any] = []
+    clients = Clients("memory:0", {name: "7"}, make=lambda _, options: made.append(options))  # type: ignore[arg-type, func-returns-value]  # no client
+    clients.producer()
+    clients.transactional_producer("t", "c", lambda _error, _message: None)
+    assert [options[TUNED[name]] for options in made] == ["7", "7"]
 
 
 @pytest.fixture
