@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams import Event, Outcome
 from streams.app import App
 from streams.engine.attributes import time_text
 from streams.errors import HistoryError
@@ -24,6 +25,7 @@ from streams.history.branch.branch import replay_difference
 from streams.history.branch.branch_unchanged import UnchangedEvents
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.difference import Difference
+from streams.history.recorded_event import VERSION
 from streams.history.stored import stored_scan
 from streams.history.stored.kept_headers import packed, unpacked
 from streams.history.stored.read_ahead import ReadAhead
@@ -175,3 +177,26 @@ def test_an_id_that_is_the_reference_of_another_event_takes_no_effect_from_it(se
         found = all_ways(there, store._db, there.app, there.app)
     assert isinstance(found, Difference)
     assert found.is_empty
+
+
+def ringing_nothing(handler: other_code.Handler) -> other_code.Handler:
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        outcome = handler(row, event)
+        return Outcome(outcome.row, emit=[*outcome.emit, BellRing(name="z", number=0)])
+
+    return changed
+
+
+def test_a_version_that_is_another_one_is_told_though_the_row_is_as_it_was(tmp_path: Path) -> None:
+    """What is new adds nothing to the row, and who expects the version before it is refused."""
+    there = Partitions(timed.app(), 1, now=START)
+    touch = AlarmTouch(name="a", number=1, after=0, other="")
+    first, second = (BellRing(name="z", number=number) for number in (1, 2))
+    for data, name, expected in ((first, "first", None), (touch, "touch", None), (second, "second", 1)):
+        there.now += timedelta(hours=1)
+        there.publish(data, name, there.now, expected)
+        there.settle()
+    with closing(stored(there, tmp_path)) as store:
+        found = all_ways(there, store._db, there.app, with_change(there.app, AlarmTouch, ringing_nothing))
+    assert isinstance(found, Difference)
+    assert [(it.recorded.event.id, it.now.by) for it in found.changed] == [("second", VERSION)]
