@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams import Event, Outcome
+from streams import Event, Namespace, Outcome
 from streams.app import App
 from streams.engine.attributes import time_text
 from streams.errors import HistoryError
@@ -33,7 +33,7 @@ from streams.history.stored.stored_past import StoredPast
 from streams.server.readmodel.erased_times import ERASE
 from streams.testing.world_io import headers_of
 from tests.applications import timed
-from tests.applications.timed.events import AlarmTouch, BellRing
+from tests.applications.timed.events import AlarmRing, AlarmTouch, BellRing
 from tests.support import other_code
 from tests.support.other_code import Change, emitting, with_change
 from tests.support.partitions import Partitions
@@ -200,3 +200,26 @@ def test_a_version_that_is_another_one_is_told_though_the_row_is_as_it_was(tmp_p
         found = all_ways(there, store._db, there.app, with_change(there.app, AlarmTouch, ringing_nothing))
     assert isinstance(found, Difference)
     assert [(it.recorded.event.id, it.now.by) for it in found.changed] == [("second", VERSION)]
+
+
+def test_an_answer_is_nothing_that_a_handler_has_emitted(tmp_path: Path) -> None:
+    """Whatever data it has: what the handler emits now is another event."""
+    there = made("bank", 12)[1]
+    with closing(stored(there, tmp_path)) as store:
+        store._db.execute("update record set kind = 'answer' where kind = 'emitted'")
+        found = all_ways(there, store._db, there.app, there.app)
+    assert isinstance(found, Difference)
+    assert not found.is_empty
+
+
+def test_what_is_emitted_as_it_was_but_declared_no_more_is_told(tmp_path: Path) -> None:
+    """A worker would park the event."""
+    there = made("timed", 5)[1]
+    [alarm, bell] = there.app.namespaces
+    less: Namespace[Any] = Namespace("alarm", row=alarm.row_type)
+    for event, handler in alarm.handlers.items():
+        less.handles(event, emits=[AlarmRing])(handler)
+    with closing(stored(there, tmp_path)) as store:
+        found = all_ways(there, store._db, there.app, App(name="timed", namespaces=[less, bell]))
+    assert isinstance(found, Difference)
+    assert found.raised
