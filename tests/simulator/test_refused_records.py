@@ -157,3 +157,15 @@ def test_a_record_that_the_client_does_not_take_is_named_with_its_partition() ->
     ):
         with pytest.raises(RecordRefused, match="a record for order-log-3 is not taken by the Kafka client"):
             produce()
+
+
+def test_a_partition_that_was_written_to_in_one_go_is_kept_in_mind(broker: MemoryBroker) -> None:
+    """A new producer ends there what hangs, as in one that was written to by single records."""
+    broker.largest["order-log"] = 100
+    client = MemoryProducer(broker, {"transactional.id": "order.here.0"})
+    producer = TransactionalProducer(lambda *_: client, "order.here.0", "order", clock=broker.clock)
+    producer.ready()
+    producer.begin()
+    producer.put_all("order-log", 0, [(b"k@1", b"1", None)])
+    client.abort_transaction(1)
+    assert producer._written.write_again(client, 1)
