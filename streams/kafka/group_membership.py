@@ -18,22 +18,32 @@ ANSWER = 0.5
 Told = Callable[[Consumer, list[TopicPartition]], None]
 
 
-def join(consumer: Consumer, topic: str, assigned: Told, revoked: Told) -> None:
+def join(consumer: Consumer, topic: str, assigned: Told, revoked: Told) -> Callable[[], None]:
     """Subscribe to a topic. The callbacks run while the consumer is polled; `revoked` is also told of lost partitions.
 
-    Only a member without any partition asks about the topic: another one's question would wait behind what it reads.
+    What is returned is to be called after each poll: it asks about the topic if a round left the member without a partition.
+    One that has a partition asks nothing: its question would wait behind what it reads. Nor may a callback ask: a call of
+    confluent-kafka (2.16) that waits, made in a callback, leaves the poll without its state, and the next callback in it ends
+    the process (`CallState_get: Assertion failed`; seen).
     """
-    owned = set[int]()
+    owned, asks = set[int](), False
 
     def told(it: Consumer, partitions: list[TopicPartition]) -> None:
+        nonlocal asks
         assigned(it, partitions)
         owned.update(at.partition for at in partitions)
-        if not owned:
-            with suppress(KafkaException):
-                it.list_topics(topic, timeout=ANSWER)
+        asks = not owned
 
     def let_go(it: Consumer, partitions: list[TopicPartition]) -> None:
         owned.difference_update(at.partition for at in partitions)
         revoked(it, partitions)
 
+    def ask() -> None:
+        nonlocal asks
+        if asks:
+            asks = False
+            with suppress(KafkaException):
+                consumer.list_topics(topic, timeout=ANSWER)
+
     consumer.subscribe([topic], on_assign=told, on_revoke=let_go, on_lost=let_go)
+    return ask

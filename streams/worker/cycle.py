@@ -50,8 +50,8 @@ from streams.worker.wall_clock import WallClock
 log = structlog.get_logger("retold.worker")
 
 IDLE, RESTORING = 0.1, 0.02
-"""s that a poll waits for a record when no timer or answer is near; and while a partition is restored, whose events wait for the
-poll's end, too."""
+"""s that a poll waits for a record when no timer or answer is near; and while a partition is restored or none is assigned: restored
+events and the next round of a rebalance wait for the poll's end, too."""
 
 HANDLE_WAIT, COMMIT_WAIT = 5.0, 1.0
 """s to wait for a comparison of topics before a batch is handled, and before it is committed. Beyond, it is read again."""
@@ -295,7 +295,7 @@ class Cycle:
 
 def _poll_timeout(members: CycleParts) -> float:
     """How long a poll may wait, in s: less while an answer or a timer is near."""
-    idle = RESTORING if members.tasks.in_state(TaskState.RESTORING) else IDLE
+    idle = RESTORING if members.tasks.in_state(TaskState.RESTORING) or not members.tasks.partitions() else IDLE
     waits = members.calls.poll_timeout(idle), members.wall_clock.wait(members.tasks.running())
     return min(it for it in waits if it is not None)
 

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.cycle import Cycle
 from streams.worker.lasting_work import Beside, lasting
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.runtime import Job, Runtime
 from streams.worker.slots import Slot
-from streams.worker.stop_watchdog import StopWatchdog
+from streams.worker.stop_watchdog import LONGEST, StopWatchdog
 from streams.worker.threads import DaemonThread
 
+BETWEEN_LOOKS = 1.0
+"""s between two looks whether a namespace that an error ends has ended."""
 TellEnd = Callable[[BaseException], None]
 """Reports what ended a namespace, to whoever reads its status."""
 
@@ -39,7 +42,7 @@ class NamespaceRunner:
         self.ready, self._ended = runtime.flag(), runtime.flag()
         self._batch_dropped = runtime.batch_dropped
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
-        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 3)
+        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 4)
         self._working: list[Job[None]] = []
         self._leaving = StopWatchdog(cycle.members.namespace, check_broker, cycle.members.last_calls)
 
@@ -124,7 +127,16 @@ class NamespaceRunner:
             act()
         except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
+            self._beside.start(partial(self._bound_end, error))
             self._end()
+
+    def _bound_end(self, error: BaseException, _cancelled: Cancelled) -> Steps[None]:
+        """An end by an error: nobody stops this namespace, and a call of the client that does not return would hold it up."""
+        for _ in range(round(LONGEST / BETWEEN_LOOKS)):
+            yield BETWEEN_LOOKS
+            if self._ended.is_set():
+                return
+        self.abandon(error)
 
     def _end(self) -> None:
         if self._ended.is_set():

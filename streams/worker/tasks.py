@@ -55,7 +55,7 @@ class Tasks:
     def subscribe(self, consumer: Consumer) -> None:
         """Join the group."""
         self._consumer, self.joined = consumer, True
-        join(consumer, self.inbox, self._assigned, self._revoked)
+        self._ask = join(consumer, self.inbox, self._assigned, self._revoked)
 
     def leave(self) -> None:
         """Leave the group before the consumer is closed, so that no partition is revoked while it is. Another one may join then.
@@ -130,7 +130,8 @@ class Tasks:
             self._open(partition)
 
     def install(self) -> None:
-        """Start handling the partitions whose restore is done. Raises what a restore raised."""
+        """After a poll: start handling the partitions whose restore is done. Raises what a restore raised."""
+        self._ask()
         for task in self.in_state(TaskState.RESTORING):
             if task.restore is None or not task.restore.done():
                 continue

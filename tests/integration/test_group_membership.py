@@ -31,10 +31,11 @@ class Member:
     def __init__(self, clients: Clients, group: str, name: str, topic: str) -> None:
         self.owned: set[int] = set()
         self.consumer = clients.group_consumer(group, name)
-        join(self.consumer, topic, self._assigned, self._revoked)
+        self._ask = join(self.consumer, topic, self._assigned, self._revoked)
 
     def has(self, count: int) -> bool:
         self.consumer.poll(0.01)
+        self._ask()
         self.consumer.consumer_group_metadata()  # as a worker does: heartbeats are sent in time then
         return len(self.owned) == count
 

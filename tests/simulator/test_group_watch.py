@@ -20,7 +20,7 @@ from tests.simulator.clients import MemoryConsumer
 from tests.simulator.time import StepBackground, VirtualClock
 from tests.simulator.workers import PARTITIONS, MemorySite, Worker, go_on
 
-STEPS = 4_000
+STEPS = 20_000
 
 
 class ForgottenConsumer(MemoryConsumer):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from streams.worker.run import runtime
-from streams.worker.runner import NamespaceRunner
+from streams.worker.runner import BETWEEN_LOOKS, NamespaceRunner
 from streams.worker.slots import Slot
+from streams.worker.stop_watchdog import LONGEST
 from tests.simulator.test_two_workers import go_on, publish, site
+from tests.simulator.time import StepBackground
 from tests.simulator.workers import Worker
+from tests.support.workers import until
 
 
 def test_a_batch_is_gone_when_the_collector_may_look(tmp_path: Path) -> None:
@@ -51,3 +56,26 @@ def test_a_partition_does_not_wait_for_a_poll_once_it_is_restored(tmp_path: Path
     go_on(there, worker)
     assert waited() == pytest.approx(0.1)
     worker.stop()
+
+
+def test_a_namespace_that_an_error_ends_has_ended_though_its_client_hangs(tmp_path: Path) -> None:
+    """It says why after 30 s. Nobody stops it, so nobody else would look at how long that takes."""
+    there, hangs, told = site(tmp_path), threading.Event(), list[BaseException]()
+    worker, background = Worker(there, 0), StepBackground(there.broker.clock)
+    own = replace(runtime(), background=lambda _name, _count: background)
+    runner = NamespaceRunner(worker.cycle, Slot(tmp_path / "slots", "echo"), [], lambda _: None, told.append, own)
+    worker.cycle.members.transactions.producer.close = hangs.wait  # type: ignore[assignment, method-assign]  # no simulated client hangs
+    runner._thread.start()
+
+    def fail() -> None:
+        raise ZeroDivisionError("by zero")
+
+    runner._thread.submit(partial(runner._run, fail))
+    until(lambda: len(background.jobs) == 1, "its end is not bounded")
+    for _ in range(round(LONGEST / BETWEEN_LOOKS)):
+        background.step()
+        there.broker.clock.sleep(BETWEEN_LOOKS)
+    assert (runner.running, told) == (True, [])
+    background.step()
+    assert (runner.running, str(runner.error), list(map(str, told))) == (False, "by zero", ["by zero"])
+    hangs.set()
