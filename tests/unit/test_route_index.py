@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.routing import Match
 
@@ -25,6 +25,8 @@ def one_after_the_other(scope: dict[str, Any]) -> tuple[Match, Any, Any]:
     return Match.NONE, None, None
 
 
+@example("/\n", "GET")
+@example("/rows\n", "PUT")
 @given(PATHS | st.sampled_from(["", "*"]), st.sampled_from(["GET", "POST", "PUT"]))
 def test_the_index_finds_what_the_order_of_the_table_says(path: str, method: str) -> None:
     """Whatever is asked; also which route refuses a method, and what stands in its braces."""

@@ -66,5 +66,5 @@ class RouteIndex(BaseRoute):
 
 
 def _first_step(path: str) -> str:
-    """`rows` of `/rows/order`. No route has a name there."""
-    return path[1:].partition("/")[0]
+    """`rows` of `/rows/order`. No route has a name there. A line feed at the end counts for nothing, as in Starlette's routes."""
+    return path[1:].partition("/")[0].removesuffix("\n")
