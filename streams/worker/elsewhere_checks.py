@@ -30,9 +30,14 @@ class ElsewhereChecks:
     checks: RestoreChecks
 
     def compare_inbox(self, origin: LoggedOrigin | None, image: Image, cancelled: Cancelled) -> Steps[None]:
-        """Whether the inbox has what was handled. Of a record that was deleted since, nothing is known. Raises TopicMismatch."""
+        """Whether the inbox has what was handled. Of a record that was deleted since, nothing is known. Raises TopicMismatch.
+
+        Nor of one that the marker does not count as handled, which may be behind the inbox's end.
+        """
         inbox = (self.names.inbox, image.partition)
-        if origin is None or origin.offset < starts(self.admin, [inbox], cancelled=cancelled)[inbox]:
+        if origin is None or origin.offset >= image.inbox_next:
+            return
+        if origin.offset < starts(self.admin, [inbox], cancelled=cancelled)[inbox]:
             return
         span = (origin.offset, origin.offset + 1)
         with closing(self.consumer()) as consumer:
