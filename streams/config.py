@@ -97,11 +97,15 @@ def addresses(text: str) -> str:
     return ",".join(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
 
 
+FIRST_OFFSET = r"([A-Za-z0-9._-]{1,249})-([0-9]{1,6})@([0-9]{1,18})"
+"""A topic, a partition and an offset."""
+
+
 def first_offsets(text: str) -> str:
     """Partitions and offsets, with commas between."""
     found = [part.strip() for part in text.split(",")]
     for each in found:
-        matching(r"[A-Za-z0-9._-]{1,249}-[0-9]{1,6}@[0-9]{1,18}")(each)
+        matching(FIRST_OFFSET)(each)
     return ",".join(found)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from streams.config import FIRST_OFFSET
 from streams.errors import BrokerError
 from streams.kafka.offsets import Offsets, TopicAndPartition
 from streams.kafka.renewed_client import Admin
@@ -26,7 +27,6 @@ from streams.kafka.topics import (
     tasks_topic,
 )
 
-ACCEPTED = re.compile(r"([A-Za-z0-9._-]{1,249})-([0-9]{1,6})@([0-9]{1,18})")
 Accepted = Mapping[TopicAndPartition, int]
 """By topic and partition, the first offset that an operator has accepted."""
 NOTHING: Accepted = MappingProxyType({})
@@ -58,7 +58,7 @@ def remedy(found: Sequence[DeletedRecords]) -> str:
 
 def accepted_starts(text: str | None) -> Accepted:
     """Reads the setting `accepted_starts`, such as `user-due-0@12,user-table-1@40`."""
-    found = (ACCEPTED.fullmatch(part) for part in (text or "").split(","))
+    found = (re.fullmatch(FIRST_OFFSET, part) for part in (text or "").split(","))
     return {(it[1], int(it[2])): int(it[3]) for it in found if it is not None}
 
 

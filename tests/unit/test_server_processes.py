@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
@@ -201,6 +201,12 @@ class Linked:
 
         return self.link.first(self, "id", digest, sent)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     def kill(self) -> None:
         self.stopped.set()
         self.link.end()
@@ -217,10 +223,7 @@ def owner() -> Iterator[ServerOwner]:
 
 def test_two_processes_publish_a_key_once(owner: ServerOwner) -> None:
     """The second is answered with the first one's event once Kafka has it; another request is refused."""
-    one, two = Linked(owner), Linked(owner)
-    with ExitStack() as stack:
-        stack.callback(one.kill)
-        stack.callback(two.kill)
+    with Linked(owner) as one, Linked(owner) as two:
         one.publish()
         found = list[Receipt]()
         second = threading.Thread(target=lambda: found.append(two.publish()))
@@ -249,10 +252,7 @@ def test_a_process_that_is_killed_while_it_publishes_holds_up_no_other(owner: Se
 
 def test_who_has_waited_too_long_for_a_key_says_so_and_does_not_keep_it(owner: ServerOwner) -> None:
     """The key that it is granted later, when it waits no more, is free for the next."""
-    one, two = Linked(owner), Linked(owner, claimed_in=0.2)
-    with ExitStack() as stack:
-        stack.callback(one.kill)
-        stack.callback(two.kill)
+    with Linked(owner) as one, Linked(owner, claimed_in=0.2) as two:
         one.publish()
         with pytest.raises(BrokerError, match="another request with this Idempotency-Key"):
             two.publish()
@@ -263,10 +263,7 @@ def test_who_has_waited_too_long_for_a_key_says_so_and_does_not_keep_it(owner: S
 
 def test_a_process_that_stops_hears_what_became_of_a_key_before_it_ends(owner: ServerOwner) -> None:
     """An open request is answered: each deployment would cut off those with a key otherwise."""
-    one, two = Linked(owner), Linked(owner)
-    with ExitStack() as stack:
-        stack.callback(one.kill)
-        stack.callback(two.kill)
+    with Linked(owner) as one, Linked(owner) as two:
         two.stopped.set()
         time.sleep(0.1)  # it has heard that
         assert two.publish().id == "id"
@@ -305,10 +302,7 @@ def test_who_waits_for_a_key_hears_at_once_that_its_process_cannot_know(owner: S
 
 def test_some_wait_long_for_a_key_and_others_hear_that_at_once(owner: ServerOwner) -> None:
     """Each holds a thread: one process that stands still while it publishes would hold up all that publish with keys."""
-    one, two = Linked(owner), Linked(owner, claimed_in=600.0)
-    with ExitStack() as stack:
-        stack.callback(one.kill)
-        stack.callback(two.kill)
+    with Linked(owner) as one, Linked(owner, claimed_in=600.0) as two:
         one.publish()
         found = list[Receipt]()
         waiting = [threading.Thread(target=lambda: found.append(two.publish())) for _ in range(LONG)]
@@ -334,10 +328,7 @@ def test_metrics_of_one_process_are_not_told_for_those_of_all(owner: ServerOwner
 
 def test_reports_reach_every_process_and_one_that_stood_still_is_told_all_at_once(owner: ServerOwner) -> None:
     """Memory for one that takes nothing is bounded, and what it knows at the end is what the others know."""
-    one, two = Linked(owner), Linked(owner)
-    with ExitStack() as stack:
-        stack.callback(one.kill)
-        stack.callback(two.kill)
+    with Linked(owner) as one, Linked(owner) as two:
         until(lambda: len(two.heard.reports) == 1, "it is told nothing at first")
         two.heard.taking.clear()
         count = WAITING * 2
@@ -357,9 +348,7 @@ def test_reports_reach_every_process_and_one_that_stood_still_is_told_all_at_onc
 
 def test_a_follower_that_ends_makes_nobody_open_the_file_again(owner: ServerOwner) -> None:
     """Else each process would answer nothing for a moment, and one whose file is gone would end."""
-    one = Linked(owner)
-    with ExitStack() as stack:
-        stack.callback(one.kill)
+    with Linked(owner) as one:
         owner.take(FollowerReport(file="rows.db", partitions={"probe": 2}, waits=None, behind=None, faults={"broker": "away"}))
         owner.fault("follower", "it is gone")
         until(lambda: [it.behind for it in one.heard.reports[-1:]] == ["it is gone"], "it is not told")

@@ -16,8 +16,7 @@ from streams.app import App
 from streams.cli.arguments.options import BrokerWait, EndsWithStdin
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.readiness import ServerReadinessReporter
-from streams.cli.output.screen import talk
-from streams.cli.process import exit_codes, logging_setup
+from streams.cli.process import logging_setup
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.http_processes import MOST_PROCESSES, serve_by_processes
@@ -152,8 +151,7 @@ def _serve(
     def meanwhile() -> None:
         reporter(model.waits or model.behind)
         if shared is not None and loaded.questions.fault is not None:
-            talk(f"A process of the server ends, and is started again: {loaded.questions.fault}.")
-            shutdown.end(exit_codes.FAULT)
+            ending.fail(loaded.questions.fault)
         ending.look()
 
     run_beside_signals("server", work=work, meanwhile=meanwhile)

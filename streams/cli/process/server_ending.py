@@ -28,9 +28,10 @@ class ServerEnding:
         self._since, self._what = time.monotonic(), what
 
     def fail(self, why: str) -> None:
-        """From any thread: this process cannot go on, and whoever started it is to start another one."""
-        talk(f"A process of the server ends: {why}.")
-        self._shutdown.end(exit_codes.FAULT)
+        """From any thread: this process cannot go on, and whoever started it is to start another one. Said once."""
+        if not self._shutdown.stop.is_set():
+            talk(f"A process of the server ends: {why}.")
+            self._shutdown.end(exit_codes.FAULT)
 
     def look(self) -> None:
         """Called now and then by the main thread. It does not return if the end takes too long."""
