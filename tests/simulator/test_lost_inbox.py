@@ -8,9 +8,12 @@ import pytest
 
 from streams.codec import codec_of
 from streams.engine.control import PREFIX as CONTROL
+from streams.kafka.cancellable_steps import never_cancelled
+from streams.worker.log_tail import LoggedOrigin
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
 from tests.simulator.broker import GAP, Partition
+from tests.simulator.clients import MemoryMessage
 from tests.simulator.test_topics_change import handle, stopped
 from tests.simulator.workers import MemorySite, Worker
 
@@ -103,3 +106,14 @@ def test_an_inbox_that_goes_on_is_read_on(site: MemorySite, change: str) -> None
         inbox.entries[HANDLED - 1] = last._replace(value=CONTROL + b"{}")
     handle(site, Worker(site, 1))
     assert site.logged() == {"k": HANDLED + 1}
+
+
+def test_what_no_marker_counts_as_handled_is_not_compared(site: MemorySite) -> None:
+    """As where a log is ahead of its marker: its inbox may end before, and a look beyond that end would be made again for ever."""
+    restorer = Worker(site, 1).cycle.tasks._restorer
+    image = restorer.empty(0).reading.image()
+    assert image.inbox_next == 0
+    lose(site, HANDLED)
+    [last] = site.broker.partition(("echo-log", 0)).entries[HANDLED - 1 : HANDLED]
+    origin = LoggedOrigin(HANDLED - 1, MemoryMessage("echo-log", 0, HANDLED - 1, last))  # type: ignore[arg-type]  # the simulator's
+    assert list(restorer._elsewhere.compare_inbox(origin, image, never_cancelled)) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from streams.cli.process import exit_codes
+
 PROGRAM = """
 import threading
 from streams.cli.process import server_ending
@@ -36,3 +38,13 @@ def test_what_holds_a_server_up_is_named() -> None:
     code, said = ended(0.1, 60)
     assert (code, "ends without the client that publishes" in said, "in work" in said) == (7, True, True), said
     assert ended(60, 0.2) == (8, "")
+
+
+def test_why_a_process_ends_is_said_once() -> None:
+    """Whoever looks after it sees the fault again until the process has ended."""
+    program = PROGRAM.partition("def work")[0]
+    program += "shutdown.code = 0\nfor _ in range(3):\n    ending.fail('it is gone')\nraise SystemExit(shutdown.code)"
+    found = subprocess.run(
+        [sys.executable, "-c", program.format(seconds=1)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (found.returncode, found.stderr) == (exit_codes.FAULT, "A process of the server ends: it is gone.\n")
