@@ -179,6 +179,16 @@ def test_an_id_that_is_the_reference_of_another_event_takes_no_effect_from_it(se
     assert found.is_empty
 
 
+def test_an_event_that_is_as_it_was_keeps_no_effects_of_another_one_of_its_id(tmp_path: Path) -> None:
+    """Its turn came when the other had not been read yet; other code takes away what that one had led to."""
+    there = several_sources(493_627)
+    silent = with_change(there.app, AlarmTouch, other_code.silent)
+    with closing(stored(there, tmp_path)) as store, read_ahead(1):
+        found = all_ways(there, store._db, there.app, silent)
+    assert isinstance(found, Difference)
+    assert len(found.missing) == 40
+
+
 def ringing_nothing(handler: other_code.Handler) -> other_code.Handler:
     def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
         outcome = handler(row, event)

@@ -22,6 +22,8 @@ WITH_EFFECTS = COLUMNS.replace("null", "(select count(*) from record it where it
 """The same, with how many records name the event as their cause, by 64 bits of its reference."""
 EFFECTS = -3
 """Where that number is; None: it was not asked for."""
+VERSION = 15
+"""Which character of a UUID says how it was made."""
 REMEMBERED = 4_096
 """Sources, and times: what follows from an event has its time."""
 StoredRow = tuple[Any, ...]
@@ -100,6 +102,11 @@ class StoredEvents(RowReader):
         text = f"select {columns} from record where ns = ? and part = ? and seq > ? and seq <= ? order by seq limit ?"
         found: list[StoredRow] = self._db.execute(text, (*at, after, last, most)).fetchall()
         return found
+
+    def derived_roots(self) -> list[str]:
+        """Ids of roots that look as a derived reference does: such an id may be another event's reference."""
+        text = f"select id from record where causeh is null and substr(id, {VERSION}, 1) = '5'"
+        return [found for (found,) in self._db.execute(text)]
 
     def known(self, short: Sequence[int]) -> Sequence[int]:
         """Of these 64 bits of references, as a record has them, those that a record has."""

@@ -17,8 +17,6 @@ FIRST, MOST = 64, 1_024
 """Records of a partition that are read at first, and at most, at once: who wants only the first ones does not wait for many."""
 AHEAD, FARTHEST = 1_024, 16_384
 """Events that are read ahead for the effects among them, at first and at most."""
-VERSION, DERIVED = 14, "5"
-"""Where a UUID says how it was made, and of one that was derived, as references are."""
 FEW = 8
 """If the effects of more than one in so many events are farther, twice as many are read ahead."""
 
@@ -96,6 +94,7 @@ class EffectsScan(StoredScan):
     def _in_turn(self) -> Iterator[list[RecordedEvent]]:
         ahead, before = deque[list[RecordedEvent]](), list[RecordedEvent]()
         count, wanted = 0, AHEAD
+        self._shared = self._find_shared()
         for rows in self._rows:
             ahead.append(self._read(rows))
             count += len(rows)
@@ -110,25 +109,24 @@ class EffectsScan(StoredScan):
         yield from ahead
 
     def _read(self, rows: list[StoredRow]) -> list[RecordedEvent]:
-        piece, effects, derived = list(map(self._stored.event, rows)), self._effects, list[str]()
+        piece, effects = list(map(self._stored.event, rows)), self._effects
         for it in piece:
             if (cause := it.cause) is None:
-                if it.reference is it.event.id and it.reference[VERSION] == DERIVED:
-                    derived.append(it.reference)
                 continue
             if cause in effects:
                 effects[cause].append(it)
             else:
                 effects[cause] = [it]
-        if derived:
-            self._share(derived)
         self._counts.update(zip([it.reference for it in piece], [row[EFFECTS] for row in rows], strict=True))
         return piece
 
-    def _share(self, ids: Sequence[str]) -> None:
-        """Find those of these ids that are references of other events."""
-        others = {short_fingerprints(it)[1]: it for it in ids}
-        self._shared.update(others[number] for number in self._stored.known(list(others)))
+    def _find_shared(self) -> set[str]:
+        """Which ids of roots are references of other events: of all, since the other one may stand far before."""
+        others, found = {short_fingerprints(it)[1]: it for it in self._stored.derived_roots()}, set[str]()
+        numbers = list(others)
+        for at in range(0, len(numbers), MOST):
+            found.update(others[number] for number in self._stored.known(numbers[at : at + MOST]))
+        return found
 
     def _forget(self, piece: Iterable[RecordedEvent]) -> None:
         """Their effects are not asked for any more, or seldom; and their causes had their turns before."""
