@@ -39,9 +39,13 @@ class Follower(Protocol):
 
 
 def serve(
-    parts: ServerParts, clients: Clients, follower: Follower, listening: socket.socket, stop: threading.Event
-) -> None:
-    """Follow the topics and serve until `stop`. Open requests are finished; waiting requests and streams are ended."""
+    parts: ServerParts, clients: Clients, follower: Follower, listening: socket.socket, stop: threading.Event,
+    answers: threading.Event,
+) -> None:  # fmt: skip
+    """Follow the topics and serve until `stop`. Open requests are finished; waiting requests and streams are ended.
+
+    `answers` is set once each port is listened on.
+    """
     looking = StateObserver(clients, parts.config.prefix, parts.model.partitions, parts.states)
     observing = StatusObserver(parts.archive.status, parts.observed)
     # It cannot be cancelled, and a broker that is away holds it up: the end of the server does not wait for it.
@@ -53,7 +57,7 @@ def serve(
     for thread in threads:
         thread.start()
     try:
-        answer(parts, listening, stop)
+        answer(parts, listening, stop, answers)
     finally:
         parts.stopping.set()
         if parts.link is not None:
@@ -62,8 +66,8 @@ def serve(
             thread.join()
 
 
-def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) -> None:
-    """The HTTP part alone."""
+def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event, answers: threading.Event) -> None:
+    """Without what follows the topics."""
     logging.getLogger("uvicorn").parent = logging.getLogger("retold")
     logging.getLogger("uvicorn.error").addFilter(_is_no_clients_fault)
     api = http_app(parts)
@@ -87,6 +91,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
         ),
         parts,
         _rpc_server(api, parts),
+        answers,
     )
 
     def end() -> None:
@@ -113,9 +118,9 @@ OF_SOCKETS = ('%s - "WebSocket', "Invalid UTF-8 sequence")
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, parts: ServerParts, rpc: RpcServer | None) -> None:
+    def __init__(self, config: uvicorn.Config, parts: ServerParts, rpc: RpcServer | None, answers: threading.Event) -> None:
         super().__init__(config)
-        self._connections, self._questions, self._rpc = parts.connections, parts.questions, rpc
+        self._connections, self._questions, self._rpc, self._answers = parts.connections, parts.questions, rpc, answers
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_fault)
@@ -125,6 +130,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for each in sockets or []:
             each.listen(BACKLOG)  # asyncio has made it as short as what it accepts at once
+        self._answers.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._connections.stop()

@@ -184,10 +184,30 @@ def test_all_processes_end_with_the_one_that_owns_them(server: Server, number: s
         server.asks("/-/live")
 
 
+LATE = """
+import asyncio
+from streams.server.rpc.rpc_server import RpcServer
+from tests.applications.probe import app
+start = RpcServer.start
+
+async def start_late(server):
+    await asyncio.sleep(2)
+    await start(server)
+
+RpcServer.start = start_late
+"""
+"""An application whose server has read all long before it listens."""
+
+
 def test_grpc_and_http2_are_answered_by_several_processes(broker: str, prefix: str, tmp_path: Path) -> None:
-    """They share gRPC's port, and each speaks HTTP/2 on the socket that all have; one that is killed is missed by nobody."""
+    """They share gRPC's port, and each speaks HTTP/2 on the socket that all have; one that is killed is missed by nobody.
+
+    A process is ready when its ports are open, and not as soon as it has read all.
+    """
     grpc = pytest.importorskip("grpc")
-    env = environment(broker, prefix, tmp_path, app="tests.applications.probe:app", partitions="2") | {"PYTHONPATH": str(PROJECT)}
+    (tmp_path / "late_grpc.py").write_text(LATE, encoding="utf-8")
+    env = environment(broker, prefix, tmp_path, app="late_grpc:app", partitions="2")
+    env["PYTHONPATH"] = f"{PROJECT}:{tmp_path}"
     assert retold("topics", "--create", env=env).returncode == 0
     log, port = tmp_path / "server.log", free_port()
     words = ("server", "--processes", "2", "--http2", "--grpc-port", str(port))

@@ -381,7 +381,7 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
     parts = ServerParts(APP, config, codec, model, client, archive, questions)
     with listen(config) as listening:
         follower = TopicFollower(clients, config.prefix, APP, codec, config.state, model.take)
-        thread = threading.Thread(target=serve, args=(parts, clients, follower, listening, stop), daemon=True)
+        thread = threading.Thread(target=serve, args=(parts, clients, follower, listening, stop, threading.Event()), daemon=True)
         thread.start()
         try:
             until(lambda: "is missing" in (model.waits or ""), "it does not say what it waits for")

@@ -297,22 +297,16 @@ class MemoryServer:
             app, self.config, self.codec, self.model, self.kafka, self.kafka, self.questions, connections=Connections(limits),
             corrector=self.corrector,
         )  # fmt: skip
-        self._stop = threading.Event()
+        self._stop, self._answers = threading.Event(), threading.Event()
         self._listening = listen(self.config)
-        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)
+        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop, self._answers), daemon=True)
         # Without TLS, so that no certificates are loaded: some 0.06 s of CPU for each client.
         self.http = httpx.Client(base_url=url_of(self._listening, scheme_of(self.config)), timeout=60.0, verify=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        until(lambda: self._answers() or not self._thread.is_alive(), "the server does not answer")
+        until(lambda: self._answers.is_set() or not self._thread.is_alive(), "the server does not answer")
         return self
-
-    def _answers(self) -> bool:
-        try:
-            return self.http.get("/-/health").status_code > 0
-        except httpx.TransportError:
-            return False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.http.close()

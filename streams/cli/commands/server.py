@@ -142,14 +142,14 @@ def _serve(
         return
     model = ReadModel(loaded.app, loaded.codec)
     reporter = ServerReadinessReporter(url_of(listening, scheme_of(loaded.config)), to_program=to_program)
-    ending = ServerEnding(shutdown)
+    ending, answers = ServerEnding(shutdown), threading.Event()
 
     def work() -> None:
-        _answer(loaded, model, clients, listening, ending, shared)
+        _answer(loaded, model, clients, listening, ending, shared, answers)
         gc.collect()  # what refers to itself in a circle holds Kafka's clients too
 
     def meanwhile() -> None:
-        reporter(model.waits or model.behind)
+        reporter(model.waits or model.behind or (None if answers.is_set() else "its ports are not open yet"))
         if shared is not None and loaded.questions.fault is not None:
             ending.fail(loaded.questions.fault)
         ending.look()
@@ -159,8 +159,9 @@ def _serve(
 
 
 def _answer(
-    loaded: _Loaded, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding, shared: _Shared | None
-) -> None:
+    loaded: _Loaded, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding, shared: _Shared | None,
+    answers: threading.Event,
+) -> None:  # fmt: skip
     """Whatever it makes ends with it."""
     from streams.server.access.request_rates import RequestRates
     from streams.server.access.shared_rates import SharedRates
@@ -186,7 +187,7 @@ def _answer(
             rates=RequestRates() if shared is None else SharedRates(shared.rates), link=link,
         )  # fmt: skip
         follower = FollowerProcess(model, clients.address, Path.cwd()) if link is None else link
-        serve(parts, clients, follower, listening, ending.stop)
+        serve(parts, clients, follower, listening, ending.stop, answers)
         corrector.end()
         ending.waits_for("the client that publishes")
     ending.waits_for("Kafka's clients, which were to be closed")
