@@ -81,21 +81,30 @@ LAST_BYTES = 16_000
 SECONDS_TO_END = 60
 """After Ctrl-C a lane still ends what its tests have started."""
 
+LONGEST = 20 * 60.0
+"""s. A lane that takes longer has one that hangs: pytest bounds each test, but not its end after a failure, nor its own."""
+
 
 class Lane:
-    """Leaving its block waits for its end."""
+    """Leaving its block waits for its end. One that hangs is ended, and says where."""
 
-    def __init__(self, name: str, arguments: list[str]) -> None:
-        self.name, self._began, self.seconds, self.cpu = name, time.monotonic(), 0.0, 0.0
+    def __init__(self, name: str, arguments: list[str], longest: float = LONGEST) -> None:
+        """`longest` is in s."""
+        self.name, self._longest = name, longest
+        self._began, self.seconds, self.cpu = time.monotonic(), 0.0, 0.0
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the lane's block is left
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, stdout=self._said, stderr=subprocess.STDOUT
-        )
+            [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", *arguments], cwd=ROOT, stdout=self._said,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
     def ended(self) -> bool:
         before = _cpu_of_ended()
         if self._process.poll() is None:
-            return False
+            if time.monotonic() - self._began < self._longest:
+                return False
+            self._process.send_signal(signal.SIGABRT)  # it writes where each thread stands
+            self._process.wait()
         self.seconds, self.cpu = time.monotonic() - self._began, _cpu_of_ended() - before
         return True
 

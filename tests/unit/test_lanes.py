@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import tomllib
 from collections import Counter
+from pathlib import Path
 
-from tests.lanes import LANES, ROOT
+import pytest
+
+from tests.lanes import LANES, ROOT, Lane
+from tests.support.workers import until
 
 FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
@@ -24,3 +29,27 @@ def test_pytest_alone_finds_the_same() -> None:
     assert {path.relative_to(ROOT).parts[1] for path in FILES} == {
         it.removeprefix("tests/") for it in settings["testpaths"]
     }
+
+
+STUCK = """
+import threading
+
+def stands_here():
+    threading.Event().wait()
+
+def test_its_end():
+    threading.Thread(target=stands_here).start()
+"""
+
+
+def test_a_lane_that_hangs_is_ended_and_says_where(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also once its tests are done: Python waits for threads that nobody has ended."""
+    file = tmp_path / "test_stuck.py"
+    file.write_text(STUCK, encoding="utf-8")
+    with Lane("stuck", [str(file), "-p", "no:cacheprovider"], longest=5.0) as lane:
+        until(lane.ended, "the lane does not end")
+        assert lane.code == -signal.SIGABRT
+        lane.tell()
+    said = capfd.readouterr().out
+    assert "1 passed" in said
+    assert "in stands_here" in said
