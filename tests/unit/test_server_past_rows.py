@@ -14,6 +14,7 @@ import pytest
 from streams.codec import codec_of
 from streams.engine.times import to_micros
 from streams.server.http import told_past
+from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.testing.world import START
 from tests.applications import shop
@@ -263,6 +264,23 @@ def test_what_needs_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
             assert_problem(server.http.get(f"{path}_known={quote(str(FRONTIER))}"), 422, "more than 8 events")
         assert len(pages(server, "/rows/order", known=FRONTIER)) == 9
         assert free(server, known=FRONTIER) == 8
+
+
+def test_a_whole_result_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in memory as a whole, unlike its pages; one that has just as many bytes as are told is there."""
+    with supplied(tmp_path / "large") as server:
+        rows = [it["row"] for it in pages(server, "/rows/order", known=FRONTIER)]
+    size = sum(map(len, map(to_json, rows)))
+    for most, is_told in ((size, True), (size - 1, False)):
+        monkeypatch.setattr(told_past, "MOST_BYTES", most)
+        with supplied(tmp_path / str(most)) as server:
+            for form in ("ndjson", "csv"):
+                found = server.http.get("/rows/order", params={"_known": str(FRONTIER), "_form": form})
+                if is_told:
+                    assert (found.status_code, found.text.count("\n")) == (200, 9 + (form == "csv"))
+                else:
+                    assert_problem(found, 422, f"more than {most:,} bytes", "pages, with _limit")
+            assert len(pages(server, "/rows/order", known=FRONTIER)) == 9
 
 
 def test_what_is_behind_the_frontier_is_not_told_and_what_was_erased_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from streams.errors import HistoryError, NotKnownYet
+from streams.errors import HistoryError, NotKnownYet, TooMuch
 from streams.history.cut_past import Cut
 from streams.history.held_back import held_back_members
 from streams.history.past_times import cut_until, time_members
@@ -24,12 +24,14 @@ from streams.server.http.question_forms import PastFound, PastRowQuestion, PastR
 from streams.server.http.row_lists import HELD_BACK, ListRequest, lines_of, list_of, page_members
 from streams.server.http.view_answers import raised_in, view_at
 from streams.server.readmodel.past_store import PastStore
-from streams.server.readmodel.row_answers import FoundPage
+from streams.server.readmodel.row_answers import FoundPage, StoredRow
 from streams.server.readmodel.row_json import to_json
 
 T = TypeVar("T")
 MOST: Final = 100_000
 """Events that are read for one answer, if it is of more than a row: a server has others to give."""
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of the rows of one answer that has all of them: it is in memory, in the process that tells it and in the server."""
 MOST_UNTOLD: Final = 100
 """The most keys of rows that cannot be told in an answer."""
 
@@ -53,7 +55,11 @@ def past_rows(parts: AnsweringParts, asked: PastRowsQuestion) -> PastFound:
     listed = list_of(asked.pairs, asked.accept, (), parts.model.row_types[asked.table], asked.table, versioned=versioned)
 
     def ask(store: PastStore, cut: Cut) -> PastFound:
-        page, members = _page(store, listed), dict[str, Any]()
+        if listed.all_rows:
+            page, content = FoundPage((), None), lines_of(listed, _all_rows(store, listed))
+        else:
+            page, content = store.page(listed.table, listed.query), b""
+        members = dict[str, Any]()
         if versioned:
             untold = store.untold(asked.table)
             some = dict(islice(untold.items(), MOST_UNTOLD))
@@ -61,7 +67,7 @@ def past_rows(parts: AnsweringParts, asked: PastRowsQuestion) -> PastFound:
         members[HELD_BACK] = held = held_back_members(store.held_back(AskedTables().table(asked.table)))
         if listed.form == "json":
             content = to_json({**page_members(listed, page), **members, **time_members(cut)})
-        else:
+        elif not listed.all_rows:
             content = lines_of(listed, page.rows)
         following = cursor_of(listed.table, listed.query, page.next)
         return PastFound(content, cut, held, following, members["unreadable"]["count"] if versioned else 0)
@@ -69,11 +75,17 @@ def past_rows(parts: AnsweringParts, asked: PastRowsQuestion) -> PastFound:
     return _as_of(parts, asked.cut, ask, MOST)
 
 
-def _page(store: PastStore, listed: ListRequest) -> FoundPage:
-    """The page that is asked for; or one of all rows, which are of few events, as answers about the past are."""
-    if listed.all_rows:
-        return FoundPage([row for some in store.all_rows(listed.table, listed.query) for row in some], None)
-    return store.page(listed.table, listed.query)
+def _all_rows(store: PastStore, listed: ListRequest) -> Iterator[StoredRow]:
+    """Not of a page but of the whole result. Raises TooMuch for more than is sent in one answer."""
+    size = 0
+    for row in chain.from_iterable(store.all_rows(listed.table, listed.query)):
+        size += len(row[2])
+        if size > MOST_BYTES:
+            raise TooMuch(
+                f"the rows hold more than {MOST_BYTES:,} bytes, which is the most that is told of the past in one answer: ask for "
+                "pages, with _limit; or ask `retold get` with --as-of or --known, which has no such limit"
+            )
+        yield row
 
 
 def past_view(parts: AnsweringParts, asked: PastViewQuestion) -> PastFound:
