@@ -14,6 +14,7 @@ from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import QUARANTINED, UNANSWERED
 from streams.engine.stored import due_record
 from streams.errors import HistoryError, NotKnownYet, StalePlan, TopicMismatch
+from streams.history.branch.change import InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan
@@ -70,6 +71,19 @@ def test_a_plan_that_is_kept_is_found_by_its_id_and_counts_among_no_corrections(
         find_correction(found, "nobody")
     with pytest.raises(StalePlan, match="no correction"):
         find_correction(found, "")
+
+
+def test_what_is_put_in_by_an_id_that_came_since_it_was_planned_is_not_begun(kafka: MemoryBroker) -> None:
+    """Nothing would be put in, and it would be said that nothing differs."""
+    world = World(bank.app())
+    there, other = (AccountOpen(account="a", balance=balance) for balance in (1, 2))
+    plan = world.history().correct(insert=[InsertedEvent(other, world.now, "one", source="test")], by="ann", why="a test")
+    world.when(there, id="one")
+    log = world.history()._past
+    coordinator(kafka).keep(plan)
+    with pytest.raises(StalePlan, match="put in or published since has it"):
+        coordinator(kafka, log).apply(plan)
+    assert [it.state for it in read_claims(clients(kafka), "", "bank").states] == [PLANNED]
 
 
 def test_an_id_of_several_is_refused(kafka: MemoryBroker) -> None:

@@ -434,3 +434,34 @@ def test_one_id_is_put_in_for_one_row() -> None:
     with pytest.raises(InvalidChange, match=r"which account\.open y has"):
         a_plan(world, insert=[second])
     assert balances(world)["y"] == 3
+
+
+@pytest.mark.parametrize("how", ["put in", "published", "put in again"])
+def test_an_id_that_came_since_the_plan_was_made_is_refused(how: str) -> None:
+    """What it had would be undone in silence, or nothing would happen. A correction that was begun before goes on."""
+    world = a_bank()
+    there, other = (TransferStart(transfer="t9", source="a", target="b", amount=amount) for amount in (1, 2))
+    if how == "put in again":
+        world.when(there, id="one")
+        world.settle()
+        world.apply(a_plan(world, remove=["one"]))
+    source = "test" if how == "published" else ""
+    plan, late = (a_plan(world, insert=[InsertedEvent(it, world.now, "one", source=source)]) for it in (there, other))
+    if how == "published":
+        world.when(there, id="one")
+        world.settle()
+    else:
+        world.apply(plan)
+    before = balances(world)
+    with pytest.raises(StalePlan, match=r"with the id one, and an event of this row that was put in or published since"):
+        world.apply(late)
+    assert balances(world) == before == {"a": 69, "b": 131}
+
+
+def test_a_correction_that_was_begun_goes_on_whatever_is_published_by_its_id() -> None:
+    """It is one event by then."""
+    world, data = a_bank(), AccountOpen(account="z", balance=3)
+    plan = a_plan(world, insert=[InsertedEvent(data, world.now, "late", source="test")])
+    world.apply(plan)
+    world.when(data, id="late")
+    assert world.apply(plan) == 0

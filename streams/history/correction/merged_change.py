@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.data import EventData, namespace_of
 from streams.engine.readable import named
-from streams.errors import InvalidChange
+from streams.errors import InvalidChange, StalePlan
 from streams.event import reference_of
 from streams.history.branch.branch_change import events_in_change
 from streams.history.branch.change import Change, InsertedEvent
@@ -60,6 +60,23 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
         [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends_of(changes),
         frozenset(gone), decided_again,
     )  # fmt: skip
+
+
+def refuse_known_ids(log: Past, earlier: Sequence[Change], change: Change) -> None:
+    """Raises StalePlan for an event to be put in whose id an event of its row has, which came since it was planned.
+
+    It would take the other one's place in silence, or none at all. `earlier` are the corrections before; this one is not begun.
+    """
+    so_far = merged(log, earlier)
+    put_in = {reference_of(it.source, it.id or "") for it in so_far.insert}
+    for it in change.insert:
+        reference = reference_of(it.source, it.id or "")
+        counts = [was for was in log.find_all(reference) if not so_far.remove & {was.reference, was.exact_name}]
+        if reference in put_in or any(was.kind == ROOT and was.place == _place(it) for was in counts):
+            raise StalePlan(
+                f"{it.data.event_type} {named(it.data.key)} was to be put in with the id {named(it.id or '')}, and an event of "
+                "this row that was put in or published since has it. Make another plan: replace that one, or take another id"
+            )
 
 
 def added_to(past: Past, earlier: Sequence[Change], change: Change) -> Change:
