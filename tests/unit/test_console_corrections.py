@@ -55,6 +55,14 @@ def test_an_event_is_taken_out_on_its_page(server: MemoryServer) -> None:  # noq
     assert "No call is open" in seen(http, "/corrections/calls").text
 
 
+def test_a_plan_shows_the_data_of_what_is_put_in(server: MemoryServer) -> None:  # noqa: F811 - the fixture
+    """What a person is about to apply is there with its fields and its time."""
+    form = form_of(seen(server.http, "/events/receive/story"), "type")
+    text = seen(server.http, sent(server.http, form, data='{"sku": "B2", "quantity": 77, "price": 1}', why="it was forgotten")).text
+    assert '{"sku":"B2","quantity":77,"price":1}' in text
+    assert form.fields["time"][:10] in text
+
+
 def test_why_a_plan_was_not_begun_is_on_its_page(server: MemoryServer) -> None:  # noqa: F811 - the fixture
     """Whoever pressed its button, and was told to look again, sees it there."""
     plan = sent(server.http, form_of(seen(server.http, "/events/place-1/story"), "remove"), why="a test order")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from streams.history.stored.stored_corrections import kept_corrections, put_corrections
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
-from tests.support.html_page import HtmlPage
+from tests.support.html_page import HtmlForm, HtmlPage
 from tests.support.memory_server import MemoryServer
 
 TAKEN = ("stock.correction-step", "corrected", "ann", "a test order")
@@ -133,6 +134,35 @@ def test_pages_of_a_projection_say_that_it_is_not_corrected_yet(server: Any) -> 
     assert said() == [True, True, False]
     server.kafka.fold_again()
     assert said() == [False] * 3
+
+
+def test_the_pages_of_a_corrected_event_say_what_became_of_it(server: Any) -> None:
+    """By whom and why, with its other data, on its page and in the row's story; its forms begin with what counts now."""
+    own = "/events/receive/story"
+    assert "Replaced by" not in server.http.get(own, headers={"Accept": "text/html"}).text
+    world = server.kafka.world
+    data = StockReceive(sku="A1", quantity=50, price=300)
+    server.kafka.correct(world.history().correct(replace={"receive": data}, by="ann", why="a zero was missing"))
+    for address in (own, "/rows/stock/A1"):
+        page = HtmlPage(server.http.get(address, headers={"Accept": "text/html"}).text)
+        assert "Replaced by the correction of ann: a zero was missing. Instead:" in page.text, address
+    form = next(it for it in page_forms(server, own) if "replace" in it.fields and it.action == "/corrections")
+    assert '"quantity": 50' in form.fields["data"]
+
+
+def test_a_story_says_when_an_event_happened_if_it_was_handled_much_later(server: Any) -> None:
+    """As `retold story` does; where both are the same minute, only one of them is told."""
+    page = HtmlPage(server.http.get("/rows/stock/A1", headers={"Accept": "text/html"}).text)
+    assert "happened 20" not in page.text
+    late = StockReceive(sku="L1", quantity=1, price=1)
+    server.kafka.publish(late, id="late", time=server.kafka.world.now - timedelta(hours=2))
+    server.kafka.show()
+    page = HtmlPage(server.http.get("/rows/stock/L1", headers={"Accept": "text/html"}).text)
+    assert "happened 20" in page.text
+
+
+def page_forms(server: Any, address: str) -> list[HtmlForm]:
+    return HtmlPage(server.http.get(address, headers={"Accept": "text/html"}).text).forms
 
 
 def test_corrections_whose_topic_is_gone_are_known_on(server: Any) -> None:

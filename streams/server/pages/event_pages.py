@@ -68,7 +68,9 @@ async def event_at(asked: PageRequest) -> Page | Elsewhere:
 def _story_page(story: Mapping[str, Any], page: Page) -> Page:
     it = story["event"]
     root = it if it["kind"] == ROOT else next((cause for cause in story["causes"] if cause["kind"] == ROOT), None)
-    values = {**story, "root": root, "data": msgspec.json.format(msgspec.json.encode(it["data"]), indent=2).decode()}
+    replaced = [each["data"] for each in it.get("corrections", ()) if each.get("data") is not None]
+    counts = replaced[-1] if replaced else it["data"]  # forms begin with what a person last said of it
+    values = {**story, "root": root, "data": msgspec.json.format(msgspec.json.encode(counts), indent=2).decode()}
     return page._replace(title=f"{it['type']} {it['key']}", values=values)
 
 

@@ -28,6 +28,8 @@ SECURITY = {
 """Headers of every page: it loads and asks this server alone."""
 CELL = 120
 """Characters of a value in a cell of a table."""
+FAR = 60
+"""Seconds between when an event happened and when it was handled that a page tells."""
 
 
 def static_file(name: str) -> bytes:
@@ -79,6 +81,11 @@ def later(text: str, before: str) -> str:
     return ""
 
 
+def far_from(text: str, other: str) -> bool:
+    """Whether two times are so far apart that a person is told both."""
+    return abs((datetime.fromisoformat(text) - datetime.fromisoformat(other)).total_seconds()) >= FAR
+
+
 def count(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
@@ -111,7 +118,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined,
         lstrip_blocks=True,
     )  # fmt: skip
-    for filter_ in (shown, cell, lines, moment, micros, later, count, escaped):
+    for filter_ in (shown, cell, lines, moment, micros, later, far_from, count, escaped):
         found.filters[filter_.__name__] = filter_
     urls: Mapping[str, Any] = {"static": {name: static_url(name) for name in STATIC}}
     found.globals.update(urls, event_url=event_url, row_url=row_url, aside_url=aside_url)
