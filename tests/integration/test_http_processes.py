@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -170,6 +171,17 @@ def one_count(server: Server) -> None:
     assert commits == sorted(commits)
     asked = [sum(value for name, value in it.items() if name.startswith("retold_http_requests_total")) for it in scrapes]
     assert asked == sorted(asked)  # what is counted after its answer may come with the next scrape
+
+
+def test_a_file_that_is_deleted_is_read_again(server: Server, tmp_path: Path) -> None:
+    """By the process that writes it: else each that answers would end, and the next one, since there is no file."""
+    assert server.posts("a", "key of a").status_code == 202
+    until(lambda: server.asks("/rows/probe/a").status_code == 200, "the row is not there")
+    shutil.rmtree(tmp_path / "read")
+    until(server.says("was deleted while it was written"), "it is not noticed")
+    until(lambda: server.asks("/rows/probe/a").status_code == 200, "it is not read again")
+    assert server.posts("b", "key of b").status_code == 202
+    until(lambda: server.asks("/rows/probe/b").status_code == 200, "nothing is read any more")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -248,6 +249,47 @@ def test_a_file_that_is_torn_in_the_midst_is_read_again(tmp_path: Path, running:
     refuse_torn(new.file)
     assert (rows(new.file), (file.parent / "read.bad").exists()) == ({}, True)
     new.close()
+
+
+@pytest.mark.parametrize("what", ["read.sqlite", "read.sqlite-wal", "folder"])
+def test_a_file_that_is_deleted_while_it_is_written_is_read_again(tmp_path: Path, what: str) -> None:
+    """Whoever opens it then would see nothing, or what is old, for as long as it is written. So is one without its folder."""
+    filled(tmp_path)
+    store = opened(tmp_path)
+    fill(store.writer(), range(1, 11))
+    store.refuse_deleted()
+    if what == "folder":
+        shutil.rmtree(tmp_path / "read")
+    else:
+        (store.file.parent / what).unlink()
+    told: list[FollowerReport] = []
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, told.append)
+    follower._store = store
+    with pytest.raises(StoreDoubt, match="was deleted while it was written") as caught:
+        follower._follow(store, lambda: True)
+    assert (follower._on_failure(caught.value), told[-1].waits) == (True, STARTING)
+    assert store.open()
+    fill(store.writer(), range(1, 21))
+    store.refuse_deleted()
+    with closing(sqlite3.connect(store.file)) as db:
+        assert db.execute("select count(*) from record").fetchone() == (20,)
+    store.close()
+
+
+def test_a_folder_that_another_server_has_made_again_is_left_alone(tmp_path: Path) -> None:
+    """It was deleted under the first one, which takes the next."""
+    first = opened(tmp_path)
+    shutil.rmtree(tmp_path / "read")
+    second = opened(tmp_path)
+    assert first.file == second.file
+    with pytest.raises(StoreDoubt, match="was deleted"):
+        first.refuse_deleted()
+    first.drop()
+    first.open()
+    second.refuse_deleted()
+    assert first.file.parent.name == "1"
+    first.close()
+    second.close()
 
 
 def test_a_file_of_other_code_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -171,7 +171,9 @@ class TopicFollower:
 
     def _follow(self, store: Store, stopped: Callable[[], bool]) -> None:
         state = self._state
-        if store.open() and store.partitions:  # what is there is answered at once, also while the broker is away
+        opened = store.open()
+        store.refuse_deleted()
+        if opened and store.partitions:  # what is there is answered at once, also while the broker is away
             state.waits = None if store.is_complete else STARTING
             state.rebuilding, state.reshaped = dict.fromkeys([*store.changed, *store.reread], 0), store.reshaped
             state.missing, state.held = [*store.missing], store.held
@@ -217,6 +219,7 @@ class TopicFollower:
                 reading.step(again.is_busy)
                 again.step()
                 refuse_torn(store.file)
+                store.refuse_deleted()
                 if time.monotonic() - asked >= BROKER_EVERY:
                     asked = time.monotonic()
                     _compare(admin, topics, stopped)

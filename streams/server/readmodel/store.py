@@ -156,6 +156,11 @@ class Store:
         self.changed, self.reshaped, self.held, self.missing = changed, reshaped, held, missing
         writer.folded_again(names)
 
+    def refuse_deleted(self) -> None:
+        """Raises StoreDoubt if somebody deleted the file, or its folder, while it is written."""
+        if self._opened is not None and self._opened.is_deleted():
+            raise StoreDoubt(f"{self.file}, or its journal, was deleted while it was written")
+
     def compare(self, topics: Mapping[str, TopicInfo], partitions: Mapping[str, int]) -> bool:
         """Whether nothing was read yet: then it is of these topics from now on. Raises StoreDoubt if it is of others."""
         now: Topics = {name: (info.id, info.partitions) for name, info in topics.items()}
@@ -208,10 +213,7 @@ class Store:
             self.is_complete = True
 
     def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
-        """Let a function write what follows from what was read, in transactions of its own.
-
-        Until all has been read once, nothing follows from it, and there are no indexes to find records by.
-        """
+        """Let a function write what follows from what was read, in transactions of its own; nothing does before all was read."""
         if self.is_complete:
             function(self._db)
 

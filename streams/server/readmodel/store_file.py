@@ -68,6 +68,19 @@ class OpenStore:
     db: sqlite3.Connection
     fresh: bool
 
+    def __post_init__(self) -> None:
+        self._inode, self._journal = _inode(self.file), _inode(self._journal_file)
+
+    @property
+    def _journal_file(self) -> Path:
+        return Path(f"{self.file}-wal")
+
+    def is_deleted(self) -> bool:
+        """Whether somebody deleted it or its journal: nobody who opens it from then on sees what is written."""
+        journal = _inode(self._journal_file)
+        self._journal = self._journal or journal  # made when it is first written
+        return self._inode != _inode(self.file) or self._journal != journal
+
     def end_first_reading(self, indexes: Iterable[str]) -> None:
         """All is there: from now on a process that is killed loses nothing. Make the indexes that are not there yet."""
         file_journal.keep_beside(self.db)
@@ -123,19 +136,23 @@ class StoreFolder:
 
         Raises ConfigError, also for a network file system.
         """
+        self._state, self._prefix, self._yields = state, prefix, yields
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             least = ".".join(map(str, LEAST_SQLITE))
             raise ConfigError(
                 f"this Python has SQLite {sqlite3.sqlite_version}; {least} or later was expected: the server keeps its rows in it"
             )
-        root = state / "read"
+        self.path, self._lock = self._made()
+
+    def _made(self) -> tuple[Path, int]:
+        root = self._state / "read"
         try:
-            for each in (state, root):
+            for each in (self._state, root):
                 make_private(each)
             refuse_network(root, file_system_of(root))
-            self.path, self._lock = self._take(root, prefix, yields)
+            return self._take(root, self._prefix, self._yields)
         except OSError as error:
-            raise unwritable_state(state, error) from error
+            raise unwritable_state(self._state, error) from error
 
     @staticmethod
     def _take(root: Path, prefix: str, yields: bool) -> tuple[Path, int]:
@@ -178,6 +195,10 @@ class StoreFolder:
         return self._make(identity, statements, file_journal.IN_MEMORY)
 
     def delete(self) -> None:
+        """Also if somebody deleted the folder: then another one is taken, and what a server may have made there is left alone."""
+        if _inode(self.path / LOCK) != _inode(self._lock):
+            self.release()
+            self.path, self._lock = self._made()
         for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", FOUND_TORN):
             (self.path / name).unlink(missing_ok=True)
 
@@ -222,6 +243,15 @@ class StoreFolder:
                 db.execute(statement)
             set_meta(db, identity=msgspec.json.encode(identity), boot=boot_id(), clean=0, **{file_journal.FIRST: journal})
         return OpenStore(self.file, db, fresh=True)
+
+
+def _inode(at: Path | int) -> tuple[int, int] | None:
+    """What tells a file, by its path or descriptor, from every other one; None if there is none."""
+    try:
+        found = at.stat() if isinstance(at, Path) else os.fstat(at)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _yielded(folder: Path) -> int | None:
