@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from importlib.util import find_spec
 from typing import Final
 
 from streams.config import Config
 from streams.errors import ConfigError
+from streams.listening import PortTaken
 
 PACKAGES: Final = ("grpc", "grpc_health", "grpc_reflection", "google.rpc")
 
 
 def check_rpc_port(config: Config, *, shared: bool = False) -> None:
-    """Raises ConfigError if there is to be gRPC, and its packages are not there, or its port is in use.
+    """Raises ConfigError if there is to be gRPC, and its packages are not there, and PortTaken if its port is in use.
 
     `shared`: other processes of the same server may use it.
     """
@@ -29,7 +31,8 @@ def check_rpc_port(config: Config, *, shared: bool = False) -> None:
             trial.bind(address)
     except (OSError, UnicodeError) as error:
         why, where = error.strerror if isinstance(error, OSError) else str(error), f"{config.http_host}, port {port}"
-        raise ConfigError(f"gRPC cannot listen at {where} (RETOLD_GRPC_PORT, --grpc-port): {why}. Choose another port") from error
+        kind_of = PortTaken if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else ConfigError
+        raise kind_of(f"gRPC cannot listen at {where} (RETOLD_GRPC_PORT, --grpc-port): {why}. Choose another port") from error
 
 
 def _is_there(package: str) -> bool:

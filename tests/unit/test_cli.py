@@ -20,7 +20,7 @@ import typer.main
 
 from streams.cli import command_table, make_cli, run_command
 from streams.cli.command_table import COMMANDS, TableEntry
-from streams.cli.process import exit_codes
+from streams.cli.process import exit_codes, port_wait
 from streams.errors import (
     BrokerUnavailable,
     ConfigError,
@@ -454,6 +454,7 @@ def test_a_namespace_that_is_not_there_is_named_once(processes: str, demo: Proje
 
 def test_run_finds_a_port_in_use_before_anything_starts(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ways out are named, with exit code 3; no broker was begun. Without a server, the port is of no matter."""
+    monkeypatch.setattr(port_wait, "PATIENCE", 0.2)
     demo.write("state/kafka/data/meta.properties", "")
     (demo.folder / "state" / "broker.lock").mkdir()  # no broker can start here, which would be the next to be said
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -462,11 +463,21 @@ def test_run_finds_a_port_in_use_before_anything_starts(demo: Project, monkeypat
         said = demo.retold("run")
         alone = demo.retold("run", "--no-server")
     assert (said.code, said.out) == (exit_codes.CONFIGURATION, "")
-    first, second = said.err.splitlines()
+    waits, first, second = said.err.splitlines()
+    assert waits.startswith("The port is in use. Waiting up to 0.2 s")
     assert first.startswith(f"the port {port} of 127.0.0.1 is in use, ")
     assert "RETOLD_HTTP_PORT" in first
     assert second == "`retold run --no-server` runs without a server."
     assert alone.err.startswith("the state folder ")
+
+
+@pytest.mark.parametrize("words", [("--link", "9999"), ("--rates", "9999"), ("--link", "9999", "--rates", "9998")])
+def test_options_for_processes_that_the_server_starts_are_refused_by_hand(words: tuple[str, ...], demo: Project) -> None:
+    """In a sentence, before anything is read."""
+    said = demo.retold("server", *words)
+    assert (said.code, said.out, said.err.count("\n")) == (exit_codes.CONFIGURATION, "", 1)
+    assert f"{words[0]} is 9999" in said.err
+    assert "Use --processes, and neither of them" in said.err
 
 
 def test_a_broken_line_keeps_the_whole_file_back(demo: Project) -> None:

@@ -20,6 +20,7 @@ from streams.cli.commands.worker_role import ended_for_good, reset_breakers, wor
 from streams.cli.output.readiness import READY, report_ready
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
+from streams.cli.process.port_wait import when_free
 from streams.cli.process.reloader import Reloader, wait_until_lawful
 from streams.cli.process.shutdown import Shutdown
 from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
@@ -58,7 +59,7 @@ def run(
     app = _lawful_at_last(config) if reload else lawful(config)
     check_site(config)
     speech_of(config)  # before anything is started
-    check_rpc_port(config)
+    when_free(lambda: check_rpc_port(config))
     with ExitStack() as stack:
         listening = None if no_server else stack.enter_context(_address(config))
         broker = stack.enter_context(own(config, on_progress=talk))
@@ -115,7 +116,7 @@ def _begin_again() -> NoReturn:
 def _address(config: Config) -> socket.socket:
     """Raises ConfigError for an address that the server cannot have, before anything starts."""
     try:
-        return listen(config)
+        return when_free(lambda: listen(config))
     except ConfigError as error:
         error.add_note("`retold run --no-server` runs without a server.")
         raise

@@ -20,16 +20,19 @@ from streams.cli.process import logging_setup
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.http_processes import MOST_PROCESSES, serve_by_processes
+from streams.cli.process.port_wait import when_free
 from streams.cli.process.server_ending import SECONDS, ServerEnding
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.client import LoopClient
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
+from streams.errors import ConfigError
 from streams.kafka.clients import Clients
 from streams.kafka.deleted_records import accepted_starts
 from streams.listening import url_of
 from streams.load import application
 from streams.server.access.token_file import check_tokens
+from streams.server.inherited_files import are_rates, is_link
 from streams.server.listen import inherited, listen, scheme_of
 from streams.server.rpc_port import check_rpc_port
 from streams.server.site_folder import check_site
@@ -85,6 +88,7 @@ def server(  # noqa: PLR0913 - each is an option
     It runs until Ctrl-C, and listens on this machine only, unless RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN are set. Example:
     [bold]retold server[/], and in another terminal [bold]curl http://127.0.0.1:8080/rows/user[/]
     """
+    shared = _shared(link, rates)
     config = load()
     config = replace(
         config, site=_or(site, config.site), http_tls_cert=_or(tls_cert, config.http_tls_cert),
@@ -93,22 +97,38 @@ def server(  # noqa: PLR0913 - each is an option
     )  # fmt: skip
     check_site(config)
     speech_of(config)
-    check_rpc_port(config, shared=link is not None)
+    when_free(lambda: check_rpc_port(config, shared=link is not None))
     logging_setup.set_up(config)
     app = application(config)
     check_tokens(config, app)  # before anything is started
     loaded = _loaded(app, config) if processes == 1 else None
+    socket_there = when_free(lambda: listen(config)) if fd is None else inherited(config, fd)
     shutdown = Shutdown(ends_with_stdin)
-    with listen(config) if fd is None else inherited(config, fd) as listening:
+    with socket_there as listening:
         address = find_broker(config, wait, shutdown)
         if address is not None and loaded is None:
             serve_by_processes(config, address, listening, processes, shutdown, to_program=ends_with_stdin)
         elif address is not None and loaded is not None:
-            shared = None if link is None or rates is None else _Shared(link, rates)
             _serve(loaded, address, listening, shutdown, shared, to_program=ends_with_stdin)
     if loaded is not None:
         loaded.questions.end()
     raise typer.Exit(shutdown.code)
+
+
+def _shared(link: int | None, rates: int | None) -> _Shared | None:
+    """Raises ConfigError unless both are open files as the owner of several processes gives them."""
+    if link is None and rates is None:
+        return None
+    if link is None or rates is None or not is_link(link) or not are_rates(rates):
+        raise ConfigError(
+            f"--link is {_given(link)}, and --rates is {_given(rates)}: `retold server --processes N` gives both, open files, to "
+            "the processes that it starts. Use --processes, and neither of them"
+        )
+    return _Shared(link, rates)
+
+
+def _given(number: int | None) -> str:
+    return "not given" if number is None else str(number)
 
 
 def _or(given: Path | None, setting: Path | None) -> Path | None:
