@@ -167,7 +167,7 @@ class CodeLink:
             keeps_version = not it.accepted or place in self._asked
         finally:
             if place in self._folded:
-                self.leave(it)
+                self._forget(place)
         if value is None:
             return entry if keeps_version else (entry[0], it.order.sequence)
         space = self._handlers.spaces.get(it.namespace)
@@ -184,6 +184,11 @@ class CodeLink:
     def leave(self, it: RecordedEvent) -> None:
         place = it.order[1:4]
         self._read_up_to(it, place)
+        self._forget(place)
+        self._timers.pop(place, None)
+
+    def _forget(self, place: LogPlace) -> None:
+        """All but its timers, which are asked for once it is folded."""
         _, self._count = self._folded.pop(place)
         self._refused.pop(place, None)
         self._asked.discard(place)
@@ -200,7 +205,7 @@ class CodeLink:
         if value is None:
             if decided.row is not entry[0] and decided.row != entry[0]:
                 return False
-        elif value != decided.row_bytes or decided.reason is not None or bool(value) == (decided.row is None):
+        elif value != decided.row_bytes or bool(value) == (decided.row is None):  # of a row that stays there are no bytes, too
             return False
         del self._folded[place]
         self._asked.discard(place)

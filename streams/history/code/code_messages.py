@@ -1,6 +1,6 @@
 """What is said between two processes that have two versions of one code: a message is its length in 4 bytes and MessagePack.
 
-The parent sends records by the hundred and asks for emissions; the child answers with the rows that its handlers make of them.
+The parent sends records by the thousand and asks for emissions; the child answers with the rows that its handlers make of them.
 It is told nothing else, and writes nothing else.
 """
 
