@@ -27,7 +27,6 @@ from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_plan import CorrectionPlan
-from streams.history.correction.fixed_point import next_steps
 from streams.history.correction.planning import plan_correction
 from streams.history.difference.accepted_origins import counted, not_accepted
 from streams.history.difference.difference import OUTCOME
@@ -42,6 +41,7 @@ from tests.simulator.clients import clients
 from tests.simulator.coordinators import recorded_past
 from tests.simulator.test_generations import KEYS, Handler, Site, app_of, built, images, refusing, settle, unwritten
 from tests.simulator.workers import PARTITIONS, Worker, go_on
+from tests.support.corrections import next_steps
 
 
 def flag(row: EchoRow | None, _event: Event[EchoHear]) -> Outcome[EchoRow]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from streams.engine.changes import SetAsideRecord
 from streams.engine.control import OperatorCommand
+from streams.engine.step import CorrectionStep
 from streams.engine.times import to_micros
 from streams.history.branch.change import Change
 from streams.history.branch.step_timers import timers_left
@@ -14,7 +16,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_plan import StoredChange
-from streams.history.correction.fixed_point import next_steps
+from streams.history.correction.last_corrected import LastCorrected
 from streams.history.correction.merged_change import merged
 from streams.history.correction.planning import plan_correction
 from streams.history.correction.rows_as_kept import live_timers
@@ -24,6 +26,11 @@ from tests.support.partitions import Partitions
 from tests.support.pasts import past_of
 
 BY = Signature("c1", "ann", "a test")
+
+
+def next_steps(log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature) -> list[CorrectionStep]:
+    """To all rows that differ, in causal order; none: the present is what `changes`, all corrections so far, make of it."""
+    return [*LastCorrected(handlers, changes).of(log).steps(by)]
 
 
 class Corrected:

@@ -367,7 +367,7 @@ def test_a_step_that_is_too_large_is_a_sentence_before_anything_is_sent() -> Non
     handlers = ApplicationHandlers(world.app, codec_of(world.app))
     log = recorded_past(handlers, world)
     by, changes = Signature(plan.correction, "ann", "typo"), [plan.change.read(handlers.codec)]
-    [step] = fixed_point.next_steps(log, handlers, changes, by)
+    [step] = LastCorrected(handlers, changes).of(log).steps(by)
     size = len(encode_step(step))
     corrected = LastCorrected(handlers, changes).of(log)
     assert fixed_point.check_steps(corrected, by, size) == 1

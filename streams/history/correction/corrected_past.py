@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from copy import copy
 from functools import cached_property
 from typing import NamedTuple
@@ -61,7 +61,8 @@ class CorrectedPast:
         handlers = handlers.leaving(change.again)
         self._log, self._handlers, self._applied, self._again = log, handlers, applied, change.again
         run = decided_change(log, handlers, change, answers, limit)
-        self._reached: Mapping[Place, BranchRow] = run.reached
+        self.rows: Mapping[Place, BranchRow] = run.reached
+        """Those that differ somewhere, or might, as they are in the corrected past."""
         self.past: BranchPast = run.past()
         self.difference: Difference = run.difference()
 
@@ -73,19 +74,9 @@ class CorrectedPast:
         return found
 
     @property
-    def reached(self) -> Collection[Place]:
-        """The rows that differ somewhere, or might."""
-        return self._reached.keys()
-
-    @property
     def begins(self) -> OrderKey | None:
         """From where on the past is otherwise, or may be; None: nowhere."""
-        return min((it.since for it in self._reached.values()), default=None)
-
-    @property
-    def rows(self) -> Mapping[Place, BranchRow]:
-        """The rows that differ somewhere, or might, as they are in the corrected past."""
-        return self._reached
+        return min((it.since for it in self.rows.values()), default=None)
 
     @cached_property
     def _as_kept(self) -> RowsAsKept:
@@ -106,7 +97,7 @@ class CorrectedPast:
                 f"the past cannot be corrected so: the handler of {it.event_type} of {it.key!r} would raise {raised.error}. "
                 "Correct something else, or its handler"
             )
-        for place, row in sorted(self._reached.items(), key=lambda it: it[1].since):
+        for place, row in sorted(self.rows.items(), key=lambda it: it[1].since):
             if row.untold is not None:
                 raise HistoryError(f"the past cannot be corrected: {row.untold.why}")
             base, live = self._as_kept.base(place, row), self._as_kept.timers(place, row)

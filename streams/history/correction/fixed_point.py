@@ -30,23 +30,16 @@ AwaitHandled = Callable[[Past, Set[str]], bool]
 flight then has been handled; False: some of what they led to is not, and may be soon. Raises HistoryError if it is not for long."""
 
 
-def next_steps(
-    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
-) -> list[CorrectionStep]:
-    """The steps of a round, in causal order; none: the present is what `changes`, all corrections so far, make of it.
+def check_steps(corrected: CorrectedPast, by: Signature, largest: int = LARGEST) -> int:
+    """How many steps there are, in all rounds together; none of them is kept.
 
     Raises HistoryError if the past cannot be told, a handler raises in the corrected past, or a step holds over `largest` bytes.
     """
-    return _round(LastCorrected(handlers, changes).of(log), by, largest)[0]
-
-
-def check_steps(corrected: CorrectedPast, by: Signature, largest: int = LARGEST) -> int:
-    """How many steps there are, in all rounds together; none of them is kept. Raises as `next_steps`, for any of them."""
     return sum(1 for _ in _steps(corrected, by, largest))
 
 
 def _round(corrected: CorrectedPast, by: Signature, largest: int) -> tuple[list[CorrectionStep], bool]:
-    """And whether these are all."""
+    """The steps of a round, in causal order, and whether these are all. Raises as `check_steps`."""
     found, held = list[CorrectionStep](), 0
     for step, size in _steps(corrected, by, largest):
         if len(found) >= STEPS_OF_A_ROUND or held >= BYTES_OF_A_ROUND:

@@ -186,7 +186,7 @@ class CorrectedFolds:
         if any(it.end is not None and (end is None or end < it.end) for it in changes):
             return None
         counts = CorrectedPast(past, self._handlers, merged(past, changes))
-        otherwise = folded_otherwise(past, counts.past, counts.reached)
+        otherwise = folded_otherwise(past, counts.past, counts.rows.keys())
         kept_from, begins = past.left_out_until(), counts.begins
         if kept_from is not None and begins is not None and begins.recorded <= kept_from:
             raise HistoryError(
