@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -122,7 +123,27 @@ def test_what_was_not_asked_is_left_to_a_person() -> None:
     order = OrderPlace(order="o9", customer="c", lines=(Line(sku="x", quantity=1),))
     world.apply(world.history().correct(insert=[(order, world.now, "place-9")], by="ann", why="forgotten"), "undo")
     [call] = world.open_calls()
-    assert (call.kind, call.type, call.key) == ("would call", "payment.charge", "o9")
+    assert (call.kind, call.type, call.key, call.undo) == ("would call", "payment.charge", "o9", None)
+
+
+def test_what_was_asked_with_other_data_is_left_to_a_person() -> None:
+    """Also where calls are to be undone: what is to be asked anew is only right behind what was taken back."""
+    world = a_shop()
+    dearer = {"receive": StockReceive(sku="x", quantity=9, price=4)}
+    world.apply(world.history().correct(replace=dearer, by="ann", why="a typo"), "undo")
+    assert [(it.kind, it.key, it.undo) for it in world.open_calls()] == [
+        ("would call otherwise", key, "payment.refund") for key in ("o0", "o1")
+    ]
+    assert refunds(world) == []
+
+
+def test_what_is_put_in_again_with_its_answer_has_no_wrong_call() -> None:
+    """The gateway was asked, and what it said is a fact, wherever the request stands now."""
+    world = a_shop()
+    placed = world.history().event("place-0").event
+    for change in ({"remove": ["place-0"]}, {"insert": [(placed.data, placed.time, "place-0")]}):
+        world.apply(world.history().correct(**change, by="ann", why="a test"))
+    assert world.open_calls() == []
 
 
 def test_a_no_is_not_taken_back() -> None:
@@ -143,9 +164,13 @@ def test_a_no_is_not_taken_back() -> None:
 def test_a_call_that_cannot_be_taken_back_is_left_to_a_person(undone_by: Undoing | None, why: str) -> None:
     """With the reason; all the rest is corrected."""
     world = a_shop(undone_by=undone_by)
-    take_out(world, calls="undo")
+    plan = world.history().correct(remove=["place-0"], by="ann", why="a test")
+    world.apply(plan, calls="undo")
     [call] = world.open_calls()
     assert why in call.why
+    world.now += timedelta(hours=1)
+    world.apply(plan, calls="undo")
+    assert world.open_calls() == [call], "nothing is new, so nothing is kept anew"
     assert "o0" not in world.table(shop.order)
     assert refunds(world) == []
 

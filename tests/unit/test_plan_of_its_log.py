@@ -18,6 +18,22 @@ from tests.support.partitions import Partitions
 from tests.support.pasts import START
 
 
+def test_a_plan_of_a_log_that_went_on_further_is_refused() -> None:
+    """As of a broker whose data were brought back from a backup: what it was planned on is not there."""
+    there = Partitions(bank.app(), 1, now=START, seed=1)
+    for name in "ab":
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
+        there.settle()
+        there.now += timedelta(days=1)
+    here = Corrected(there)
+    first, _ = here.log.events()
+    change = Change(remove=frozenset([first.exact_name]))
+    plan = plan_correction(CorrectedLog(here.log), here.handlers, change, "ann", "a test")
+    assert plan_again(CorrectedLog(here.log), here.handlers, plan).digest == plan.digest
+    with pytest.raises(StalePlan, match="went on further than this one"):
+        plan_again(CorrectedLog(MemoryPast([first])), here.handlers, plan)
+
+
 def test_a_plan_is_of_its_log_also_when_the_first_event_of_that_is_gone() -> None:
     """Erased, or too old to be kept: a correction that was begun could not be ended else. Of another log it is refused."""
     there = Partitions(bank.app(), 1, now=START, seed=1)

@@ -361,6 +361,21 @@ def test_what_cannot_be_done_in_the_last_round_is_not_begun(monkeypatch: pytest.
     assert world.apply(plan) == 5
 
 
+def test_a_round_sends_no_more_bytes_than_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step at least; the next rounds send the rest."""
+    world, plan = a_list(5)
+    publish, sent = MemoryCorrections._publish, list[list[str]]()
+
+    def noted(self: MemoryCorrections, steps: Any) -> None:
+        sent.append([step.entity for step in steps])
+        publish(self, steps)
+
+    monkeypatch.setattr(fixed_point, "BYTES_OF_A_ROUND", 1)
+    monkeypatch.setattr(MemoryCorrections, "_publish", noted)
+    assert world.apply(plan) == 5
+    assert sent == [[f"a0{number}"] for number in range(5)]
+
+
 def test_a_step_that_is_too_large_is_a_sentence_before_anything_is_sent() -> None:
     """A step takes more bytes than its row, so a row may fit where its step does not."""
     world, plan = a_list(1)
