@@ -33,7 +33,7 @@ from streams.history.difference.difference import OTHERWISE
 from streams.history.past import Past
 from streams.history.recorded_event import ANSWER, STEP, Place, RecordedEvent
 from tests.applications import bank, permits, shop, timed
-from tests.applications.bank.events import AccountCredit, AccountDebit, TransferFailed
+from tests.applications.bank.events import AccountCredit, AccountDebit, AccountOpen, TransferFailed, TransferStart
 from tests.applications.permits.events import PermitStep
 from tests.applications.shop.events import (
     Line,
@@ -290,6 +290,28 @@ def test_what_an_earlier_correction_had_reached_is_decided_by_the_code_of_now(ge
     assert [it.kind for it in corrected.difference.calls] == [OTHERWISE]
     [again] = plan.change.again  # said to whoever plans it, and kept
     assert next(it for it in here.log.events() if it.exact_name == again).event_type == "order.line_reserved"
+
+
+def test_what_newer_code_ends_otherwise_where_a_correction_had_reached_is_decided_again() -> None:
+    """The log has it as the code before has ended it, and the correction that is undone leaves nothing else to reach it by."""
+    there = Partitions(bank.app(), 1, now=START)
+    there.publish(AccountOpen(account="a", balance=100), "open", there.now)
+    there.settle()
+    there.now += 2 * ONE
+    there.publish(TransferStart(transfer="t", source="a", target="b", amount=150), "start", there.now)
+    there.settle()
+    here = Corrected(there)
+    here.correct(Change([InsertedEvent(AccountCredit(account="a", transfer="x", amount=1), START + ONE, "more")]))
+    here.finish()
+    here.handlers = ApplicationHandlers(with_change(bank.app(), AccountDebit, lenient), there.codec)
+    before = here.past
+    put_in = next(it for it in before.events() if it.event.id == "more")
+    plan, corrected = planned(here, Change(remove=frozenset([put_in.exact_name])))
+    assert_said(plan, before, corrected.past)
+    [debit] = [it for it in here.log.events() if it.event_type == "account.debit"]
+    assert not debit.accepted
+    assert debit.exact_name in plan.change.again
+    assert [it.accepted for it in corrected.past.events() if it.event_type == "account.debit"] == [True]
 
 
 def test_what_is_decided_again_so_is_set_and_stays() -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from streams.cli.commands.tail import line_of
 from streams.codec import codec_of
 from streams.engine.engine import Engine, Inbox
+from streams.engine.event_handlers import Limits
 from streams.engine.fold import RowFold, fold
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
@@ -157,6 +158,23 @@ def test_a_step_that_cannot_be_taken_is_quarantined(step: CorrectionStep, key: b
     assert said in (result.reason or "")
 
 
+@pytest.mark.parametrize(
+    ("limit", "size", "said"),
+    [
+        ("event_bytes", len(encode_step(a_step())), "bytes"),
+        ("row_bytes", len(CODEC.encode_row(AccountRow(balance=70))), "the row that a correction sets holds"),
+    ],
+)
+def test_a_step_is_as_large_as_an_event_and_its_row_as_a_row_may_be(limit: str, size: int, said: str) -> None:
+    """And by one byte more it is quarantined, since what is in log and table is read by others with these limits."""
+    for most, outcome in ((size, "corrected"), (size - 1, "quarantined")):
+        engine = Engine(APP, "account", CODEC, limits=Limits(**{limit: most}))
+        changes = engine.handle(opened(), [record(a_step())], NOW)
+        [result] = changes.results
+        assert result.outcome == outcome
+        assert outcome == "corrected" or (said in (result.reason or "") and changes.rows == {})
+
+
 def test_a_step_of_another_partition_is_quarantined() -> None:
     """Else a row of one key would be in two partitions."""
     engine = Engine(APP, "account", CODEC, inbox=Inbox("account", partition_of=lambda _: 1))
@@ -197,6 +215,14 @@ def test_a_step_drops_and_adds_timers() -> None:
     assert len(image.due) == 0
     image.apply(TIMED.handle(image, [timed_step(image, added=(timer,))], NOW))
     assert [it.at for it in image.due.values()] == [timer.at]
+
+
+def test_a_timer_that_has_fired_is_not_taken_away() -> None:
+    """Nor one that there never was: its topic gets no record for it."""
+    image, _ = waiting(after=2)
+    changes = TIMED.handle(image, [timed_step(image, dropped=(DroppedTimer("fired", "e1", ""),))], NOW)
+    assert (changes.counters.corrected, changes.settled) == (1, {})
+    assert len(image.due) == 1
 
 
 def test_a_timer_that_gets_another_time_is_there_once() -> None:
