@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from streams import Event, Gateway
 from streams.errors import DefinitionError, InvalidChange, StalePlan
-from streams.history.correction.correction_calls import OPEN, CorrectionCall, open_call
+from streams.history.correction.correction_calls import CLOSED, OPEN, CorrectionCall, open_call
 from streams.testing import World
 from tests.applications import shop
 from tests.applications.shop.events import (
@@ -115,6 +116,103 @@ def test_a_call_that_was_taken_back_and_is_right_again_is_to_be_made_again() -> 
         assert (call.kind, call.key) == ("would call", "o0")
         assert "is to be made once more" in call.why
     assert len(refunds(world)) == 1
+
+
+def put_back(world: World, placed: Event[Any]) -> None:
+    plan = world.history().correct(insert=[(placed.data, placed.time, "place-0")], by="ann", why="it was none")
+    for _ in range(2):  # the second time nothing is otherwise
+        world.apply(plan)
+
+
+def seen_to(world: World, why: str) -> None:
+    """A person has, of the one open call."""
+    [call] = world.open_calls()
+    world._corrections.calls[call.reference] = msgspec.structs.replace(call, state=CLOSED, by="bob", why=why)
+
+
+@pytest.mark.parametrize("of_before", [False, True])
+def test_a_call_that_was_taken_back_is_not_to_be_taken_back_once_more(of_before: bool) -> None:
+    """Taken out, put back and taken out again, before anybody saw to it. It was left to a person, who would pay twice."""
+    world = a_shop()
+    placed = world.history().event("place-0").event
+    take_out(world, calls="undo")
+    put_back(world, placed)
+    [call] = world.open_calls()
+    if of_before:  # as an earlier version kept it
+        world._corrections.calls[call.reference] = msgspec.structs.replace(call, deed=None, wanted="")
+    take_out(world)
+    assert world.open_calls() == []
+    put_back(world, placed)
+    [again] = world.open_calls()
+    assert "was taken back by" in again.why
+    assert "is to be made once more" in again.why
+    assert len(refunds(world)) == 1
+
+
+@pytest.mark.parametrize("calls", ["ask", "undo"])
+def test_what_a_person_has_made_once_more_is_taken_back_by_a_person(calls: str) -> None:
+    """The event that took back the first one counts for nothing. Right again, nothing is left to do."""
+    world = a_shop()
+    placed = world.history().event("place-0").event
+    take_out(world, calls="undo")
+    put_back(world, placed)
+    seen_to(world, "charged again by hand")
+    take_out(world, calls=calls)
+    [call] = world.open_calls()
+    assert (call.kind, call.why) == (
+        "would not call",
+        "bob has seen to it (charged again by hand), and it should not have been made: see whether anything is to be taken back",
+    )
+    put_back(world, placed)
+    assert (world.open_calls(), len(refunds(world))) == ([], 1)
+
+
+def test_what_a_person_has_taken_back_and_is_right_again_is_to_be_made_again() -> None:
+    """It was forgotten, as if nobody had done anything."""
+    world = a_shop()
+    placed = world.history().event("place-0").event
+    take_out(world)
+    seen_to(world, "refunded by hand")
+    put_back(world, placed)
+    [call] = world.open_calls()
+    assert (call.kind, call.why) == (
+        "would call",
+        "bob has seen to it (refunded by hand), and is right again as it was asked: it is to be made once more, unless that was "
+        "done",
+    )
+    take_out(world, calls="undo")
+    assert (world.open_calls(), refunds(world)) == ([], [])
+
+
+def test_what_a_person_has_asked_and_is_not_right_any_more_is_told() -> None:
+    """The correction that was to ask it is corrected in its turn."""
+    world = a_shop()
+    order = OrderPlace(order="o9", customer="c", lines=(Line(sku="x", quantity=1),))
+    world.apply(world.history().correct(insert=[(order, world.now, "place-9")], by="ann", why="forgotten"))
+    seen_to(world, "charged by hand")
+    plan = world.history().correct(remove=["place-9"], by="ann", why="it was none")
+    for _ in range(2):
+        world.apply(plan)
+        [call] = world.open_calls()
+        assert (call.kind, call.key, call.why) == (
+            "would not call", "o9",
+            "bob has seen to it (charged by hand), and it is not to be made any more: see whether anything is to be taken back",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_seen_to", [False, True])
+def test_an_open_call_says_what_is_right_by_now(is_seen_to: bool) -> None:
+    """Also if another correction has made that otherwise: a person would ask with what is wrong."""
+    world = a_shop()
+    take_out(world, "place-1", calls="skip")
+    for price in (5, 7):
+        data = StockReceive(sku="x", quantity=9, price=price)
+        world.apply(world.history().correct(replace={"receive": data}, by="ann", why=f"the price was {price}"))
+        [call] = world.open_calls()
+        assert f'is right with {{"order":"o0","amount":{price}}}' in call.why
+        assert ("bob has seen to it (charged 5)" in call.why) == (is_seen_to and price == 7)
+        if is_seen_to:
+            seen_to(world, f"charged {price}")
 
 
 def test_what_was_not_asked_is_left_to_a_person() -> None:

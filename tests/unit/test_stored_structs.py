@@ -173,7 +173,10 @@ KINDS = (
         msgspec.MsgspecError,
     ),
     Kind(
-        CorrectionCall("shop", "c1", "r1", "would not call", "a.b", "k", "e", "open", "a.c", "e2", "ada", "no answer", 5),
+        CorrectionCall(
+            "shop", "c1", "r1", "would not call", "a.b", "k", "e", "open", "a.c", "e2", "ada", "no answer", 5, "0f",
+            CorrectionCall("shop", "c0", "r1", "would call", "a.b", "k", "e", "closed"),
+        ),
         lambda value: msgspec.json.decode(value, type=CorrectionCall),
         ("application", "correction", "reference", "kind", "type", "key", "id", "state"),
         msgspec.MsgspecError,

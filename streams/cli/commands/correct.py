@@ -201,7 +201,7 @@ def open_(
     found = [it for it in _calls(connect()).values() if every or it.state == OPEN]
     if as_json:
         for it in found:
-            json_line(to_builtins(it))
+            json_line(to_builtins(it.told))
         return
     if not found:
         talk("No call is open.")

@@ -28,5 +28,19 @@ def call_advice(kind: str, event_type: str, undo: str | None, asked: Any, reques
     )
 
 
+def advice_behind(done: str, kind: str, event_type: str, request: Any) -> str:
+    """The same of a call about which something was `done` before, in words: nobody knows here what is left of it."""
+    if kind in (WOULD_CALL, OTHERWISE):
+        return f"{done}, and it is right with {_text(request)}: see whether {event_type} is to be published with that"
+    return f"{done}, and it should not have been made: see whether anything is to be taken back"
+
+
+def advice_right_again(done: str, *, asked: bool) -> str:
+    """The same of one that is as it was `asked`, or was not asked, before any correction."""
+    if asked:
+        return f"{done}, and is right again as it was asked: it is to be made once more, unless that was done"
+    return f"{done}, and it is not to be made any more: see whether anything is to be taken back"
+
+
 def _text(data: Any) -> str:
     return "its data" if data is None else shortened(msgspec.json.encode(data).decode(), LONGEST)

@@ -159,5 +159,4 @@ def may_correct(principal: Principal, call: CorrectionCall) -> bool:
 
 def call_members(it: CorrectionCall) -> Mapping[str, Any]:
     """As `retold correct open --json` has it."""
-    found: Mapping[str, Any] = msgspec.structs.asdict(it)
-    return found
+    return {name: value for name, value in msgspec.structs.asdict(it.told).items() if name not in ("wanted", "deed")}
