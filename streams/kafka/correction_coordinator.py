@@ -12,9 +12,10 @@ from streams.app import App
 from streams.engine.readable import in_a_line, shortened
 from streams.engine.records import Codec
 from streams.engine.step import CorrectionStep
-from streams.errors import HistoryError, StalePlan, StreamsError
+from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, StalePlan, StreamsError
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import naming_corrections
 from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_calls import ASK, SettledCalls, refuse_unknown_policy, settle_calls
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
@@ -92,7 +93,12 @@ class CorrectionCoordinator:
             refuse_unknown(log, stored.keys())
             if all(it.correction != plan.correction for it in others):
                 refuse_known_ids(log, changes[:-1], changes[-1])
-            differ = check_steps(decided.of(log), _signature(plan), self._largest)
+            try:
+                differ = check_steps(decided.of(log), _signature(plan), self._largest)
+            except (BeforeHistory, NoSuchEvent):
+                with naming_corrections():  # is it an event of this one that is gone, or of those before?
+                    LastCorrected(self._handlers, were).of(log)
+                raise
             if not differ and before is not None and before.state == APPLIED and calls is None:
                 return 0
             state = before if before is not None and before.state != PLANNED else self._new_state(plan, others)

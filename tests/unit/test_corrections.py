@@ -445,6 +445,22 @@ def test_an_erased_event_is_not_corrected_nor_what_needs_it(tmp_path: Path) -> N
             plan_correction(log, handlers, Change(remove=frozenset([started.exact_name])), "ann", "a test")
 
 
+def test_once_an_event_is_erased_that_a_correction_needs_a_sentence_says_that_nothing_more_is_corrected(tmp_path: Path) -> None:
+    """It named an event that nobody had asked about."""
+    _, here = begun("bank", 3)
+    there = here.there
+    first, *_, last = (it for it in roots(here.log) if it.event_type == "transfer.start")
+    here.correct(Change(remove=frozenset([first.exact_name])))
+    assert here.finish() > 0
+    with closing(stored(there, tmp_path)) as store:
+        writer = store.writer()
+        writer.erase_record(*first.order[1:4], first.key)
+        writer.commit()
+        log = CorrectedLog(StoredPast(store._db, there.codec), here.changes)
+        with pytest.raises(BeforeHistory, match=r"an event that one of them needs was erased, .* So no other correction"):
+            plan_correction(log, here.handlers, Change(remove=frozenset([last.exact_name])), "ann", "a test")
+
+
 def taking_steps_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step has set counts as what happened, also for the corrections."""
     begin = StepsInBranch.__init__

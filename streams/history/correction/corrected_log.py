@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
 import msgspec
 
 from streams.engine.records import Codec
-from streams.errors import BeforeHistory, HistoryError, UnsupportedSchema
+from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, UnsupportedSchema
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -86,7 +87,8 @@ class CorrectedLog(NamedTuple):
 
     def corrected(self, handlers: ApplicationHandlers) -> CorrectedPast:
         """If there are corrections. Raises HistoryError where they cannot be told."""
-        return CorrectedPast(self.log, handlers, merged(self.log, self.changes))
+        with naming_corrections():
+            return CorrectedPast(self.log, handlers, merged(self.log, self.changes))
 
     def timed(self, handlers: ApplicationHandlers) -> TimedBranch | None:
         """The same with its high-water times, to be cut by a time; None: the log counts, where steps are what they have set.
@@ -142,6 +144,18 @@ class CorrectedLog(NamedTuple):
         """The history that counts as of a time, as it was known at another one. Raises HistoryError as `timed_at`."""
         timed = self.timed_at(cut, handlers)
         return CutPast(self.log, cut) if timed is None else CutPast(timed, Cut(cut.as_of))
+
+
+@contextmanager
+def naming_corrections() -> Iterator[None]:
+    """Who is told that an event is gone may have named none: corrections before need it."""
+    try:
+        yield
+    except (BeforeHistory, NoSuchEvent) as error:
+        raise BeforeHistory(
+            "what the corrections so far make of the past cannot be told any more, since an event that one of them needs was "
+            f"erased, or is not kept: {error}. So no other correction can be planned or applied; rows are as workers have them"
+        ) from (error.__cause__ or error)
 
 
 def _digest(corrections: Sequence[KnownCorrection]) -> bytes:
