@@ -50,9 +50,28 @@ def test_an_event_is_taken_out_on_its_page(server: MemoryServer) -> None:  # noq
     applied = seen(http, plan)
     assert ("that were set" in applied.text, [it for it in applied.forms if it.action.startswith("/corrections")]) == (True, [])
     assert plan in seen(http, "/corrections").links()
+    assert "1 call of gateways is wrong since a correction" in seen(http, "/").text
     close = form_of(seen(http, "/corrections/calls"), "why")
     assert sent(http, close, why="paid back by hand") == "/corrections/calls"
     assert "No call is open" in seen(http, "/corrections/calls").text
+    assert "wrong since a correction" not in seen(http, "/").text
+
+
+def test_calls_are_taken_back_on_their_page(server: MemoryServer) -> None:  # noqa: F811 - the fixture
+    """Also those that were left to a person first; one that nothing takes back has no such button."""
+    http = server.http
+    plan = sent(http, form_of(seen(http, "/events/place-1/story"), "remove"), why="a test order")
+    sent(http, form_of(seen(http, plan), "tag"), calls="ask")
+    assert http.post(f"{plan}/apply", json={}, headers={"Prefer": "wait=30"}).json()["state"] == "applied"
+    page = seen(http, "/corrections/calls")
+    assert "payment.refund takes it back" in page.text
+    assert sent(http, form_of(page, "calls")) == plan
+    until(lambda: "No call is open" in seen(http, "/corrections/calls").text, "the call is open")
+
+    def refunds() -> list[str]:
+        return [it["type"] for it in http.get("/events/payment?type=payment.refund").json()["events"]]
+
+    until(lambda: refunds() == ["payment.refund"], "its event is not published, or not once")
 
 
 def test_a_plan_shows_the_data_of_what_is_put_in(server: MemoryServer) -> None:  # noqa: F811 - the fixture

@@ -5,13 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.correct import plan as plan_command
+from streams.cli.output.attention import calls_to_see_to
+from streams.cli.output.correction_text import changes_text, what_to_do_about
 from streams.cli.output.plan_text import plan_lines
 from streams.history.branch.change import InsertedEvent
-from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
+from streams.history.correction.correction_calls import CorrectionCall
+from streams.history.correction.correction_plan import (
+    CorrectionPlan,
+    StoredChange,
+    StoredInsertion,
+    decode_plan,
+    encode_plan,
+)
+from streams.history.recorded_event import OrderKey
 from streams.testing.world import World
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, TransferStart
@@ -47,6 +58,45 @@ def test_what_is_put_in_is_named_by_its_id_and_what_follows_by_its_cause() -> No
     assert "account.debit a  because of transfer.start t0  " in text
     assert not [it.name for it in plan.surplus if it.name]
     assert "account-0:" not in text
+
+
+def test_what_was_never_asked_is_not_taken_back() -> None:
+    """A call that only an earlier correction has put in: nothing undoes it, and the plan does not say so."""
+    world = World(shop.app())
+    world.when(StockReceive(sku="A1", quantity=9, price=3), id="receive")
+    order = OrderPlace(order="o1", customer="c", lines=(Line(sku="A1", quantity=1),))
+    world.when(order, id="place")
+    world.settle()
+    asked = a_plan(world, remove=["place"])
+    assert [(it.kind, it.undo) for it in asked.calls] == [("would not call", "payment.refund")]
+    world.apply(a_plan(world, insert=[InsertedEvent(order_of("o2"), world.now, "put-in")]))
+    never = a_plan(world, remove=["put-in"])
+    assert [(it.kind, it.key, it.undo) for it in never.calls] == [("would not call", "o2", None)]
+
+
+def order_of(name: str) -> OrderPlace:
+    return OrderPlace(order=name, customer="c", lines=(Line(sku="A1", quantity=1),))
+
+
+def test_a_list_names_events_by_their_positions() -> None:
+    """As `retold story` and `--remove` take them; what has no position is named by its id."""
+    put_in = StoredInsertion(b"", 0, "id@home", "", "ref", OrderKey(0, "order", 0, 0))
+    change = StoredChange(insert=(put_in,), remove=("ref@order-0:3",))
+    assert changes_text(change) == "takes out order-0:3; puts in id@home"
+
+
+def test_open_calls_say_how_they_are_seen_to() -> None:
+    """Each correction of which calls can be taken back is named with the command that does it, once."""
+    call = CorrectionCall("shop", "c1", "r1", "would not call", "payment.charge", "o1", "e1", "open", undo="payment.refund")
+    more = msgspec.structs.replace
+    calls = [call, more(call, reference="r2"), more(call, correction="c2", undo=None), more(call, correction="c3", state="closed")]
+    undo, close = what_to_do_about(calls)
+    assert undo.startswith("2 calls can be taken back")
+    assert undo.endswith("retold correct apply c1 --calls undo")
+    assert "retold correct close REQUEST" in close
+    assert [*what_to_do_about(calls[3:])] == []
+    assert [*calls_to_see_to(calls)] == ["Corrections have left 3 calls of gateways to a person: `retold correct open` lists them."]
+    assert [*calls_to_see_to(calls[3:])] == []
 
 
 def test_what_is_taken_out_is_named_by_its_position() -> None:

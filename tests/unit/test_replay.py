@@ -303,6 +303,18 @@ def test_what_follows_is_told_apart_from_where_it_begins() -> None:
     assert others or found.missing or found.surplus
 
 
+def test_an_origin_in_a_field_that_stayed_does_not_say_that_the_row_stayed() -> None:
+    """The row changed then, too, only not in the field that is otherwise."""
+    found = replayed("shop", with_change(shop.app(), OrderPlace, row_with(customer=lambda _: "other")))
+    origin = found.origins[0]
+    before = msgspec.structs.replace(origin.row_then, total=99)
+    then, now = decision_texts(msgspec.structs.replace(origin, row_before=before))
+    assert then == "accepted, customer as before"
+    assert now.startswith("accepted, customer ")
+    same = msgspec.structs.replace(origin, row_before=origin.row_then)
+    assert decision_texts(same)[0] == "accepted, the row stays as it was"
+
+
 def test_accepted_origins_are_counted_by_handler_and_kind() -> None:
     """As many as were looked at may differ; one more is told."""
     found = replayed("bank", with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1)))

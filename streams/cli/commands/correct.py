@@ -15,7 +15,7 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
 from streams.cli.commands.correct_apply import apply_plan, coordinator_of
-from streams.cli.output.correction_text import changes_text
+from streams.cli.output.correction_text import changes_text, what_to_do_about
 from streams.cli.output.help import Command, Group
 from streams.cli.output.plan_text import plan_lines
 from streams.cli.output.screen import json_line, say_lines, say_styled, table, talk
@@ -208,6 +208,8 @@ def open_(
         return
     rows = [(it.kind, it.type, it.key, it.undo or "", it.state, it.why or it.event, it.id) for it in found]
     table(("call", "event", "key", "undo", "state", "why", "request"), rows)
+    for text in what_to_do_about(found):
+        talk(text)
 
 
 @correct.command(cls=Command)

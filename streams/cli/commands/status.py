@@ -12,13 +12,14 @@ from msgspec import to_builtins
 
 from streams.app import App
 from streams.cli.arguments.options import Json
-from streams.cli.output.attention import attention, correcting, import_clocks, other_generation
+from streams.cli.output.attention import attention, calls_to_see_to, correcting, import_clocks, other_generation
 from streams.cli.output.screen import console, json_line, read_or_not, say, say_lines, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.kafka.alarms import checks, generations_of, seconds_since, worst
+from streams.kafka.correction_calls_topic import read_calls
 from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.deleted_records import accepted_starts
 from streams.kafka.open_transactions import sentence
@@ -69,7 +70,9 @@ def _sentences(session: Session, found: Status) -> Iterator[str]:
     for problem in found.wrong_settings:
         yield f"{problem[0].upper()}{problem[1:]}."
     yield from import_clocks(found.namespaces)
-    yield from correcting(read_corrections(session.clients, session.config.prefix, session.app.name))
+    clients, prefix, name = session.clients, session.config.prefix, session.app.name
+    yield from correcting(read_corrections(clients, prefix, name))
+    yield from calls_to_see_to(read_calls(clients, prefix, name).values())
 
 
 def _check(app: App, found: Status, as_json: bool) -> int:

@@ -12,6 +12,7 @@ from streams.engine.changes import ImportClock
 from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
+from streams.history.correction.correction_calls import OPEN, CorrectionCall
 from streams.kafka.alarms import FOREIGN
 from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.corrections_topic import APPLYING, CorrectionState
@@ -48,6 +49,12 @@ def other_generation(space: Namespace[Any], kept: Iterable[int]) -> Iterator[str
             f"The code here has rows of generation {space.generation} of {space.name}, and workers keep generation "
             f"{' and '.join(map(str, others))}: rows of generation {space.generation} are as of when that was taken over, or built."
         )
+
+
+def calls_to_see_to(calls: Iterable[CorrectionCall]) -> Iterator[str]:
+    """A sentence if corrections have left calls of gateways to a person."""
+    if count := sum(it.state == OPEN for it in calls):
+        yield f"Corrections have left {plural(count, 'call')} of gateways to a person: `retold correct open` lists them."
 
 
 def correcting(states: Iterable[CorrectionState]) -> Iterator[str]:

@@ -174,7 +174,9 @@ def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fi
         return f"parked: {_short(it.reason or '')}"
     if not it.accepted:
         return f"rejected: {_short(it.reason or '')}"
-    return f"accepted, {fields_text(before, after, fields) or 'the row stays as it was'}"
+    if not (changed := fields_text(before, after, fields)) and fields and before != after:
+        changed = f"{', '.join(sorted(fields)[:FIELDS])} as before"  # it changed others, which both have alike
+    return f"accepted, {changed or 'the row stays as it was'}"
 
 
 def _counted(found: Difference, took: float) -> str:

@@ -34,7 +34,7 @@ from streams.history.correction.correction_plan import (
 from streams.history.correction.merged_change import added_to, merged
 from streams.history.correction.said_and_come import led_elsewhere
 from streams.history.correction.unknown_corrections import refuse_unknown
-from streams.history.difference.difference import NOT, OTHERWISE, Difference
+from streams.history.difference.difference import NOT, OTHERWISE, CallChange, Difference
 from streams.history.past import Past
 from streams.history.recorded_event import OrderKey
 
@@ -135,7 +135,8 @@ def _planned(before: Past, handlers: ApplicationHandlers, meant: _Meant, decided
         corrected.refuse_fired(it)
     plan = CorrectionPlan(
         handlers.app.name, meant.correction, meant.by, meant.why, meant.change, meant.first, tuple(map(_row, different)),
-        *told_events(before, decided.now, found), tuple(_calls(handlers, found)), len(found.open), _projections(handlers, found),
+        *told_events(before, decided.now, found), tuple(_calls(handlers, found, before)), len(found.open),
+        _projections(handlers, found),
     )  # fmt: skip
     return sealed(plan)
 
@@ -192,12 +193,12 @@ def _projections(handlers: ApplicationHandlers, found: Difference) -> tuple[str,
     return tuple(it.name for it in handlers.app.projections if not types.isdisjoint(it.folds_by))
 
 
-def _calls(handlers: ApplicationHandlers, found: Difference) -> list[PlannedCall]:
+def _calls(handlers: ApplicationHandlers, found: Difference, before: Past) -> list[PlannedCall]:
+    """What only an earlier correction has put in was never asked, so nothing takes it back."""
     undo = {it.data: None if it.undo is None else it.undo.event_type for it in handlers.app.gateways}
-    return [
-        PlannedCall(
-            it.kind, it.request.data.event_type, it.request.key, it.request.id,
-            undo.get(type(it.request.data)) if it.kind in (NOT, OTHERWISE) else None,
-        )
-        for it in found.calls
-    ]  # fmt: skip
+
+    def undone_by(it: CallChange) -> str | None:
+        there = before.find(it.request.reference) if it.kind in (NOT, OTHERWISE) else None
+        return None if there is None or not there.has_position else undo.get(type(it.request.data))
+
+    return [PlannedCall(it.kind, it.request.data.event_type, it.request.key, it.request.id, undone_by(it)) for it in found.calls]

@@ -17,8 +17,12 @@ async def flow(asked: PageRequest) -> Page:
     found = answer.value
     spaces = sorted(found["namespaces"], key=lambda it: not any(it[name] for name in TROUBLE))
     boxes = {it["name"]: _lines(it) for it in found["namespaces"]}
+    calls = await asked.api.get("/corrections/calls")
+    open_calls = len(calls.value["calls"]) if calls.is_good else 0
+    handled = _handled(asked, found["namespaces"])
     values = {
-        **found, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"]), "handled": _handled(asked, found["namespaces"]),
+        **found, "open_calls": open_calls, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"]),
+        "handled": handled and not open_calls,
         "aside": [it for it in spaces if it["parked"] or it["unanswered"]],
         "checks": [it for it in found["checks"] if not it["name"].endswith(".parked")],
     }  # fmt: skip
