@@ -12,6 +12,7 @@ import pytest
 
 from streams import Event, Gateway
 from streams.errors import DefinitionError, InvalidChange, StalePlan
+from streams.history.correction.call_advice import call_advice
 from streams.history.correction.correction_calls import CLOSED, OPEN, CorrectionCall, open_call
 from streams.testing import World
 from tests.applications import shop
@@ -222,6 +223,35 @@ def test_what_was_not_asked_is_left_to_a_person() -> None:
     world.apply(world.history().correct(insert=[(order, world.now, "place-9")], by="ann", why="forgotten"), "undo")
     [call] = world.open_calls()
     assert (call.kind, call.type, call.key, call.undo) == ("would call", "payment.charge", "o9", None)
+    assert call.why == "nobody has asked it: retold publish payment.charge order=o9 amount=3 if it is to be asked"
+
+
+def test_a_call_that_a_person_has_published_is_not_told_to_be_made_once_more() -> None:
+    """A later correction moves the request, and what was published for it is named."""
+    world = a_shop()
+    order = OrderPlace(order="o9", customer="c", lines=(Line(sku="x", quantity=1),))
+    world.apply(world.history().correct(insert=[(order, world.now, "place-9")], by="ann", why="forgotten"))
+    world.when(PaymentCharge(order="o9", amount=3))
+    world.settle()
+    seen_to(world, "charged by hand")
+    change = {"remove": ["place-9"], "insert": [(order, world.now, "place-9b")]}
+    world.apply(world.history().correct(**change, by="ann", why="later"))
+    calls = {it.kind: it.why for it in world.open_calls()}
+    [asked] = [it.name for it in world.history().events() if it.kind == "root" and it.event_type == "payment.charge"]
+    assert calls["would call"].startswith(f"the same was published as {asked}: if that was for it, close it; else retold publish ")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"a": "it's", "b": None, "c": [1, 2], "d": True}, """retold publish x.y 'a=it'"'"'s' 'c=[1,2]' d=true"""),
+        ({"a": "z" * 400}, 'publish x.y with {"a":"zzz'),
+        (None, "publish x.y with its data"),
+    ],
+)
+def test_advice_is_a_command_for_a_shell(data: Any, said: str) -> None:
+    """Each value as `retold publish` reads it; nothing is cut in the middle of a command."""
+    assert call_advice("would call", "x.y", None, None, data).startswith(f"nobody has asked it: {said}")
 
 
 def test_what_was_asked_with_other_data_is_left_to_a_person() -> None:

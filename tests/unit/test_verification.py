@@ -397,6 +397,7 @@ def test_an_emission_that_is_lost_names_its_cause() -> None:
     report = topics.verified()
     [found] = [it for it in report.findings if it.kind.name == "emission is lost"]
     assert f"{place[0]}-{place[1]}" in found.expected
+    assert "one that emits more now finds this, too" in found.kind.do
     assert found.where in {topics.name(*each) for each in topics.of_kind(LOG)}
 
 

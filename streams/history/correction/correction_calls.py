@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from streams.data import EventData
+from streams.data import EventData, namespace_of
 from streams.engine.identity import answer_id
 from streams.engine.readable import in_a_line, named, shortened
 from streams.errors import InvalidChange, StalePlan
@@ -24,7 +24,7 @@ from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.correction_plan import plain
 from streams.history.difference.difference import BEFORE, NOT, WOULD_CALL, CallChange
 from streams.history.past import Past
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import ROOT, RecordedEvent
 
 ASK, UNDO, SKIP = "ask", "undo", "skip"
 """What to do about such a call: leave it to a person, publish the event that takes it back, or pass it over."""
@@ -223,8 +223,15 @@ def _told(deed: CorrectionCall) -> str:
 def _advice(it: CallChange, undo: str | None, log: Past) -> str:
     asked = log.find(it.request.reference)
     before = None if asked is None else plain(asked.event.data)
-    advice = call_advice(it.kind, it.request.data.event_type, undo, before, plain(it.request.data))
+    advice = call_advice(it.kind, it.request.data.event_type, undo, before, plain(it.request.data), _asked_by_itself(it, log))
     return shortened(advice, LONGEST)
+
+
+def _asked_by_itself(it: CallChange, log: Past) -> str:
+    """Where somebody has published the request that is missing, as a person does who was told to; the latest."""
+    place = namespace_of(it.request.data.event_type), it.request.key
+    same = [each for each in log.key_events(place) if each.kind == ROOT and each.accepted and each.event.data == it.request.data]
+    return same[-1].name if same else ""
 
 
 def _unless_rejected(call: CorrectionCall, log: Past) -> CorrectionCall:

@@ -41,7 +41,10 @@ HANDLED_TWICE = FindingKind("handled twice", True, SEE)
 CAUSE = FindingKind("cause is missing", True, COPY)
 ANSWER = FindingKind("answer", True, SEE)
 VERSION = FindingKind("expected version", True, SEE)
-NOT_FOUND = FindingKind("emission is lost", True, COPY)
+NOT_FOUND = FindingKind(
+    "emission is lost", True,
+    f"Verify with the code that handled it: one that emits more now finds this, too. If it is found then: {COPY.lower()}",
+)  # fmt: skip
 LOST = FindingKind("event is lost", True, COPY)
 ROW = FindingKind("wrong row", True, COPY)
 MARKER = FindingKind("wrong marker", True, COPY)
