@@ -154,6 +154,15 @@ def test_rows_are_built_from_the_corrected_past_and_gone_over_to(there: Correcte
     assert there.rows(new) == images(second)
 
 
+def test_a_row_that_the_code_here_refuses_is_not_built_from_the_corrected_past(there: CorrectedSite) -> None:
+    """What it would be is not known, as where the past was not corrected."""
+    first = handled(there, there.app, 0)
+    there.correct(there.app, first, "a1")
+    first.stop()
+    with pytest.raises(HistoryError, match=r"rows of echo cannot be built from the corrected past: .* now rejects it"):
+        there.corrected(app_of(2, partial(refusing, 1)))
+
+
 def test_corrections_go_on_in_the_new_generation_and_back_in_the_one_before(there: CorrectedSite) -> None:
     """A plan names what it changes alone, though other rows were set by code of another generation."""
     new = app_of(2)

@@ -14,7 +14,7 @@ from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
 from streams.engine.step import CorrectionStep
-from streams.errors import BrokerError, OutcomeTimeout
+from streams.errors import BrokerError, HistoryError, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.step_writer import STILL, StepWriter
 from tests.simulator.broker import MemoryBroker
@@ -86,6 +86,16 @@ def test_whoever_waits_is_asked_meanwhile(kafka: MemoryBroker) -> None:
     asked = []
     StepWriter(made(kafka, Done), "", {"account": 1}).send([STEP], lambda: asked.append(1))
     assert len(asked) >= 10
+
+
+def test_workers_of_another_generation_are_not_waited_for(kafka: MemoryBroker) -> None:
+    """They take no step of this one: whoever waits is told so as they say which rows they keep."""
+
+    class Done(BusyConsumer):
+        done_at = 10
+
+    with pytest.raises(HistoryError, match=r"workers keep rows of generation 1 of account, and .* here makes .* generation 2"):
+        StepWriter(made(kafka, Done), "", {"account": 2}).send([STEP])
 
 
 def test_a_writer_that_cannot_be_made_leaves_nothing_open(kafka: MemoryBroker) -> None:

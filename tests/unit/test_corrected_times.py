@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.engine.times import from_micros, to_micros
 from streams.errors import HistoryError
@@ -222,6 +223,12 @@ def test_where_an_event_is_gone_that_was_corrected_the_log_is_told_from_the_last
         with pytest.raises(HistoryError, match=r"cannot be told with the corrections that were known: .* Ask for .* or later"):
             counted_at(past, Cut(min(known_from) - 1, END), here.handlers, corrections, here.there.codec)
         assert counted_at(past, Cut(1, min(known_from) - 1), here.handlers, corrections, here.there.codec) is None
+        begun = [replace(it, applied=False) for it in corrections]
+        with pytest.raises(HistoryError, match="cannot be told with the corrections that were known"):  # rows may not be set yet
+            counted_at(past, Cut(last, END), here.handlers, begun, here.there.codec)
+        known = here.log.steps()[-1].order.recorded - 1
+        with pytest.raises(HistoryError, match="cannot be told with the corrections that were known"):  # nor were they by then
+            counted_at(past, Cut(last, known), here.handlers, corrections, here.there.codec)
         assert counted(past, here.handlers, corrections, here.there.codec) is past
         so_far = CorrectedLog.of(past, corrections, here.there.codec)
         assert [*so_far.cut(Cut(last, END), here.handlers).steps()] == [*past.steps()]

@@ -15,7 +15,7 @@ from streams.history.correction import last_corrected
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.fixed_point import reach_fixed_point
 from streams.history.correction.last_corrected import LastCorrected
-from streams.history.past import Past
+from streams.history.past import ErasedEvent, MemoryPast, Past
 from streams.history.stored.stored_past import StoredPast
 from tests.support.corrections import BY, Corrected
 from tests.support.stored_pasts import stored
@@ -76,6 +76,35 @@ def test_what_comes_beside_the_steps_is_decided(decisions: list[Past]) -> None:
     assert applied(here, once) > 0
     assert len(decisions) > 1
     assert list(here.corrected().different_rows()) == []
+
+
+def with_steps() -> tuple[Corrected, Past, Past]:
+    """The log that a correction was planned on, and the same with its steps."""
+    _, here = a_correction_of("bank", 4)
+    before = here.log
+    here.finish()
+    return here, before, here.log
+
+
+def test_only_the_log_that_was_set_whole_is_settled() -> None:
+    """Of another one it is not known, though it may tell the same."""
+    here, before, after = with_steps()
+    last = LastCorrected(here.handlers, here.changes)
+    last.of(before)
+    last.settle(after, len(after.steps()))
+    assert last.is_settled(after)
+    assert not last.is_settled(MemoryPast(after.events()))
+
+
+def test_a_log_of_which_an_event_was_erased_meanwhile_is_not_settled() -> None:
+    """Nothing but the steps has come, and what was there before is not there any more."""
+    here, before, after = with_steps()
+    gone = next(iter(after.events()))
+    rest = MemoryPast([it for it in after.events() if it != gone], {gone.place: ErasedEvent(gone.order.sequence, None, None)})
+    last = LastCorrected(here.handlers, here.changes)
+    last.of(before)
+    last.settle(rest, len(after.steps()))
+    assert not last.is_settled(rest)
 
 
 def test_a_log_in_a_file_that_is_opened_anew_is_decided_once(tmp_path: Path, decisions: list[Past]) -> None:
