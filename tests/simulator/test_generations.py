@@ -197,6 +197,25 @@ def test_code_that_is_taken_back_finds_its_rows(tmp_path: Path) -> None:
     assert there.rows(new) == images(again) == there.folded(new)
 
 
+def test_a_builder_that_follows_ends_once_workers_keep_its_rows(tmp_path: Path) -> None:
+    """By itself, and not before: until all partitions have gone over there is more to fold."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    builder = there.builder(new)
+    steps = builder.follow(never_cancelled)
+    run(steps, lambda: builder.has_caught_up)
+    assert not builder.is_over
+    assert not any(it.switched for it in builder.states())
+    before.stop()
+    after = Worker(there, 1, new)
+    settle(after)
+    run(steps, lambda: False)
+    assert builder.is_over
+    assert all(it.switched for it in builder.states())
+
+
 def test_a_worker_of_other_code_than_built_the_rows_handles_nothing(tmp_path: Path) -> None:
     """They are not what its handlers make of the past; the code before goes on."""
     there, new = Site(tmp_path), app_of(2)
