@@ -50,6 +50,7 @@ def serve_by_processes(
         ready_again, times = ReadyAgain(children), 0
         while not shutdown.stop.is_set():
             time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
+            owner.beat()
             if ready_again():
                 reporter(None)
                 times += 1

@@ -33,7 +33,7 @@ from streams.server.processes.link_messages import (
     delivered,
 )
 from streams.server.processes.summed_figures import Family
-from streams.server.readmodel.follower_process import FollowerListener
+from streams.server.readmodel.watched_reports import FollowerListener, WatchedReports
 
 CLAIMED_IN: Final = 12.0
 """s in which another process that publishes with the same key has told what became of it."""
@@ -44,6 +44,7 @@ LONG: Final = 20
 LAST: Final = 4.0
 """s in which open requests still hear of other processes when the server stops: less than they may take then."""
 SCRAPED_IN: Final = 5.0
+LOOKS: Final = 0.5
 
 
 class ProcessLink:
@@ -54,7 +55,8 @@ class ProcessLink:
         scraped_in: float = SCRAPED_IN,
     ) -> None:  # fmt: skip
         """`number` is of the inherited socket. `ended` is called with the reason if this process cannot go on."""
-        self._socket, self._model, self._ended = socket.socket(fileno=number), model, ended
+        self._socket, self._ended = socket.socket(fileno=number), ended
+        self._reports = WatchedReports(model, "the process that owns the HTTP processes")
         self._claimed_in, self._scraped_in = claimed_in, scraped_in
         self._writing, self._turn, self._numbers = threading.Lock(), threading.Lock(), itertools.count()
         self._claims = dict[int, tuple[str, SimpleQueue[str | DeliveredEvent | None] | None]]()
@@ -88,7 +90,8 @@ class ProcessLink:
         self._socket.close()
 
     def _end_with(self, stopped: threading.Event) -> None:
-        stopped.wait()
+        while not stopped.wait(LOOKS):
+            self._reports.look()
         self._answered.wait(LAST)
         with suppress(OSError):  # its other end is gone
             self._socket.shutdown(socket.SHUT_RD)
@@ -107,7 +110,7 @@ class ProcessLink:
     def _heard(self, message: ToProcess) -> None:
         match message:
             case Reported():
-                self._model.take(message.report)
+                self._reports.take(message.report)
             case Claimed():
                 self._verdict(message)
             case FiguresWanted():

@@ -33,6 +33,7 @@ from streams.server.processes.link_messages import (
 from streams.server.processes.reported_state import ReportedState
 from streams.server.processes.summed_figures import Family, counted, summed
 from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.follower_state import BEAT
 
 log = logging.getLogger("retold.server")
 ANSWERS: Final = 2.0
@@ -48,6 +49,7 @@ class ServerOwner:
         self._turn, self._state, self._keys = threading.RLock(), ReportedState(), KeyRegister()
         self._links: set[_Link] = set()
         self._gone: list[Family] = []
+        self._beaten = time.monotonic()
 
     @property
     def waits(self) -> str | None:
@@ -73,6 +75,12 @@ class ServerOwner:
                     link.send(Reported(self._state.whole()))
                 else:
                     link.send(Reported(report))
+
+    def beat(self) -> None:
+        """This process goes on, whatever the follower does: to be called now and then, by one thread."""
+        if (now := time.monotonic()) - self._beaten >= BEAT:
+            self._beaten = now
+            self.take(FollowerReport())
 
     def fault(self, what: str, why: str) -> None:
         """Something is wrong with the follower itself."""

@@ -6,6 +6,7 @@ So no decoding and no fold shares an interpreter with an answer.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import os
@@ -34,6 +35,7 @@ def follow(address: str) -> int:
     pipe = ReportPipe(os.dup(STDOUT))
     os.dup2(STDERR, STDOUT)  # what the application prints is no report
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True)  # where a fold is that never returns
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the server, which then ends this process
     root = logging.getLogger("retold")
     root.addHandler(pipe)

@@ -67,6 +67,7 @@ class TopicFollower:
                     break
                 if self._on_failure(error):
                     continue
+            self._state.beat()
             stopped.wait(AGAIN)
         self._close()
 
@@ -216,6 +217,7 @@ class TopicFollower:
             corrected = CorrectedFolds(store, writer, self._state, self._app, self._codec, corrections)
             again = RefoldedProjections(store, writer, self._state, learning, corrected)
             while not stopped():
+                self._state.beat()
                 reading.step(again.is_busy)
                 again.step()
                 refuse_torn(store.file)

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.watched_reports import FAULT, FollowerListener, WatchedReports
 
 log = logging.getLogger("retold.server")
 AGAIN = 1.0
@@ -21,21 +21,12 @@ GRACE = 10.0
 MODULE = "streams.server.readmodel.child_follower"
 
 
-class FollowerListener(Protocol):
-    """A ReadModel, or who tells several."""
-
-    def take(self, report: FollowerReport) -> None:
-        """What the process tells. Whatever it raises, the process is started again."""
-
-    def fault(self, what: str, why: str) -> None:
-        """Something is wrong with the process itself."""
-
-
 class FollowerProcess:
     """`model` is told all that the process tells. The process reads its settings itself, in the same folder."""
 
     def __init__(self, model: FollowerListener, address: str, folder: Path) -> None:
         self._model, self._address, self._folder = model, address, folder
+        self._reports = WatchedReports(model, "the process that follows Kafka")
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
@@ -43,7 +34,7 @@ class FollowerProcess:
             if stopped.is_set():
                 return
             log.error("%s", why)
-            self._model.fault("follower", why)
+            self._model.fault(FAULT, why)
             stopped.wait(AGAIN)
 
     def _follow(self, stopped: threading.Event) -> str:
@@ -54,9 +45,10 @@ class FollowerProcess:
             )
         except OSError as error:  # such as no descriptor or no memory left
             return f"the process that follows Kafka cannot be started ({error}); that is tried again"
+        self._reports.begin()
         with process:
             try:
-                threading.Thread(target=_end, args=(process, stopped), daemon=True).start()
+                threading.Thread(target=self._watch, args=(process, stopped), daemon=True).start()
                 self._listen(process)
                 return f"the process that follows Kafka ended with {process.wait()}, and is started again"
             except Exception as error:  # noqa: BLE001 - such as no descriptor left: else nobody would listen any more
@@ -70,20 +62,20 @@ class FollowerProcess:
         for line in process.stdout:
             report = decoder.decode(line)
             if report.log is None:
-                self._model.take(report)
+                self._reports.take(report)
             else:
                 level, name, text = report.log
                 logging.getLogger(name).log(level, "%s", text)
 
-
-def _end(process: subprocess.Popen[bytes], stopped: threading.Event) -> None:
-    """When the server stops, and at the latest when the process has ended by itself."""
-    while not stopped.wait(0.2):
-        if process.poll() is not None:
-            return
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:  # what it has not written is read again
-        process.kill()
+    def _watch(self, process: subprocess.Popen[bytes], stopped: threading.Event) -> None:
+        """Until it has ended: when the server stops, and at the latest by itself."""
+        while not stopped.wait(0.2):
+            if process.poll() is not None:
+                return
+            self._reports.look()
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:  # what it has not written is read again
+            process.kill()

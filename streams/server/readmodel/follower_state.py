@@ -10,6 +10,8 @@ from streams.history.recorded_event import NamespacePartition
 from streams.server.readmodel.follower_report import FollowerReport, Tell
 from streams.server.readmodel.lag_ages import LagAges
 
+BEAT = 2.0
+"""s after which something is told, though nothing has changed."""
 STARTING = "the server has not read the tables and logs yet"
 
 
@@ -33,9 +35,18 @@ class FollowerState:
         """These as in Store."""
         self.folding: str | None = None
         """Why what is answered is not up to date, although everything is read."""
-        self._send, self._told = send, dict[str, Any]()
+        self._to, self._sent, self._told = send, time.monotonic(), dict[str, Any]()
         self._ages, self._lags = LagAges(), dict[tuple[str, str, int], int]()
         self._measured: set[tuple[str, str, int]] = set()
+
+    def _send(self, report: FollowerReport) -> None:
+        self._sent = time.monotonic()
+        self._to(report)
+
+    def beat(self) -> None:
+        """Who follows goes on: whoever hears nothing for long takes it for one that hangs."""
+        if time.monotonic() - self._sent >= BEAT:
+            self._send(FollowerReport())
 
     def measured(self, at: tuple[str, str, int], read: int, end: int) -> None:
         """`read` is the next offset of a partition, `end` where it ends now."""

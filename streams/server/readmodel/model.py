@@ -39,6 +39,7 @@ from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
 from streams.server.readmodel.store_readers import StoreAway, StoreReaders
 from streams.server.readmodel.store_schema import projection_table, row_table
+from streams.server.readmodel.watched_reports import FAULT
 
 POSITIONS = "select kind, ns, part, seq, marker from position where kind in ('table', 'log')"
 LEFT_OUT_TO = "select seq from left_out_log where ns = ? and part = ?"
@@ -187,7 +188,7 @@ class ReadModel:
     def lag(self, kinds: Iterable[str], partitions: Sequence[NamespacePartition]) -> int | None:
         """Records of these tables or logs that are committed and not read here yet, as last measured; None: nobody knows."""
         found = [self.lags.get((kind, *partition)) for kind in kinds for partition in partitions]
-        return None if self.behind is not None and None in found else sum(filter(None, found))
+        return None if FAULT in self.faults or (self.behind is not None and None in found) else sum(filter(None, found))
 
     @contextmanager
     def moment(self) -> Iterator[StoreMoment]:
