@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from streams.config import Config, load
 from streams.errors import ConfigError
+from streams.private_files import make_private
 from streams.server.access.console_secret import FILE, console_secret
 from streams.server.access.principal import Principal, Right, covers
 from streams.server.access.principals import Principals
 from streams.server.listen import listen
-from tests.applications import shop
+from tests.applications import bank, shop
+from tests.support.memory_server import MemoryServer
 from tests.support.tokens import token_of, write_tokens
 
 APP = shop.app()
@@ -144,6 +147,26 @@ def test_a_server_without_a_token_makes_a_secret_once(config: Config) -> None:
     file.write_text("short")
     assert len(console_secret(config)) == 43
     assert console_secret(replace(config, http_token="t" * 16)) == b"t" * 16
+
+
+def test_a_server_whose_secret_cannot_be_kept_answers(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    """A disk that is full, or a folder that is gone, made each request of any kind a fault. No half of a file is left."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    make_private(config.state)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        made = console_secret(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (len(made), [*config.state.iterdir()], "cannot be kept (File too large)" in caplog.text) == (43, [], True)
+    assert len(console_secret(config)) == 43
+    assert (config.state / FILE).exists()
+
+
+def test_a_server_makes_its_secret_before_it_answers(tmp_path: Path) -> None:
+    """And not at the first request, when the disk may be full."""
+    with MemoryServer(bank.app(), tmp_path) as server:
+        assert "console_secret" in vars(server.parts)
 
 
 NAMES = st.sampled_from(["order.place", "orders.place", "rows/order", "rows/orders", "rows/order/x", "order", "*", ""])

@@ -663,6 +663,21 @@ def test_a_file_is_kept_for_an_error_that_tells_nothing_of_it(tmp_path: Path, ki
     store.close()
 
 
+def test_a_disk_that_stays_full_is_logged_once_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried each second, and the log would fill a disk, too."""
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, lambda report: None)
+    follower._store = opened(tmp_path)
+    for text in ("disk is full", "disk is full", "disk is full", "disk I/O error"):
+        follower._on_failure(sqlite3.OperationalError(text))
+    assert (caplog.text.count("disk is full"), caplog.text.count("disk I/O error")) == (1, 1)
+    monkeypatch.setattr("streams.server.readmodel.follower.SAID_AGAIN", 0.0)
+    follower._on_failure(sqlite3.OperationalError("disk I/O error"))
+    assert caplog.text.count("disk I/O error") == 2
+    follower._close()
+
+
 def test_a_file_that_is_torn_leaves_no_word_of_what_was_made_of_it(tmp_path: Path) -> None:
     """Such as of projections that were folded again in it."""
     told: list[FollowerReport] = []

@@ -43,6 +43,7 @@ def http_app(parts: ServerParts) -> Starlette:
     api.router.redirect_slashes = False
     api.state.parts, api.state.metrics = parts, metrics
     api.state.endpoints, api.state.documents = event_endpoints(parts), Documents(parts, ROUTES)
+    api.middleware_stack = api.build_middleware_stack()  # not at the first request, when the disk may be full
     return api
 
 

@@ -35,6 +35,8 @@ log = logging.getLogger("retold.server")
 AGAIN = 1.0
 """s after which a failed start is retried."""
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
+SAID_AGAIN = 60.0
+"""s after which it is logged again that the same is in the way: each try would fill a disk with it."""
 FILLING = 0.5
 """s of each that may fill in high-water times: new records come first."""
 FETCH_WAIT = 0.5
@@ -55,6 +57,8 @@ class TopicFollower:
         self._clients, self._prefix, self._app, self._codec, self._path = clients, prefix, app, codec, state
         self._state, self._history = FollowerState(tell), history
         self._store: Store | None = None
+        self._said = "", 0.0
+        """What was logged last of why it cannot follow, and when."""
         self._ends_of: EndsOf = ends
 
     def run(self, stopped: threading.Event) -> None:
@@ -144,7 +148,10 @@ class TopicFollower:
         else:
             self._state.waits = self._state.behind = why
         self._state.tell()
-        log.log(level, "%s", why)
+        last, at = self._said
+        if why != last or time.monotonic() - at >= SAID_AGAIN:
+            self._said = why, time.monotonic()
+            log.log(level, "%s", why)
 
     def _note_fault(self, what: str, why: str | None) -> None:
         if why != self._state.faults.get(what):
