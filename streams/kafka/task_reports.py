@@ -37,6 +37,8 @@ ENDED = "ended"
 """The state of a namespace whose worker ended it, by an error."""
 STARTING, NO_WORKER = "starting", "no worker"
 """The state of a partition whose owner has not reported yet, and of one without an owner."""
+LAST = "the last was "
+"""Before the name of the worker that had a partition without one."""
 STANDBY, WARMING = "standby", "warming up"
 """The state of a worker's copies, once it is in its group, and before."""
 ALIVE = 30_000_000
@@ -100,12 +102,15 @@ def report_reason(text: str) -> str:
 
 
 def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) -> State:
-    """The state of one partition: its report counts if the partition's owner wrote it. `reports` is None if they are unknown."""
+    """The state of one partition: its report counts if the partition's owner wrote it. `reports` is None if they are unknown.
+
+    Without an owner, it names the worker that was the last: its process may be there, stopped or out of its group.
+    """
+    report = None if reports is None else reports.get(key)
     if owner is None:
-        return State(NO_WORKER)
+        return State(NO_WORKER, why=f"{LAST}{named(report.worker)}" if report is not None else "")
     if reports is None:
         return State()
-    report = reports.get(key)
     if report is None or report.worker != owner:
         return State(STARTING)
     read = f"{report.done:,} of {report.total:,} records are read" if report.total else ""

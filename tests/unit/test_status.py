@@ -13,6 +13,7 @@ from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import SLOW, Counters
 from streams.engine.times import to_micros
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
+from streams.kafka.task_reports import LAST
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 OWNED, ALONE = (PartitionStatus(0, owner, 9, 8, 1, 5, 1) for owner in ("somebody", None))
@@ -46,6 +47,16 @@ def test_one_event_is_one() -> None:
         "`retold worker item`.",
         "1 event of item with a cause was rejected; no publisher was notified.",
     ]
+
+
+def test_the_last_workers_of_partitions_without_one_are_named() -> None:
+    """A process that was stopped, or has lost its group, is there, and another worker is not what is missing."""
+    parts = [replace(ALONE, state_why=f"{LAST}{name}") for name in ("vm.1", "vm.0", "vm.0")]
+    [said] = found(NamespaceStatus("item", "shop", (*parts, replace(OWNED, state_why=f"{LAST}vm.2"))))
+    assert said.endswith(
+        "`retold worker item`. The last that had them: vm.0, vm.1. If such a process is there, it was stopped, or has lost its "
+        "group; see its log."
+    )
 
 
 def test_producers_that_were_replaced_are_reported() -> None:

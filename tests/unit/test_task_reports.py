@@ -80,7 +80,7 @@ def test_a_reason_is_not_too_long_to_read() -> None:
         ({"user-3": Report("restoring", 6, ME, "it waits")}, ME, State("restoring", 6, "it waits")),
         ({"user-3": Report("running", 6, OTHER)}, ME, State("starting")),
         ({"user-4": Report("running", 6, ME)}, ME, State("starting")),
-        ({"user-3": Report("running", 6, ME)}, None, State("no worker")),
+        ({"user-3": Report("running", 6, ME)}, None, State("no worker", why=f"the last was {ME}")),
         ({}, ME, State("starting")),
         (None, ME, State()),
         (None, None, State("no worker")),

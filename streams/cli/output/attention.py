@@ -18,7 +18,7 @@ from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.corrections_topic import APPLYING, CorrectionState
 from streams.kafka.deleted_records import remedy
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus
-from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
+from streams.kafka.task_reports import BLOCKED, LAST, NO_WORKER, RUNNING, STARTING, key_of
 from streams.namespace import Namespace
 
 NAMED = 10
@@ -78,7 +78,7 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
         lag = f", and {wait}" if space.lag else ""
         yield (
             f"Some partitions of {space.name} have no worker{lag}: if none is just restarting, start one with `retold run` or "
-            f"`retold worker {space.name}`."
+            f"`retold worker {space.name}`.{_last_workers(space)}"
         )
     yield from _lost_or_foreign(space)
     if space.counters.derived_rejected:
@@ -101,6 +101,16 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
     for waits in space.waiting:
         if waits.partition not in slow:
             yield blocked_at(space, waits, now)
+
+
+def _last_workers(space: NamespaceStatus) -> str:
+    """A sentence about those that had the partitions without a worker, as far as they are known."""
+    without = [it.state_why for it in space.partitions if it.owner is None]
+    lasts = sorted({why.removeprefix(LAST) for why in without if why.startswith(LAST)})
+    if not lasts:
+        return ""
+    names = f"{', '.join(lasts[:NAMED])}{', and others' if len(lasts) > NAMED else ''}"
+    return f" The last that had them: {names}. If such a process is there, it was stopped, or has lost its group; see its log."
 
 
 def _lost_or_foreign(space: NamespaceStatus) -> Iterator[str]:
