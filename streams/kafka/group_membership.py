@@ -18,32 +18,35 @@ ANSWER = 0.5
 Told = Callable[[Consumer, list[TopicPartition]], None]
 
 
-def join(consumer: Consumer, topic: str, assigned: Told, revoked: Told) -> Callable[[], None]:
+def join(consumer: Consumer, topic: str, assigned: Told, revoked: Told) -> Callable[[], bool]:
     """Subscribe to a topic. The callbacks run while the consumer is polled; `revoked` is also told of lost partitions.
 
     What is returned is to be called after each poll: it asks about the topic if a round left the member without a partition.
     One that has a partition asks nothing: its question would wait behind what it reads. Nor may a callback ask: a call of
     confluent-kafka (2.16) that waits, made in a callback, leaves the poll without its state, and the next callback in it ends
-    the process (`CallState_get: Assertion failed`; seen).
+    the process (`CallState_get: Assertion failed`; seen). It tells whether a round has ended since it was called last: librdkafka
+    pauses all partitions in a round, and those that stay may be read again late (`streams.kafka.resumed_reading`).
     """
-    owned, asks = set[int](), False
+    owned, asks, ended = set[int](), False, False
 
     def told(it: Consumer, partitions: list[TopicPartition]) -> None:
-        nonlocal asks
+        nonlocal asks, ended
         assigned(it, partitions)
         owned.update(at.partition for at in partitions)
-        asks = not owned
+        asks, ended = not owned, True
 
     def let_go(it: Consumer, partitions: list[TopicPartition]) -> None:
         owned.difference_update(at.partition for at in partitions)
         revoked(it, partitions)
 
-    def ask() -> None:
-        nonlocal asks
+    def ask() -> bool:
+        nonlocal asks, ended
         if asks:
             asks = False
             with suppress(KafkaException):
                 consumer.list_topics(topic, timeout=ANSWER)
+        since, ended = ended, False
+        return since
 
     consumer.subscribe([topic], on_assign=told, on_revoke=let_go, on_lost=let_go)
     return ask

@@ -15,6 +15,7 @@ from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.group_membership import join
+from streams.kafka.resumed_reading import read_from
 from streams.worker.call_queues import Assignment
 from streams.worker.discarded_images import DiscardedImages
 from streams.worker.meter import UNMETERED, Meter
@@ -131,7 +132,8 @@ class Tasks:
 
     def install(self) -> None:
         """After a poll: start handling the partitions whose restore is done. Raises what a restore raised."""
-        self._ask()
+        if self._ask():  # a round has paused what is read here
+            self.rewind(self.running())
         for task in self.in_state(TaskState.RESTORING):
             if task.restore is None or not task.restore.done():
                 continue
@@ -178,8 +180,7 @@ class Tasks:
 
     def _read_from(self, partition: int, offset: int) -> bool:
         try:
-            self._consumer.seek(self._at(partition, offset))
-            self._consumer.resume([self._at(partition)])
+            read_from(self._consumer, self._at(partition, offset))
         except KafkaException as error:
             log.info("partition cannot be resumed yet", inbox=self.inbox, partition=partition, error=str(error))
             return False

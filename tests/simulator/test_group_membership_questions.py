@@ -38,3 +38,12 @@ def test_a_member_without_a_partition_asks_once_and_never_in_a_callback() -> Non
     consumer.assign(consumer, [TopicPartition("inbox", 2)])
     ask()
     assert consumer.asked == 1
+
+
+def test_a_round_is_told_once() -> None:
+    """Partitions that stay are to be read again after each round of a rebalance, and only then."""
+    consumer = ToldConsumer()
+    ask = join(cast("Consumer", consumer), "inbox", nothing, nothing)
+    assert not ask()
+    consumer.assign(consumer, [TopicPartition("inbox", 2)])
+    assert [ask(), ask()] == [True, False]
