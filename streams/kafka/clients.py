@@ -73,6 +73,9 @@ PROMPT = 0.001
 REFUSED = 0.005
 """s until a request of a transaction is sent again, then twice as long each time. Kafka refuses the offsets of one while it still
 writes the markers of the one before, for some ms; by default librdkafka waits for 100."""
+RECONNECT = 0.02
+"""s until a client that asks once connects again. librdkafka (2.16) waits for half of it before its second connection, too, and
+has two to the same broker: by its address, and by its id. By default that is 50 ms of each restore."""
 OVERDUE = 10.0 + 5.0
 """s after its timeout by which the broker has aborted a transaction: by default Kafka checks every 10 s."""
 
@@ -145,7 +148,7 @@ class Clients:
 
     def asking_consumer(self, group: str) -> Consumer:
         """A consumer that only asks for a group's offsets. It never subscribes, so it is no member and causes no rebalance."""
-        return self._make(Consumer, self._common("retold-committed") | {
+        return self._make(Consumer, {"reconnect.backoff.ms": _ms(RECONNECT)} | self._common("retold-committed") | {
             "group.id": group,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
