@@ -48,7 +48,7 @@ lint: setup ## Style, types and the application's own laws
 unit: setup ## The tests that need no broker: seconds
 	@$(BIN)/pytest -q tests/unit tests/simulator $(ARGS)
 
-test: lint ## Everything: style, types, unit tests, and the tests on the embedded Kafka, in lanes
+test: setup ## Everything: style, types, unit tests, and the tests on the embedded Kafka, in lanes
 	@$(BIN)/python -m tests.lanes $(ARGS)
 
 demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--input FILE", "--json"

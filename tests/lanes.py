@@ -1,19 +1,21 @@
 """All tests, in lanes that run at the same time: `python -m tests.lanes [arguments of pytest]`.
 
 Tests with a broker mostly wait, for time-outs that are what they are about; so a machine of two cores has room for several
-lanes. Each is a pytest of its own, with a broker of its own if one of its tests asks for it. What a lane said is printed when
-it has ended.
+lanes. Each is a pytest of its own, with a broker of its own if one of its tests asks for it. One more lane is `make lint`. What
+a lane said is printed when it has ended.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Set
 from pathlib import Path
 from typing import IO
 
@@ -71,6 +73,9 @@ LANES = {
 """Cut by the CPU time and the waits of single files. A new file is in the lane of its folder, or for e2e and chaos in that of the
 command line, until it is named."""
 
+LINT = ("style, types and laws", ["make", "--no-print-directory", "lint"])
+"""A lane as well: beside the others it takes the processor while they wait."""
+
 NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""
 
@@ -85,23 +90,23 @@ LONGEST = 20 * 60.0
 """s. A lane that takes longer has one that hangs: pytest bounds each test, but not its end after a failure, nor its own."""
 
 
-class Lane:
-    """Leaving its block waits for its end. One that hangs is ended, and says where."""
+def pytest_command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", *arguments]
 
-    def __init__(self, name: str, arguments: list[str], longest: float = LONGEST) -> None:
-        """`longest` is in s."""
-        self.name, self._longest = name, longest
+
+class Lane:
+    """Leaving its block waits for its end. One that takes longer than `longest` (s) is ended, and says where it stands."""
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name, self.longest = name, LONGEST
         self._began, self.seconds, self.cpu = time.monotonic(), 0.0, 0.0
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the lane's block is left
-        self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", *arguments], cwd=ROOT, stdout=self._said,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=self._said, stderr=subprocess.STDOUT)
 
     def ended(self) -> bool:
         before = _cpu_of_ended()
         if self._process.poll() is None:
-            if time.monotonic() - self._began < self._longest:
+            if time.monotonic() - self._began < self.longest:
                 return False
             self._process.send_signal(signal.SIGABRT)  # it writes where each thread stands
             self._process.wait()
@@ -114,7 +119,7 @@ class Lane:
 
     def tell(self) -> None:
         print(f"\n{self.name}, {self.seconds:.0f} s, {self.cpu:.0f} s of CPU:", flush=True)
-        sys.stdout.buffer.write(self._output())
+        sys.stdout.buffer.write(self.output())
         sys.stdout.flush()
 
     def tell_how_it_failed(self) -> None:
@@ -122,12 +127,13 @@ class Lane:
         code = self.code
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         print(f"\nThe lane {self.name!r} failed: {how}. The end of what it said:", flush=True)
-        sys.stdout.buffer.write(self._output()[-LAST_BYTES:])
+        sys.stdout.buffer.write(self.output()[-LAST_BYTES:])
         sys.stdout.flush()
 
-    def _output(self) -> bytes:
-        self._said.seek(0)
-        return self._said.read()
+    def output(self) -> bytes:
+        """What it has said up to now. A seek would move where it writes, too."""
+        file = self._said.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0)
 
     def __enter__(self) -> Lane:
         return self
@@ -147,13 +153,18 @@ def _cpu_of_ended() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def main(arguments: list[str]) -> int:
-    """0 if no lane failed, else 1."""
-    fine = {0, NOTHING_COLLECTED} if arguments else {0}
+def commands(arguments: list[str]) -> list[tuple[str, list[str]]]:
+    """Of each lane, with its name. The `arguments` are for pytest."""
+    return [LINT, *((name, pytest_command([*paths, *arguments])) for name, paths in LANES.items())]
+
+
+def run(lanes: list[tuple[str, list[str]]], fine: Set[int]) -> int:
+    """0 if each lane ended with a code that is `fine`, else 1."""
     failed: list[Lane] = []
     with contextlib.ExitStack() as stack:
-        running = [stack.enter_context(Lane(name, [*paths, *arguments])) for name, paths in LANES.items()]
-        print(f"{len(running)} lanes run at once: {', '.join(LANES)}. Each is shown when it has ended.", flush=True)
+        running = [stack.enter_context(Lane(name, command)) for name, command in lanes]
+        names = "; ".join(lane.name for lane in running)
+        print(f"{len(running)} lanes run at once: {names}. Each is shown when it has ended.", flush=True)
         while running:
             time.sleep(0.2)
             for lane in [lane for lane in running if lane.ended()]:
@@ -163,6 +174,11 @@ def main(arguments: list[str]) -> int:
         for lane in failed:
             lane.tell_how_it_failed()
     return 1 if failed else 0
+
+
+def main(arguments: list[str]) -> int:
+    """0 if no lane failed, else 1."""
+    return run(commands(arguments), {0, NOTHING_COLLECTED} if arguments else {0})
 
 
 if __name__ == "__main__":

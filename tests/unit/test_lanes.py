@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import LANES, ROOT, Lane
+from tests.lanes import LANES, ROOT, Lane, commands, pytest_command, run
 from tests.support.workers import until
 
 FILES = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -46,10 +46,29 @@ def test_a_lane_that_hangs_is_ended_and_says_where(tmp_path: Path, capfd: pytest
     """Also once its tests are done: Python waits for threads that nobody has ended."""
     file = tmp_path / "test_stuck.py"
     file.write_text(STUCK, encoding="utf-8")
-    with Lane("stuck", [str(file), "-p", "no:cacheprovider"], longest=5.0) as lane:
+    with Lane("stuck", pytest_command([str(file), "-p", "no:cacheprovider"])) as lane:
+        until(lambda: b"1 passed" in lane.output(), "the test does not end")
+        assert not lane.ended()
+        lane.longest = 0.0
         until(lane.ended, "the lane does not end")
         assert lane.code == -signal.SIGABRT
         lane.tell()
-    said = capfd.readouterr().out
-    assert "1 passed" in said
-    assert "in stands_here" in said
+    assert "in stands_here" in capfd.readouterr().out
+
+
+def test_what_failed_fails_them_all_and_is_shown_again_at_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever sees the end of a long output alone must see it, too."""
+    lanes = [("wrong", ["sh", "-c", "echo a line is too long; exit 2"]), ("right", ["sh", "-c", "sleep 2; echo all passed"])]
+    assert run(lanes, {0}) == 1
+    first, _, last = capfd.readouterr().out.partition("all passed")
+    assert "a line is too long" in first
+    assert "The lane 'wrong' failed: exit code 2." in last
+    assert "a line is too long" in last
+    assert run(lanes[1:], {0}) == 0
+
+
+def test_style_and_types_are_looked_at_beside_the_tests() -> None:
+    """By what `make lint` runs, whatever pytest is told."""
+    made = commands(["-k", "nothing"])
+    assert [command[-1] for _, command in made if command[0] == "make"] == ["lint"]
+    assert sum(command[-2:] == ["-k", "nothing"] for _, command in made) == len(made) - 1 == len(LANES)
