@@ -30,20 +30,20 @@ def files(folder: Path, *names: str) -> list[str]:
 
 OWN_BROKERS = [
     *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(CHAOS, "short_seeds"),
-    *files(INTEGRATION, "broker"),
+    *files(INTEGRATION, "broker", "reset_connection", "topics"),
 ]  # fmt: skip
-"""The last two ask for the session's broker: before that, none idles beside the others."""
+"""From the short seeds on they ask for the session's broker: before that, none idles beside the others."""
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
-    *files(INTEGRATION, "alarms", "stuck_handlers", "stored_formats", "client", "states", "pending"),
+    *files(INTEGRATION, "alarms", "stuck_handlers", "stored_formats", "client", "states", "pending", "topics_change"),
 ]  # fmt: skip
 PEOPLE = [
     *files(E2E, "tutorial", "dev_loop", "new", "site_browser", "console_browser", "what_if"),
-    *files(INTEGRATION, "simulated_kafka", "imports", "verify"),
+    *files(INTEGRATION, "simulated_kafka", "imports", "verify"), *files(E2E, "story"),
 ]  # fmt: skip
 ASKED = files(INTEGRATION, "history")
-PROTECTED = files(INTEGRATION, "kafka_rights", "password")
-"""Each starts a broker of its own that asks for passwords."""
+UNSHARED = files(INTEGRATION, "kafka_rights", "password", "deletion_without_groups")
+"""Each starts a broker of its own: one that asks for passwords, or that no worker has known."""
 
 
 def asking_a_server() -> list[str]:
@@ -53,7 +53,7 @@ def asking_a_server() -> list[str]:
 
 
 SERVED = asking_a_server()
-APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED, *PROTECTED, *SERVED}
+APART = {*OWN_BROKERS, *JOBS, *PEOPLE, *ASKED, *UNSHARED, *SERVED}
 
 
 def others(folder: Path) -> list[str]:
@@ -63,7 +63,7 @@ def others(folder: Path) -> list[str]:
 
 LANES = {
     "unit": ["tests/simulator", *others(UNIT)],
-    "of a server, then rights": [*SERVED, *PROTECTED],
+    "of a server, then rights": [*SERVED, *UNSHARED],
     "brokers that stall and end": OWN_BROKERS,
     "whole jobs, then alarms": JOBS,
     "tutorial and browsers, then imports": PEOPLE,
