@@ -55,6 +55,7 @@ def _ran(seed: int, plan: Sequence[Fault] | None, without: str | None) -> Result
             made.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the run found
             failure = f"{type(error).__name__}: {error}"
+        made.forget()
         return Result(seed, failure, made.trouble.happened, len(made.publisher.published), made.trouble.trace)
 
 

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from confluent_kafka import Message
+
 from streams import App
 from streams.codec import AvroCodec
 from streams.engine.event_handlers import Limits
@@ -16,7 +18,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.correction.planning import CorrectedLog, plan_correction
 from streams.history.past import MemoryPast, Past
-from streams.history.recorded_event import read_recorded
+from streams.history.recorded_event import RecordedEvent, read_recorded
 from streams.kafka.bounded_read import headers_of, read_to
 from streams.kafka.clients import Clients
 from streams.kafka.correction_coordinator import CorrectionCoordinator
@@ -28,6 +30,8 @@ from tests.simulator.faults import Fault
 from tests.simulator.stepped_thread import SteppedThread
 from tests.simulator.unruly import Trouble, unruly_clients
 
+KnownEvents = dict[tuple[str, int, int], RecordedEvent]
+"""By topic, partition and offset: what a log has there stays as it is."""
 MakeChange = Callable[[Past, str], Change]
 """Of a past; what is put in gets the name."""
 STILL_UP_TO = 200.0
@@ -86,6 +90,7 @@ class Coordinators:
         self.corrections: list[Correction] = []
         self.at_work: dict[str, Coordinator] = {}
         self._begun = 0
+        self._events: KnownEvents = {}
         self._later: list[tuple[float, Correction]] = []
 
     def begin(self) -> str:
@@ -160,11 +165,11 @@ class Coordinators:
 
         @contextmanager
         def recorded() -> Iterator[Past]:
-            yield recorded_past(clients, self._app, codec, self._partitions)
+            yield recorded_past(clients, self._app, codec, self._partitions, self._events)
 
         if of.plan is None:
             known = read_corrections(clients, "", self._app.name)
-            log = recorded_past(clients, self._app, codec, self._partitions)
+            log = recorded_past(clients, self._app, codec, self._partitions, self._events)
             so_far, handlers = CorrectedLog(log, [it.change.read(codec) for it in known]), ApplicationHandlers(self._app, codec)
             change = self._change(so_far.past(handlers), of.name)
             of.plan = plan_correction(so_far, handlers, change, "somebody", "a test")
@@ -173,14 +178,22 @@ class Coordinators:
         of.applied = True
 
 
-def recorded_past(clients: Clients, app: App, codec: AvroCodec, partitions: int) -> MemoryPast:
-    """All that the logs have by now. Raises BrokerError."""
+def recorded_past(
+    clients: Clients, app: App, codec: AvroCodec, partitions: int, known: KnownEvents | None = None
+) -> MemoryPast:
+    """All that the logs have by now; what is `known` is not decoded again, and what is read is known then. Raises BrokerError."""
+    known = {} if known is None else known
     wire, admin, consumer = WireFormat(codec, Limits()), clients.admin("retold-history"), clients.consumer("retold-history")
     spaces = {topic_names("", space.name).log: space.name for space in app.namespaces}
+
+    def event(it: Message) -> RecordedEvent:
+        topic, at, offset = it.topic() or "", it.partition() or 0, it.offset() or 0
+        found = known.get((topic, at, offset))
+        if found is None:
+            found = known[topic, at, offset] = read_recorded(wire, spaces[topic], at, it.value() or b"", headers_of(it))
+        return found
+
     with closing(consumer):
         there = [(topic, at) for topic in spaces for at in range(partitions)]
         spans = {at: (0, end) for at, end in ends(admin, there).items()}
-        return MemoryPast(
-            read_recorded(wire, spaces[it.topic() or ""], it.partition() or 0, it.value() or b"", headers_of(it))
-            for it in read_to(consumer, spans, clock=clients.clock)
-        )
+        return MemoryPast(map(event, read_to(consumer, spans, clock=clients.clock)))

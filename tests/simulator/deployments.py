@@ -94,7 +94,12 @@ def _on(older: type[Record], newer: type[Record], handler: Handler) -> Handler:
 
 
 def _as(cls: type[Record], row: Record) -> Record:
-    return cls(**{name: getattr(row, name) for name in cls.__struct_fields__ if hasattr(row, name)})
+    return cls(**{name: getattr(row, name) for name in _shared_fields(cls, type(row))})
+
+
+@cache
+def _shared_fields(one: type[Record], other: type[Record]) -> tuple[str, ...]:
+    return tuple(name for name in one.__struct_fields__ if name in other.__struct_fields__)
 
 
 @cache

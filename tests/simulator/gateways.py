@@ -43,10 +43,32 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.close()
 
 
+class LoopOfCalls:
+    """A worker's loop. It is made when a gateway is first called: most workers call none, and a loop opens sockets."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._loop: VirtualLoop | None = None
+
+    def get(self) -> VirtualLoop:
+        if self._loop is None:
+            self._loop = VirtualLoop(self._clock)
+        return self._loop
+
+    def step(self) -> None:
+        if self._loop is not None:
+            self._loop.step()
+
+    def end(self) -> None:
+        """As if its process had ended. May be called again."""
+        if self._loop is not None:
+            self._loop.end()
+
+
 class LoopFlag(VirtualFlag):
     """While it is waited for, the loop goes on, which may set it."""
 
-    def __init__(self, clock: VirtualClock, loop: VirtualLoop) -> None:
+    def __init__(self, clock: VirtualClock, loop: LoopOfCalls) -> None:
         super().__init__(clock)
         self._loop = loop
 

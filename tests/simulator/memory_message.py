@@ -12,6 +12,8 @@ from tests.simulator.broker import Entry, TopicAndPartition
 class MemoryMessage:
     """A record as a consumer gives it, or, without an `entry`, the end of a partition or another error."""
 
+    __slots__ = ("__weakref__", "_entry", "_error", "_offset", "_topic_partition")
+
     def __init__(
         self, topic_partition: TopicAndPartition, offset: int, entry: Entry | None, error: int = KafkaError._PARTITION_EOF
     ) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import product
 from typing import NamedTuple, Self
@@ -26,7 +26,7 @@ from streams.history.recorded_event import read_recorded
 from streams.history.verification.verification_records import StoredRecord
 from streams.kafka.corrections_topic import APPLIED, read_corrections
 from streams.kafka.topics import topic_names
-from tests.simulator.broker import OPEN, Entry, MemoryBroker
+from tests.simulator.broker import Entry, MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.coordinators import Correction
 from tests.simulator.operators import Operators, aside_of
@@ -66,15 +66,16 @@ class Oracle:
 
     def check(self, publisher: RandomPublisher, operators: Operators, asked: Collection[str]) -> None:
         """`asked` has the references of the requests that gateways were asked. Raises Unsettled."""
-        logged = set[str]()
+        logged, published = set[str](), defaultdict[Place, list[Published]](list)
+        for each in publisher.published:
+            published[each.namespace, each.partition].append(each)
         for topic, partitions in self._broker.topics.items():
             for at, partition in enumerate(partitions):
-                if any(it.transaction is not None and it.transaction.state == OPEN for it in partition.entries):
+                if partition.stable < partition.end:
                     raise Unsettled(f"{topic}-{at} has a transaction that is open")
         for namespace, at in self.places:
             log = [_Logged.of(it) for _, it in self._broker.partition((topic_names("", namespace).log, at)).committed()]
-            ours = [it for it in publisher.published if (it.namespace, it.partition) == (namespace, at)]
-            self._check_published(f"{namespace}-{at}", log, ours)
+            self._check_published(f"{namespace}-{at}", log, published[namespace, at])
             self._check_timers(f"{namespace}-{at}", log)
             self._check_rejected(namespace, log, operators)
             logged |= {it.event_id for it in log}
@@ -133,10 +134,9 @@ class Oracle:
         for it in published:
             if (times := counts[it.event_id, it.key]) != 1:
                 raise Unsettled(f"{it.event_id} of {it.key} is {times} times in the log of {name}")
-        for key in {it.key for it in published}:
-            wanted = {it.event_id: None for it in published if it.key == key and it.in_order}
-            if [own for own, other in ids if other == key and own in wanted] != [*wanted]:
-                raise Unsettled(f"events of {key} of {name} are not in the order in which they were published")
+        wanted = {(it.event_id, it.key): None for it in published if it.in_order}
+        if (key := _first_other(_by_key(wanted), _by_key(it for it in ids if it in wanted))) is not None:
+            raise Unsettled(f"events of {key} of {name} are not in the order in which they were published")
         for it in log:
             if it.is_forged:
                 raise Unsettled(f"{it} of {name} says of itself what a publisher forged")
@@ -188,7 +188,20 @@ class Oracle:
 
     def _records(self, topic_partition: tuple[str, int]) -> Iterator[StoredRecord]:
         for offset, it in self._broker.partition(topic_partition).committed():
-            yield StoredRecord(offset, it.key, it.value, list(it.headers))
+            yield StoredRecord(offset, it.key, it.value, it.headers)
+
+
+def _by_key(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Ids of events by their keys, in their order."""
+    found = defaultdict[str, list[str]](list)
+    for own_id, key in ids:
+        found[key].append(own_id)
+    return found
+
+
+def _first_other(one: Mapping[str, object], other: Mapping[str, object]) -> str | None:
+    """A key of which both do not say the same."""
+    return next((key for key in one if one[key] != other.get(key)), None)
 
 
 def _is_causal(log: Past) -> bool:

@@ -26,7 +26,7 @@ from tests.simulator.broker import MemoryBroker
 from tests.simulator.coordinators import Coordinators
 from tests.simulator.deployments import codecs, versions
 from tests.simulator.faults import Fault
-from tests.simulator.gateways import LoopFlag, Services, VirtualLoop
+from tests.simulator.gateways import LoopFlag, LoopOfCalls, Services
 from tests.simulator.operators import Operators
 from tests.simulator.oracle import Oracle, Place, Unsettled
 from tests.simulator.random_change import a_change
@@ -68,7 +68,7 @@ class SeededWorker(SteppedWorker):
     def __init__(self, run: SeededRun, namespace: str, slot: int) -> None:
         self.name, self.namespace = f"{namespace}.{slot}", namespace
         self._clock = clock = run.trouble.clock_of(self.name)
-        self._loop = loop = VirtualLoop(clock)
+        self._loop = loop = LoopOfCalls(clock)
         self.end = loop.end
         run.loops.append(loop)
         process = Process(clock, lambda: LoopFlag(clock, loop))
@@ -76,7 +76,7 @@ class SeededWorker(SteppedWorker):
         app, codec = run.apps[run.versions[self.name]], run.codecs[run.versions[self.name]].copy()
         publish_schemas(clients, "", codec)
         memory = {"parked_bytes": run.parked_bytes, "due_bytes": run.due_bytes, "call_bytes": run.due_bytes}
-        parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop, **memory)
+        parts = WorkerParts(app, run.config, clients, codec, process.runtime, loop.get, **memory)
         super().__init__(parts, process, namespace, slot)
 
     def timers_due(self) -> Iterator[Place]:
@@ -135,7 +135,7 @@ class SeededRun:
         self._left_group: list[tuple[float, str, object]] = []
         """Members that were killed, which their group misses later."""
         self._to_stop: set[str] = set()
-        self.loops: list[VirtualLoop] = []
+        self.loops: list[LoopOfCalls] = []
         for space in app.namespaces:
             for slot in range(SLOTS):
                 self._away[f"{space.name}.{slot}"], self.versions[f"{space.name}.{slot}"] = 0.0, 0
@@ -149,6 +149,13 @@ class SeededRun:
             self.coordinators.end()
             for loop in self.loops:
                 loop.end()
+
+    def forget(self) -> None:
+        """Let go of all records: each leads to everything else, so only Python's collector would end them, one by one."""
+        for partitions in self.broker.topics.values():
+            for partition in partitions:
+                partition.entries.clear()
+        self.broker.producers.clear()
 
     def _run(self) -> None:
         published = self.publisher.published

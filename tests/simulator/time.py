@@ -42,7 +42,7 @@ class VirtualClock:
 
 
 class SkewedClock(VirtualClock):
-    """Of one machine: time goes by as everywhere, and what it takes for the time of day may be another one."""
+    """Of one machine: time goes by as everywhere, by `base`, and what it takes for the time of day may be another one."""
 
     def __init__(self, base: VirtualClock) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class SkewedClock(VirtualClock):
         return self._base.now() + round(self._ahead * 1e6)
 
     def monotonic(self) -> float:
-        return self._base.monotonic()
+        return self._base.seconds
 
     def sleep(self, seconds: float) -> None:
-        self._base.sleep(seconds)
+        self._base.seconds += seconds
 
 
 class VirtualFlag:
@@ -81,11 +81,13 @@ class StepJob(Generic[T]):
 
     def __init__(self, work: Callable[[Cancelled], Steps[T]], clock: VirtualClock) -> None:
         self._clock, self._cancelled, self._next = clock, False, 0.0
+        self._over = False
+        """As its future says, which would ask a lock for it at each step of each job."""
         self._steps = work(lambda: self._cancelled)
         self._future: Future[T] = Future()
 
     def done(self) -> bool:
-        return self._future.done()
+        return self._over
 
     def value(self) -> T:
         return self._future.result(0)
@@ -94,7 +96,7 @@ class StepJob(Generic[T]):
         self._cancelled = True
 
     def step(self) -> None:
-        if self.done() or (self._clock.monotonic() < self._next and not self._cancelled):
+        if self._over or (self._clock.monotonic() < self._next and not self._cancelled):
             return
         try:
             if self._cancelled:
@@ -103,8 +105,10 @@ class StepJob(Generic[T]):
             self._next = self._clock.monotonic() + next(self._steps)
         except StopIteration as end:
             self._future.set_result(end.value)
+            self._over = True
         except Exception as error:  # noqa: BLE001 - whoever asks for its value gets it
             self._future.set_exception(error)
+            self._over = True
 
 
 class StepBackground:
