@@ -26,7 +26,7 @@ from streams.history.recorded_event import read_recorded
 from streams.history.verification.verification_records import StoredRecord
 from streams.kafka.corrections_topic import APPLIED, read_corrections
 from streams.kafka.topics import topic_names
-from tests.simulator.broker import Entry, MemoryBroker
+from tests.simulator.broker import Entry, MemoryBroker, Partition
 from tests.simulator.clients import clients
 from tests.simulator.coordinators import Correction
 from tests.simulator.operators import Operators, aside_of
@@ -47,6 +47,8 @@ class Oracle:
 
     def __init__(self, app: App, codec: AvroCodec, broker: MemoryBroker, partitions: int) -> None:
         self._app, self._codec, self._broker, self._partitions = app, codec, broker, partitions
+        self._markers: dict[Place, tuple[int, marker.Marker | None]] = {}
+        """Up to where tables were read, and the last markers until there."""
         self.places: Sequence[Place] = [*product((space.name for space in app.namespaces), range(partitions))]
 
     def left_over(self, timers_due: Collection[Place]) -> str:
@@ -174,6 +176,14 @@ class Oracle:
     def _marker(self, namespace: str, at: int) -> marker.Marker | None:
         """The last one."""
         partition = self._broker.partition((topic_names("", namespace).table, at))
+        stable, said = self._markers.get((namespace, at), (-1, None))
+        if stable != partition.stable:  # else it is the one of the last look
+            said = self._found_marker(partition)
+            self._markers[namespace, at] = partition.stable, said
+        return said
+
+    @staticmethod
+    def _found_marker(partition: Partition) -> marker.Marker | None:
         for offset in range(partition.stable - 1, -1, -1):
             it = partition.entries[offset]
             if it.key == marker.KEY and partition.readable(offset, committed=True) == (offset, it):
