@@ -118,7 +118,12 @@ class PendingTimers(Mapping[str, KeptTimer]):
 
     def until(self, limit: FiringLimit) -> Iterator[KeptTimer]:
         """The timers that `limit` allows, earliest first. They stay until they are discarded."""
-        for scheduled in merge(self._walk(self._live, limit.live), self._walk(self._overdue, limit.overdue)):
+        live, overdue = self._live, self._overdue
+        if not overdue or overdue[0].at > limit.overdue:  # as a rule
+            found = self._walk(live, limit.live)
+        else:
+            found = merge(self._walk(live, limit.live), self._walk(overdue, limit.overdue))
+        for scheduled in found:
             yield scheduled.timer
 
     def _walk(self, heap: list[ScheduledTimer], end: int) -> Iterator[ScheduledTimer]:

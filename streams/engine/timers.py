@@ -35,6 +35,8 @@ def due_timers(
     It ends before one whose event is not in memory: no other fires before that.
     """
     found, size = list[PendingTimer](), 0
+    if not image.due:  # it is asked some times in each cycle
+        return found
     for timer in image.due.until(image.limit(now)):
         if timer.event_id in refused or timer.owner in image.parked:
             continue

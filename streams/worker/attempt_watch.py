@@ -227,7 +227,10 @@ class AttemptWatch:
         )
 
     def _note(self, partition: int) -> StuckNotes:
-        return self._notes.setdefault(partition, self._note_of(partition))
+        note = self._notes.get(partition)
+        if note is None:  # it is asked for in each batch
+            note = self._notes.setdefault(partition, self._note_of(partition))
+        return note
 
     def _known(self, partition: int, position: int) -> StuckNote | None:
         note = self._note(partition)

@@ -29,10 +29,10 @@ class Planner:
         self._rounds += 1
         first = self._rounds % max(1, len(tasks))
         works = {task: self._work(task, batch) for task in (*tasks[first:], *tasks[:first])}
-        only = self._search.turn({kind for work in works.values() for kind in kinds(work)})
+        only = self._search.turn({kind for work in works.values() for kind in kinds(work)}) if self._search.lasts else None
         if only is not None:
             works = {task: _only(only, work) for task, work in works.items()}
-        works = {task: work for task, work in works.items() if kinds(work)}
+        works = {task: work for task, work in works.items() if any(work)}
         one_task = only is not None and only is not PoisonKind.RECORDS
         return dict(islice(works.items(), 1)) if one_task else works
 
@@ -43,8 +43,8 @@ class Planner:
 
 
 def kinds(work: PartitionWork) -> Collection[PoisonKind]:
-    there = {PoisonKind.ANSWERS: work.answers, PoisonKind.TIMERS: work.timers, PoisonKind.RECORDS: work.records}
-    return [kind for kind, what in there.items() if what]
+    there = (PoisonKind.ANSWERS, work.answers), (PoisonKind.TIMERS, work.timers), (PoisonKind.RECORDS, work.records)
+    return [kind for kind, what in there if what]
 
 
 def _only(kind: PoisonKind, work: PartitionWork) -> PartitionWork:

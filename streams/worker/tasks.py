@@ -77,11 +77,11 @@ class Tasks:
         return list(self._tasks.values())
 
     def in_state(self, *states: TaskState) -> list[PartitionTask]:
-        return [task for task in self.all() if task.state in states]
+        return [task for task in self.all() if task.status.state in states]
 
     def running(self) -> list[PartitionTask]:
         """The tasks whose records are handled now."""
-        return self.in_state(TaskState.RUNNING)
+        return [task for task in self.all() if task.status.state is TaskState.RUNNING]
 
     def restored(self) -> list[PartitionTask]:
         """The tasks that have rows. A blocked one still publishes gateways' answers; its timers wait."""

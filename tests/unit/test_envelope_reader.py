@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.engine.envelope import Envelope
+from streams.engine.envelope import Envelope, is_ours, without_packed
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.records import Headers
 from streams.engine.times import iso_text, iso_text_of, to_micros
@@ -46,6 +46,12 @@ def lists(draw: st.DrawFn) -> list[Headers]:
         [(name, draw(VALUES[name]) if name in odd else fine.get(name, b"same")) for name in names]
         for _ in range(draw(st.integers(1, 4)))
     ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from([*VALUES, "retold_due", "ce_retold", "Retold"]), st.binary(max_size=2))))
+def test_what_only_retold_writes_is_left_out_by_each_name(headers: Headers) -> None:
+    """All other headers stay, in their order, however often a name is there."""
+    assert without_packed(headers) == [pair for pair in headers if not is_ours(pair[0])]
 
 
 def read(reader: EnvelopeReader, headers: Headers, *, carefully: bool) -> Envelope | str:
