@@ -12,6 +12,7 @@ import pytest
 
 from streams import Event, Gateway
 from streams.errors import DefinitionError, InvalidChange, StalePlan
+from streams.history.branch.change import InsertedEvent
 from streams.history.correction.call_advice import call_advice
 from streams.history.correction.correction_calls import CLOSED, OPEN, CorrectionCall, open_call
 from streams.testing import World
@@ -234,8 +235,8 @@ def test_a_call_that_a_person_has_published_is_not_told_to_be_made_once_more() -
     world.when(PaymentCharge(order="o9", amount=3))
     world.settle()
     seen_to(world, "charged by hand")
-    change = {"remove": ["place-9"], "insert": [(order, world.now, "place-9b")]}
-    world.apply(world.history().correct(**change, by="ann", why="later"))
+    moved = InsertedEvent(order, world.now, "place-9b")
+    world.apply(world.history().correct(remove=["place-9"], insert=[moved], by="ann", why="later"))
     calls = {it.kind: it.why for it in world.open_calls()}
     [asked] = [it.name for it in world.history().events() if it.kind == "root" and it.event_type == "payment.charge"]
     assert calls["would call"].startswith(f"the same was published as {asked}: if that was for it, close it; else retold publish ")

@@ -20,8 +20,8 @@ def changes_text(change: StoredChange) -> str:
     parts = [
         (word, names)
         for word, names in (
-            ("takes out", _places(change.remove)), ("replaces", _places(change.replace)),
-            ("puts in", [it.id for it in change.insert]), ("decides again", _places(change.again)),
+            ("takes out", places_of(change.remove)), ("replaces", places_of(change.replace)),
+            ("puts in", [it.id for it in change.insert]), ("decides again", places_of(change.again)),
         )
         if names
     ]  # fmt: skip
@@ -42,7 +42,7 @@ def what_to_do_about(calls: Iterable[CorrectionCall]) -> Iterator[str]:
         yield 'What a person has seen to: retold correct close REQUEST --why "what was done"'
 
 
-def _places(names: Iterable[str]) -> list[str]:
+def places_of(names: Iterable[str]) -> list[str]:
     """Each behind the reference that it has in a change; what has no position is named by that."""
     return [name.rpartition("@")[2] for name in names]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streams.cli.output.correction_text import first_of
+from streams.cli.output.correction_text import first_of, places_of
 from streams.cli.output.row_text import change_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, second_text
 from streams.engine.readable import one_line, shortened
@@ -37,7 +37,7 @@ def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
     told = {it.id: it for it in (*plan.surplus, *plan.changed)}
     yield from _listed("calls", [_call(it, told.get(it.id)) for it in plan.calls])
     if plan.change.again:
-        yield _line("again", f"decided again as the code here decides: {first_of(plan.change.again)}")
+        yield _line("again", f"decided again as the code here decides: {first_of(places_of(plan.change.again))}")
     if plan.projections:
         yield _line("projections", f"{', '.join(plan.projections)}: each server folds them again")
     if plan.open:
