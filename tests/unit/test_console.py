@@ -124,7 +124,7 @@ def test_the_flow_says_whether_everything_is_handled(server: MemoryServer) -> No
         observed.saw(Status("b", "", tuple(NamespaceStatus(it.name, "shop", (part,)) for it in server.parts.app.namespaces)))
         return seen(server, "/").text
 
-    assert "Everything is handled, and nothing waits for a person." in told(0)
+    assert "Everything is handled, and nothing is blocked or set aside." in told(0)
     assert "Everything is handled" not in told(3)
 
 

@@ -50,11 +50,12 @@ def test_an_event_is_taken_out_on_its_page(server: MemoryServer) -> None:  # noq
     applied = seen(http, plan)
     assert ("that were set" in applied.text, [it for it in applied.forms if it.action.startswith("/corrections")]) == (True, [])
     assert plan in seen(http, "/corrections").links()
-    assert "1 call of gateways is wrong since a correction" in seen(http, "/").text
+    assert "nothing waits for a person" not in seen(http, "/").text
+    assert "1 call of gateways to be seen to" in seen(http, "/corrections").text
     close = form_of(seen(http, "/corrections/calls"), "why")
     assert sent(http, close, why="paid back by hand") == "/corrections/calls"
     assert "No call is open" in seen(http, "/corrections/calls").text
-    assert "wrong since a correction" not in seen(http, "/").text
+    assert "0 calls of gateways to be seen to" in seen(http, "/corrections").text
 
 
 def test_calls_are_taken_back_on_their_page(server: MemoryServer) -> None:  # noqa: F811 - the fixture

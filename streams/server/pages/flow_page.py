@@ -30,7 +30,7 @@ async def flow(asked: PageRequest) -> Page:
 
 
 def _handled(asked: PageRequest, spaces: Sequence[Mapping[str, Any]]) -> bool | None:
-    """Whether all that was published is handled, and nothing waits for a person; None: that is not known.
+    """Whether all that was published is handled, and nothing is blocked or set aside; None: that is not known.
 
     False also if who asks may not be told it of any of them: then nothing is said.
     """
