@@ -29,7 +29,7 @@ from streams.history.branch.branch_run import BranchRun
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.branch.step_timers import LeftTimers, timers_left
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.correction import rows_as_kept
+from streams.history.correction import planning, rows_as_kept
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.correction_plan import CorrectionPlan
@@ -250,6 +250,32 @@ def comes_back(kind: str, seed: int) -> None:
     here.correct(Change(remove=frozenset([was.exact_name])))
     here.finish()
     here.correct(Change([InsertedEvent(was.event.data, was.event.time, was.event.id, source=was.event.source)]))
+    here.finish()
+    assert told(here.past) == before
+    assert live_rows(here.there) == rows
+
+
+@many
+@given(*cases)
+def test_what_a_correction_put_in_stands_where_it_stood_once_it_is_put_in_again(kind: str, seed: int) -> None:
+    """It was taken out by another one meanwhile; also if it was put in at the end, and more has come since."""
+    unless_it_is_refused(is_put_in_again, kind, seed)
+
+
+def is_put_in_again(kind: str, seed: int) -> None:
+    chosen, here = begun(kind, seed)
+    insertion = an_insertion(kind, chosen, here.past, "new")
+    here.correct(Change([replace(insertion, time=chosen.choice([insertion.time, here.there.now + timedelta(days=300)]))]))
+    here.finish()
+    for _ in range(3):
+        a_live_event(kind, chosen, here)
+        here.there.settle()
+    here.finish()
+    before, rows = told(here.past), live_rows(here.there)
+    [was] = [it for it in here.past.events() if it.event.id == "new"]
+    here.correct(Change(remove=frozenset([was.exact_name])))
+    here.finish()
+    here.correct(Change([InsertedEvent(was.event.data, was.event.time, "new")]))
     here.finish()
     assert told(here.past) == before
     assert live_rows(here.there) == rows
@@ -514,6 +540,11 @@ def knowing_timers_by_id_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RowsAsKept, "timers", not_known)
 
 
+def forgetting_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a correction had put in has a new place when it is put in again."""
+    monkeypatch.setattr(planning, "places_of", lambda _: {})
+
+
 def telling_of_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan is empty that sets no row, whatever would have happened otherwise."""
     monkeypatch.setattr(CorrectionPlan, "is_empty", property(lambda plan: not plan.rows))
@@ -536,6 +567,7 @@ def with_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
         (taking_steps_as_they_are, leaves_nothing, "timed"),
         (taking_steps_as_they_are, comes_back, "timed"),
         (knowing_timers_by_id_alone, stays, "repeated"),
+        (forgetting_places, is_put_in_again, "bank"),
         (telling_of_rows_alone, tells_what_is_otherwise, "timed"),
         (without_what_steps_did_to_timers, corrects, "shop"),
         (without_what_steps_did_to_timers, corrects, "waiting"),

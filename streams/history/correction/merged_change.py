@@ -6,6 +6,7 @@ So a correction can be corrected: what one has put in, another one takes out, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -91,6 +92,16 @@ def added_to(past: Past, earlier: Sequence[Change], change: Change) -> Change:
 def ends_of(changes: Sequence[Change]) -> Sequence[OrderKey]:
     """Where the past ended each time that it was corrected."""
     return [change.end for change in changes if change.end is not None]
+
+
+def places_of(changes: Sequence[Change]) -> dict[tuple[str, Place, datetime], OrderKey]:
+    """Where events stand, or stood, that corrections have put in: by reference, row and time."""
+    return {
+        (reference, _place(it), it.time): change.places[reference]
+        for change in changes
+        for it in change.insert
+        if (reference := reference_of(it.source, it.id or "")) in change.places
+    }
 
 
 def _place(it: InsertedEvent) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -31,7 +32,7 @@ from streams.history.correction.correction_plan import (
     sealed,
     stored_change,
 )
-from streams.history.correction.merged_change import added_to, merged
+from streams.history.correction.merged_change import added_to, merged, places_of
 from streams.history.correction.said_and_come import led_elsewhere
 from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.difference.difference import NOT, OTHERWISE, CallChange, Difference
@@ -61,7 +62,7 @@ def plan_correction(
     refuse_unsigned(by, why)
     _refuse_unknown_steps(so_far)
     before = so_far.past(handlers)
-    placed = with_places(before, so_far.log, handlers, change)
+    placed = with_places(before, so_far.log, handlers, change, so_far.changes)
     merged(so_far.log, [*so_far.changes, placed])  # it refuses what cannot be kept
     decided = _decided_as_said(so_far, before, handlers, placed, limit)
     stored = stored_change(handlers.codec, decided.change)
@@ -157,13 +158,23 @@ def told_events(before: Past, now: Past, found: Difference) -> ToldEvents:
     )
 
 
-def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: Change) -> Change:
-    """The change, with the id and the place of each event that is put in: both stay, however the log grows."""
+def with_places(
+    before: Past, log: Past, handlers: ApplicationHandlers, change: Change, earlier: Sequence[Change] = ()
+) -> Change:
+    """The change, with the id and the place of each event that is put in: both stay, however the log grows.
+
+    What one of the `earlier` corrections had put in, and another one took out, stands where it stood.
+    """
     placed = place_change(before, handlers, change, BranchQueue((), before.aside.turns)).inserted
     end = log.end() or OrderKey(0, "", 0, 0)  # of a branch's past it is the same
+    stood = places_of(earlier)
     places = {
         turn.reference: end._replace(depth=1, turn=order.turn) if order.recorded == END else order for turn, order in placed
     }
+    for turn, _ in placed:
+        there = stood.get((turn.reference, turn.place, turn.event.time))
+        if there is not None and all(it.place != turn.place for it in log.find_all(turn.reference)):
+            places[turn.reference] = there
     inserted = [
         replace(it, id=turn.event.id, after=None, source=turn.event.source)
         for it, (turn, _) in zip(change.insert, placed, strict=True)
