@@ -80,7 +80,7 @@ class LogTail:
             return
         self._sequences.add(sequence)
         headers = headers_of(message)
-        header, digest = log_header(headers), self._envelopes.read(without_packed(headers)).digest
+        header, digest = log_header(headers), self._envelopes.read(headers).digest
         if digest is not None:
             self._remembered[digest] = (sequence, hash(message.value()), header.outcome)
         if self.origin is None or header.offset > self.origin.offset:
