@@ -27,9 +27,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def step(self) -> None:
         """Run what is ready by now, and what becomes so by it."""
-        if not self._ready and not (self._scheduled and self._scheduled[0].when() <= self.time() + self._clock_resolution):
-            return  # as a rule: to ask its selector costs more
         for _ in range(3):
+            if not self._ready and not (self._scheduled and self._scheduled[0].when() <= self.time() + self._clock_resolution):
+                return  # as a rule at once: to ask its selector costs more
             self.call_soon(self.stop)
             self.run_forever()
 
