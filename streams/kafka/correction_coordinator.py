@@ -21,7 +21,7 @@ from streams.history.correction.correction_calls import ASK, SettledCalls, refus
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.correction.last_corrected import LastCorrected
-from streams.history.correction.merged_change import refuse_known_ids
+from streams.history.correction.merged_change import refuse_stale
 from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.past import Past
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
@@ -92,7 +92,7 @@ class CorrectionCoordinator:
             refuse_other_log(plan, self._app.name, log)
             refuse_unknown(log, stored.keys())
             if all(it.correction != plan.correction for it in others):
-                refuse_known_ids(log, changes[:-1], changes[-1])
+                refuse_stale(log, changes[:-1], changes[-1])
             try:
                 differ = check_steps(decided.of(log), _signature(plan), self._largest)
             except (BeforeHistory, NoSuchEvent):

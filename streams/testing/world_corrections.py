@@ -24,7 +24,7 @@ from streams.history.correction.correction_calls import (
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_edited, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.correction.last_corrected import LastCorrected
-from streams.history.correction.merged_change import refuse_known_ids
+from streams.history.correction.merged_change import refuse_stale
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
 from streams.history.recorded_event import RecordedEvent
@@ -73,7 +73,7 @@ class MemoryCorrections:
         changes = {**self._changes}
         if plan.correction not in changes:
             changes[plan.correction] = change = plan.change.read(self._handlers.codec)
-            refuse_known_ids(self._log(), [*self._changes.values()], change)
+            refuse_stale(self._log(), [*self._changes.values()], change)
         decided = LastCorrected(self._handlers, [*changes.values()])
         check_steps(decided.of(self._log()), by)  # what cannot be done is not begun
         self._changes, self._decided = changes, decided

@@ -473,6 +473,19 @@ def test_an_id_that_came_since_the_plan_was_made_is_refused(how: str) -> None:
     assert balances(world) == before == {"a": 69, "b": 131}
 
 
+def test_a_place_that_was_taken_since_the_plan_was_made_is_refused() -> None:
+    """Two plans of one past: nobody would know which of their events comes first. Planned anew, it stands behind the other one."""
+    world = a_bank()
+    one, two = (TransferStart(transfer=name, source="a", target="b", amount=1) for name in ("t8", "t9"))
+    plan, late = (a_plan(world, insert=[InsertedEvent(it, world.now, it.transfer)]) for it in (one, two))
+    world.apply(plan)
+    with pytest.raises(StalePlan, match="where a correction has put in an event of t8 since this was planned"):
+        world.apply(late)
+    assert balances(world) == {"a": 69, "b": 131}
+    world.apply(a_plan(world, insert=[InsertedEvent(two, world.now, two.transfer)]))
+    assert balances(world) == {"a": 68, "b": 132}
+
+
 def test_a_correction_that_was_begun_goes_on_whatever_is_published_by_its_id() -> None:
     """It is one event by then."""
     world, data = a_bank(), AccountOpen(account="z", balance=3)

@@ -63,12 +63,13 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
     )  # fmt: skip
 
 
-def refuse_known_ids(log: Past, earlier: Sequence[Change], change: Change) -> None:
-    """Raises StalePlan for an event to be put in whose id an event of its row has, which came since it was planned.
+def refuse_stale(log: Past, earlier: Sequence[Change], change: Change) -> None:
+    """Raises StalePlan for an event to be put in whose id or place in the order another one has, which came since it was planned.
 
-    It would take the other one's place in silence, or none at all. `earlier` are the corrections before; this one is not begun.
+    By its id it would take the other one's place in silence, or none at all. Which of two at one place comes first is not known.
+    `earlier` are the corrections before; this one is not begun.
     """
-    so_far = merged(log, earlier)
+    so_far, taken = merged(log, earlier), {order: it for it, order in places_of(earlier).items()}
     put_in = {reference_of(it.source, it.id or "") for it in so_far.insert}
     for it in change.insert:
         reference = reference_of(it.source, it.id or "")
@@ -77,6 +78,12 @@ def refuse_known_ids(log: Past, earlier: Sequence[Change], change: Change) -> No
             raise StalePlan(
                 f"{it.data.event_type} {named(it.data.key)} was to be put in with the id {named(it.id or '')}, and an event of "
                 "this row that was put in or published since has it. Make another plan: replace that one, or take another id"
+            )
+        there = taken.get(change.places[reference])
+        if there is not None and there != (reference, _place(it), it.time):
+            raise StalePlan(
+                f"{it.data.event_type} {named(it.data.key)} was to be put in where a correction has put in an event of "
+                f"{named(there[1][1])} since this was planned, so which of both comes first is not known. Make another plan"
             )
 
 
