@@ -84,16 +84,16 @@ class Serving:
         model = ReadModel(app, codec)
         self.parts = ServerParts(app, config, codec, model, self.client, archive, self.questions)
         follower = TopicFollower(clients, config.prefix, app, codec, config.state, model.take)
-        self._stop, self._listening = threading.Event(), listen(config)
+        self._stop, self._answers, self._listening = threading.Event(), threading.Event(), listen(config)
         self._thread = threading.Thread(
-            target=serve, args=(self.parts, clients, follower, self._listening, self._stop), daemon=True
+            target=serve, args=(self.parts, clients, follower, self._listening, self._stop, self._answers), daemon=True
         )
         self.http = httpx.Client(base_url=url_of(self._listening), timeout=90.0, verify=False)
 
     def __enter__(self) -> Self:
         self.client.__enter__()
         self._thread.start()
-        until(lambda: self.parts.model.behind is None, "the server has not read tables and logs")
+        until(lambda: self._answers.is_set() and self.parts.model.behind is None, "the server has not read tables and logs")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
