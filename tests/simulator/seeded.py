@@ -293,7 +293,8 @@ class SeededRun:
 
     def _settle(self, when: str) -> None:
         """All workers go on by turns until nothing is left. Raises Unsettled."""
-        until, let_go = self.broker.clock.monotonic() + 600, 0
+        # A coordinator makes one request in a step, and waits for what is in flight.
+        until, let_go = self.broker.clock.monotonic() + 600 * (1 + len(self.coordinators.corrections)), 0
         for number in range(STEPS_TO_SETTLE):
             for name in self._names():
                 self._one_step(name)
