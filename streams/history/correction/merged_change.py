@@ -47,7 +47,7 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
             else:
                 replaced[name] = data
         for it in change.insert:
-            reference = reference_of(it.source, it.id or "")
+            reference = _reference(it)
             _refuse_another_row(it, put_in.get(reference))
             if (again := _taken_out(log, removed, reference, it)) is None:
                 put_in[reference] = it
@@ -70,9 +70,9 @@ def refuse_stale(log: Past, earlier: Sequence[Change], change: Change) -> None:
     `earlier` are the corrections before; this one is not begun.
     """
     so_far, taken = merged(log, earlier), {order: it for it, order in places_of(earlier).items()}
-    put_in = {reference_of(it.source, it.id or "") for it in so_far.insert}
+    put_in = {_reference(it) for it in so_far.insert}
     for it in change.insert:
-        reference = reference_of(it.source, it.id or "")
+        reference = _reference(it)
         counts = [was for was in log.find_all(reference) if not so_far.remove & {was.reference, was.exact_name}]
         if reference in put_in or any(was.kind == ROOT and was.place == _place(it) for was in counts):
             raise StalePlan(
@@ -107,8 +107,13 @@ def places_of(changes: Sequence[Change]) -> dict[tuple[str, Place, datetime], Or
         (reference, _place(it), it.time): change.places[reference]
         for change in changes
         for it in change.insert
-        if (reference := reference_of(it.source, it.id or "")) in change.places
+        if (reference := _reference(it)) in change.places
     }
+
+
+def _reference(it: InsertedEvent) -> str:
+    """Of one that has its id."""
+    return reference_of(it.source, it.id or "")
 
 
 def _place(it: InsertedEvent) -> Place:
