@@ -68,18 +68,10 @@ class BranchLineage:
             return False
         else:
             self._seen.add(turn.was.order)
-        if decided and turn.reference not in self._said:
-            self._said[turn.reference] = self._effects_of_first(turn.reference)
+        if decided and turn.reference not in self._said:  # one of its reference was plainly as it was, so that all effects are its
+            self._said[turn.reference] = {it.order for it in self._past.effects(turn.reference)}
         self._decided[turn.reference] = (*self._decided.get(turn.reference, ()), (turn.place, turn.event.time))
         return True
-
-    def _effects_of_first(self, reference: str) -> set[OrderKey]:
-        """Those of an event that was decided, which nobody has asked for yet: another one of its reference has its turn now."""
-        effects, plain = self._past.effects(reference), self._plain.get(reference)
-        if plain is not None and effects:
-            [first] = (it for it in self._past.find_all(reference) if it.order == plain[0])
-            effects = [it for it in effects if it.order > first.order and self._says(first, it)]
-        return {it.order for it in effects}
 
     def is_plain(self, it: RecordedEvent) -> bool:
         """Whether nothing has been found out about an event of the past yet, but for its cause that leads to it."""
