@@ -18,14 +18,19 @@ from tests.support.partitions import Partitions
 from tests.support.pasts import START
 
 
-def test_a_plan_of_a_log_that_went_on_further_is_refused() -> None:
-    """As of a broker whose data were brought back from a backup: what it was planned on is not there."""
+def two_accounts() -> Corrected:
+    """Opened on two days."""
     there = Partitions(bank.app(), 1, now=START, seed=1)
     for name in "ab":
         there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
         there.settle()
         there.now += timedelta(days=1)
-    here = Corrected(there)
+    return Corrected(there)
+
+
+def test_a_plan_of_a_log_that_went_on_further_is_refused() -> None:
+    """As of a broker whose data were brought back from a backup: what it was planned on is not there."""
+    here = two_accounts()
     first, _ = here.log.events()
     change = Change(remove=frozenset([first.exact_name]))
     plan = plan_correction(CorrectedLog(here.log), here.handlers, change, "ann", "a test")
@@ -36,12 +41,7 @@ def test_a_plan_of_a_log_that_went_on_further_is_refused() -> None:
 
 def test_a_plan_is_of_its_log_also_when_the_first_event_of_that_is_gone() -> None:
     """Erased, or too old to be kept: a correction that was begun could not be ended else. Of another log it is refused."""
-    there = Partitions(bank.app(), 1, now=START, seed=1)
-    for name in "ab":
-        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
-        there.settle()
-        there.now += timedelta(days=1)
-    here = Corrected(there)
+    here = two_accounts()
     first, second = here.log.events()
     change = Change(remove=frozenset([second.exact_name]))
     plan = plan_correction(CorrectedLog(here.log), here.handlers, change, "ann", "a test")
