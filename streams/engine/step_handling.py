@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.data import Record
 from streams.engine.changes import HandledRecord, PendingTimer
-from streams.engine.event_handlers import EventHandlers
+from streams.engine.event_handlers import MOST_AHEAD, EventHandlers
 from streams.engine.execution import ABSENT, recorded_time
 from streams.engine.overlay import Overlay
 from streams.engine.records import CORRECTED, EmittedRecord, InboxRecord
@@ -55,10 +55,16 @@ class Steps:
         return frozen, encoded
 
     def _note(self, record: InboxRecord, step: CorrectionStep) -> int:
-        """Append it to the log; returns its sequence."""
+        """Append it to the log; returns its sequence.
+
+        It stands behind what it was decided on, also where this clock is hours slow: whoever sent it has compared that time with a
+        clock of its own. Else what its key does next would stand before it in the order.
+        """
         changes, now = self._changes, self._overlay.now
         changes.sequence += 1
-        changes.recorded = recorded_time(changes.recorded, now, step.after)
+        changes.recorded = recorded_time(changes.recorded, now, None)
+        if step.after <= now + MOST_AHEAD:
+            changes.recorded = max(changes.recorded, step.after + 1)
         time = from_micros(changes.recorded)
         event = Event(step, step.event_id, time, None, step.event_id)
         changes.results.append(

@@ -65,9 +65,12 @@ def test_a_step_sets_its_row_with_a_version_of_its_own() -> None:
     assert result.wrong_version
 
 
-@pytest.mark.parametrize(("after", "recorded"), [(NOW - 5, NOW + 1), (NOW + 7, NOW + 8), (NOW + 2 * HOUR, NOW + 1)])
+@pytest.mark.parametrize(
+    ("after", "recorded"),
+    [(NOW - 5, NOW + 1), (NOW + 7, NOW + 8), (NOW + 2 * HOUR, NOW + 2 * HOUR + 1), (NOW + 25 * HOUR, NOW + 1)],
+)
 def test_a_step_is_recorded_after_what_it_was_decided_on(after: int, recorded: int) -> None:
-    """And after the last record of its partition; but no forged time is believed."""
+    """And after the last record of its partition, also by a clock that is slow; but no time a day ahead is believed."""
     image = opened()
     image.apply(ENGINE.handle(image, [record(a_step(after=after))], NOW))
     assert (image.sequence, image.recorded) == (2, recorded)
