@@ -50,7 +50,7 @@ class CommittedOffsets:
         self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, coordinator_timeout: float = COORDINATOR_TIMEOUT,
         end_dead: Callable[[Cancelled], Steps[None]] = nothing_to_end,
     ) -> None:  # fmt: skip
-        self._consumer, self._admin, self._topic = RenewedClient(consumer, lambda it: it.close()), admin, topic
+        self._consumer, self._admin, self._topic = RenewedClient(consumer, lambda it: it.close(), admin.clock), admin, topic
         self._coordinator_timeout, self._end_dead = coordinator_timeout, end_dead
 
     def offset(

@@ -30,8 +30,6 @@ TRIES, LEAST = 3, 1.0
 """Attempts within a timeout, and the s that each attempt has at least."""
 SHORTEST, LONGEST = 0.05, 0.5
 """s between two attempts: they double each time, up to the longest."""
-REFRESH = 1.0
-"""s for a metadata request, which cannot be cancelled."""
 GROUPS = "__consumer_offsets"
 """Kafka's own topic of groups' committed offsets."""
 
@@ -163,7 +161,7 @@ def _ask(
 ) -> Offsets:
     raise_if_cancelled(cancelled)
     try:
-        admin.learn_leaders({at.topic for at in asked}, min(timeout, REFRESH))
+        admin.learn_leaders({at.topic for at in asked}, timeout)
     except KafkaException as error:
         raise TryAgain(f"who leads the partitions is not known: {error.args[0].str()}") from error
     found = admin.request(
@@ -173,7 +171,7 @@ def _ask(
     for at, answer in found.items():
         if isinstance(answer, KafkaException):
             what = f"the offsets of {at.topic}-{at.partition} are not known"
-            raise _refusal(admin, answer.args[0], what, min(timeout, REFRESH), cancelled) from answer
+            raise _refusal(admin, answer.args[0], what, timeout, cancelled) from answer
         offsets[at.topic, at.partition] = answer
     return offsets
 

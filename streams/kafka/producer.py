@@ -27,6 +27,8 @@ log = logging.getLogger("retold.kafka")
 POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
+LATE = 60.0
+"""s after a request without an answer in which a fence may be its work: a broker that goes on may still serve it."""
 
 OnDelivery = Callable[[KafkaError | None, Any], None]
 HeldUp = Callable[[], Iterable[TopicAndPartition]]
@@ -45,7 +47,8 @@ class TransactionAborted(StreamsError):
 class ProducerLost(StreamsError):
     """The producer is unusable and the transaction's result is unknown: drop the images, make a new producer, restore.
 
-    `fenced`: another producer with the same transactional id took over, or the transaction outlived its timeout. `age` in s.
+    `fenced`: another producer with the same transactional id took over, or the transaction outlived its timeout; what a late
+    request of our own may have fenced is not. `age` in s.
     """
 
     def __init__(self, message: str, *, fenced: bool, age: float) -> None:
@@ -79,7 +82,7 @@ class TransactionalProducer:
         self._coordinator = CoordinatorConnection(clock)
         self._failures: list[KafkaError] = []
         self._began = 0.0
-        self._made, self._doubtful, self._late_fences = 0, False, 0
+        self._made, self._doubtful, self._late_until = 0, False, 0.0
         self._written, self._held_up, self._complete = WrittenPartitions(), held_up, complete
         self.is_open = False
 
@@ -203,12 +206,13 @@ class TransactionalProducer:
         try:
             self._call(producer.init_transactions, self._clock.monotonic() + 3 * self._timeout)
         except KafkaException:
-            self._late_fences += 1
+            self._doubtful = True
             raise
         finally:
             as_raised(partial(producer.poll, 0))
             # These requests may arrive late too. Each fences a producer that came meanwhile, but ends no transaction.
-            self._late_fences += self._coordinator.disturbances + self._doubtful
+            if self._coordinator.disturbances or self._doubtful:
+                self._late_until = self._clock.monotonic() + LATE
         self._coordinator.disturbances, self._doubtful = 0, False
         self._end_what_hangs(producer)
         return producer
@@ -255,11 +259,10 @@ class TransactionalProducer:
 
     def _lost(self, error: KafkaException) -> ProducerLost:
         was_open, self._producer, self.is_open = self.is_open, None, False
-        age, fenced = self._clock.monotonic() - self._began, error.args[0].code() in FENCED
-        if fenced and self._late_fences:
-            fenced, self._late_fences = False, self._late_fences - 1
-        elif was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
-            self._late_fences += 1
+        now, fenced = self._clock.monotonic(), error.args[0].code() in FENCED
+        if was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
+            self._late_until = now + LATE
+        fenced, age = fenced and now >= self._late_until, now - self._began
         return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)
 
 

@@ -35,6 +35,10 @@ LED = 300.0
 """s for which a client knows who leads a topic, well below the 900 s of librdkafka's cache."""
 HURRY = 1.0
 """s without an answer after which the client is made to ask for the cluster's controller."""
+FIRST_TERM, LONGEST_TERM = 1.0, 8.0
+"""s that a client is kept which took the place of a silent one; twice as long each time, until one gets an answer."""
+METADATA, LONGEST_METADATA = 1.0, 3.0
+"""s for a metadata request, which cannot be cancelled; the longer, the longer a client is kept."""
 
 
 def got_no_answer(error: KafkaException) -> bool:
@@ -51,13 +55,17 @@ class RenewedClient(Generic[C]):
     """A client that is replaced after two requests in a row without an answer.
 
     After its broker had been frozen for 30 s, a client timed out for ever, or knew of no leader, while a new one got an
-    answer in 10 ms. `close` is called with the old one. Threads may share this as they may share the client.
+    answer in 10 ms. But where a broker is slow, each new client has to connect first, and gets no answer in time either: so
+    one that took the place of another is kept for a term. `close` is called with the old one. Threads may share this as they may
+    share the client. `clock` measures terms.
     """
 
-    def __init__(self, make: Callable[[], C], close: Callable[[C], None] = lambda _: None) -> None:
-        self._make, self._close = make, close
+    def __init__(self, make: Callable[[], C], close: Callable[[C], None] = lambda _: None, clock: Clock = SYSTEM) -> None:
+        self._make, self._close, self.clock = make, close, clock
         self._lock = threading.Lock()
         self._silences = 0
+        self._term, self._kept_until = 0.0, 0.0
+        """s, and until when (by the monotonic clock) the client is kept, whether it gets an answer or not."""
         self.client = make()
 
     def ask(self, question: Callable[[C], T]) -> T:
@@ -81,9 +89,12 @@ class RenewedClient(Generic[C]):
             if client is not self.client:  # another thread has replaced it meanwhile
                 return
             self._silences = self._silences + 1 if silent else 0
-            if self._silences < SILENCES:
+            if not silent:
+                self._term, self._kept_until = 0.0, 0.0
+            if self._silences < SILENCES or (now := self.clock.monotonic()) < self._kept_until:
                 return
-            self._silences, self.client = 0, self._make()
+            self._term = min(max(FIRST_TERM, 2 * self._term), LONGEST_TERM)
+            self._silences, self._kept_until, self.client = 0, now + self._term, self._make()
         log.info("a Kafka client got no answer %d times in a row; replacing it", SILENCES)
         self._close(client)
 
@@ -109,8 +120,7 @@ class Admin(RenewedClient[AdminClient]):
     """The only user of AdminClients. `clock` measures timeouts."""
 
     def __init__(self, make: Callable[[], AdminClient], clock: Clock = SYSTEM) -> None:
-        super().__init__(make)
-        self.clock = clock
+        super().__init__(make, clock=clock)
         self._led: tuple[Callable[[], AdminClient | None], frozenset[str], float] = lambda: None, frozenset(), 0.0
         """A client, the topics whose leaders it knows, and until when (by the monotonic clock).
 
@@ -176,10 +186,11 @@ class Admin(RenewedClient[AdminClient]):
         return found
 
     def refresh(self, timeout: float) -> None:
-        """Make the client update its metadata. Raises KafkaException.
+        """Make the client update its metadata, in a few seconds at most. Raises KafkaException.
 
         An answer does not reset the count of silences: a stale client may know the leader, and still send it nothing.
         """
+        timeout = min(timeout, max(METADATA, min(self._term, LONGEST_METADATA)))
         client, found = self._answer(lambda it: it.list_topics(timeout=timeout))
         self._led = weakref.ref(client), frozenset(found.topics), self.clock.monotonic() + LED
 

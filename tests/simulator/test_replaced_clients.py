@@ -6,8 +6,9 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -17,7 +18,7 @@ from streams.errors import BrokerError
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
 from streams.kafka.owners import member_ids
-from streams.kafka.renewed_client import Admin
+from streams.kafka.renewed_client import FIRST_TERM, LONGEST_METADATA, LONGEST_TERM, METADATA, Admin, RenewedClient
 from streams.kafka.topics import describe
 from tests.simulator.time import VirtualClock
 
@@ -92,9 +93,11 @@ def test_no_client_stays_while_the_broker_is_away(silent: type[SilentAdmin], ask
         made.append(weakref.ref(client))
         return client
 
-    admin = Clients("memory:0", clock=VirtualClock(), make=make).admin()
+    clock = VirtualClock()
+    admin = Clients("memory:0", clock=clock, make=make).admin()
     errors = []
     for _ in range(6):
+        clock.sleep(LONGEST_TERM)
         try:
             ask(admin)
         except BrokerError as error:
@@ -102,3 +105,43 @@ def test_no_client_stays_while_the_broker_is_away(silent: type[SilentAdmin], ask
     assert len(errors) == 6
     assert len(made) > 2
     assert [ref() for ref in made[:-1]] == [None] * (len(made) - 1)
+
+
+class SlowAdmin:
+    """Its broker takes long, and tells how long it was waited for."""
+
+    waited: ClassVar[list[float]] = []
+
+    def list_topics(self, *_: Any, timeout: float) -> Any:
+        self.waited.append(timeout)
+        raise KafkaException(SILENT)
+
+
+def test_a_slow_broker_is_not_met_with_ever_more_clients_and_is_given_longer() -> None:
+    """Each new client has to connect first. Beside a broker that took seconds for all, none got an answer within its second."""
+    clock, made = VirtualClock(), list[float]()
+
+    def make(*_: Any) -> Any:
+        made.append(clock.monotonic())
+        return SlowAdmin()
+
+    SlowAdmin.waited.clear()
+    admin = Clients("memory:0", clock=clock, make=make).admin()
+    for _ in range(60):
+        with pytest.raises(KafkaException):
+            admin.refresh(timeout=10)
+        clock.sleep(1.0)
+    terms = [after - before for before, after in pairwise(made)]
+    assert terms[1] >= FIRST_TERM
+    assert all(it >= LONGEST_TERM for it in terms[4:])
+    assert (SlowAdmin.waited[0], SlowAdmin.waited[-1]) == (METADATA, LONGEST_METADATA)
+
+
+def test_a_client_that_got_an_answer_is_replaced_at_once_when_it_is_silent_again() -> None:
+    """Its broker was frozen once more: it may be stale, and a new one is not."""
+    clock, made = VirtualClock(), list[int]()
+    client: RenewedClient[int] = RenewedClient(lambda: made.append(0) or len(made), clock=clock)
+    for _ in range(3):
+        for silent in (True, True, False):
+            client.heard(client.client, silent=silent)
+    assert len(made) == 4

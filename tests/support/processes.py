@@ -16,6 +16,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support.prepared_commands import PROJECT, PreparedCommands
+from tests.support.stacks import read_stacks
+
+LAST_WORDS = 6_000
+"""Characters of a log that are shown with a failure, before the stacks."""
 
 
 def environment(broker: str, prefix: str, state: Path, **others: str) -> dict[str, str]:
@@ -69,18 +73,21 @@ class Process:
             raise
 
     def _killed(self) -> str:
-        """What its threads did before."""
-        self._tell_stacks()
+        """What it said and what its threads did before."""
+        told = self._last_words()
         self.process.kill()
         self.ended(10)
-        return self._said()
+        return told
 
-    def _tell_stacks(self) -> None:
-        self.process.send_signal(signal.SIGUSR1)
-        time.sleep(2)  # nothing tells when all is written
-
-    def _said(self) -> str:
-        return self.log.read_text(errors="replace")[-20_000:]
+    def _last_words(self) -> str:
+        """The end of its log, and the stacks of its threads if it still runs."""
+        said = self.log.read_text(errors="replace")
+        told = f"what {self.log.name} ends with:\n{said[-LAST_WORDS:]}"
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(2)  # nothing tells when all is written
+            told += f"\nits threads:\n{read_stacks(self.log.read_text(errors='replace')[len(said) :])}"
+        return told
 
     def ended(self, seconds: float) -> int:
         """Its exit code, when it ends by itself."""
@@ -93,9 +100,7 @@ class Process:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if isinstance(error, AssertionError):  # its folder may be gone before somebody looks
-            if self.process.poll() is None:
-                self._tell_stacks()
-            error.add_note(f"what {self.log.name} ends with, and the stacks of its threads:\n{self._said()}")
+            error.add_note(self._last_words())
         try:
             self.stop()
         except subprocess.TimeoutExpired as late:
