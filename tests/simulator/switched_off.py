@@ -28,7 +28,7 @@ from streams.engine.step_handling import Steps
 from streams.engine.stored import log_record, parked_record
 from streams.engine.timers import Timers
 from streams.history.correction.fixed_point import reach_fixed_point
-from streams.kafka import commit, correction_claim, correction_coordinator
+from streams.kafka import commit, correction_claim, correction_coordinator, producer
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.correction_claim import CorrectionClaim
@@ -225,6 +225,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "31: an empty transaction ends what hangs": lambda: _put(
         WrittenPartitions, "write_again", lambda self, producer, seconds: False
     ),
+    "31: what a request without an answer fences is no other worker": lambda: _put(producer, "LATE", 0.0),
     "a transaction holds all of a batch": lambda: _put(TransactionWriter, "stream", lambda self, changes: self._begin()),
 }
 """By what they say, each with its number in docs/correctness.md if it has one."""

@@ -2,7 +2,8 @@
 
 A request is announced to `Trouble.meet` first. What it raises is what librdkafka reports in such a case; a `Crash` is nobody's to
 catch. An end whose copy comes late is applied again when its time has come, to whatever transaction of that producer is open then:
-all transactions of a producer have one epoch (EndTxn v1, rule 31).
+all transactions of a producer have one epoch (EndTxn v1, rule 31). What was asked of a broker that stood still is served when it
+goes on, though whoever asked has given up: each `init_transactions` then fences who came meanwhile.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ CLOSER = 0.01
 TRANSACTION = 10.0
 LATE_BEHIND = 12
 """Records of a transaction behind which a late copy of an end may arrive."""
+LATE_INITS = 8
+"""Requests of an id at most that are served when a broker goes on."""
 NOT_IN_A_PAUSE = {faults.PAUSE, faults.LATE_COMMIT, faults.CRASH, faults.RESTART, faults.DEPLOY}
 BEYOND_ONE_CLIENT = {
     faults.PAUSE, faults.LATE_COMMIT, faults.EXPIRE, faults.COMPACT, faults.RESTART, *faults.ACTIONS,
@@ -69,6 +72,8 @@ class Trouble:
         """Up to when no transaction is."""
         self.late: list[tuple[float, UnrulyProducer, Transaction, str]] = []
         self.late_records: list[tuple[float, UnrulyProducer, TopicAndPartition, Record]] = []
+        self.late_inits: list[tuple[float, str]] = []
+        """When they are served, and the ids of their producers."""
         self.trace: list[str] = []
         self.turns: dict[str, Callable[[], None]] = {}
         """Of owners that wait for their turn before each request."""
@@ -93,7 +98,7 @@ class Trouble:
         self.requests += 1
         clock = self.broker.clock
         clock.seconds = now = clock.seconds + CLOSER
-        if now > self._none_too_old or self.late or self.late_records:  # mostly there is nothing that time brings
+        if now > self._none_too_old or self.late or self.late_records or self.late_inits:  # mostly time brings nothing
             self.go_by()
         if now < self.away_until:
             clock.sleep(0.2)
@@ -113,6 +118,9 @@ class Trouble:
         now = self.broker.clock.monotonic()
         if self.late or self.late_records:
             self._arrive(now)
+        for it in [it for it in self.late_inits if it[0] <= now]:
+            self.late_inits.remove(it)
+            self._fence(it[1])
         if now > self._none_too_old:
             self._abort_old(now)
 
@@ -133,6 +141,19 @@ class Trouble:
             elif producer.is_current() and (producer.transaction is None or producer.transaction.state != OPEN):
                 self.tell(f"a record is appended to {topic_partition} behind the end of its transaction")
                 self.broker.append(topic_partition, key, value, headers, Transaction(producer, now))
+
+    def serve_late(self, name: str) -> None:
+        """An `init_transactions` of this id has no answer. The broker serves one after the other when it goes on."""
+        waiting = sum(it == name for _, it in self.late_inits)
+        if waiting < LATE_INITS:
+            self.late_inits.append((self.away_until + 0.3 * (1 + waiting), name))
+
+    def _fence(self, name: str) -> None:
+        self.tell(f"a late init_transactions fences {name}")
+        found = self.broker.producers.get(name)
+        if found is not None and found.transaction is not None and found.transaction.state == OPEN:
+            self.broker.end(found.transaction, ABORTED)
+        self.broker.producers[name] = SimpleNamespace(transaction=None)
 
     def _abort_old(self, now: float) -> None:
         began = now
@@ -206,7 +227,11 @@ class UnrulyProducer(MemoryProducer):
         """The late copy of an end, and behind how many records of another transaction it arrives."""
 
     def init_transactions(self, timeout: float) -> None:
-        self._answered("init", timeout)
+        try:
+            self._answered("init", timeout)
+        except KafkaException:
+            self._trouble.serve_late(self._id or "")
+            raise
         super().init_transactions(timeout)
 
     def begin_transaction(self) -> None:
