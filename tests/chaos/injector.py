@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 
 from tests.chaos import plan
+from tests.chaos.busy_machine import BusyMachine
 from tests.chaos.chaos_operator import ChaosOperator
 from tests.chaos.installation import Installation
 from tests.chaos.plan import Fault
@@ -64,7 +65,7 @@ class Injector:
         self.happened.append(happened)
         end = {
             plan.BROKER: self._of_broker, plan.WORKER: self._of_worker, plan.LINK: self._of_link, plan.TOPICS: self._of_topics,
-            plan.SERVER: self._of_server,
+            plan.SERVER: self._of_server, plan.MACHINE: self._of_machine,
         }[fault.about[0]](fault)  # fmt: skip
 
         def over() -> None:
@@ -125,6 +126,11 @@ class Injector:
             return server.go_on
         server.kill(fault.lasts)
         return nothing
+
+    @staticmethod
+    def _of_machine(fault: Fault) -> Act:
+        """As above."""
+        return BusyMachine(fault.lasts).end
 
     def _of_link(self, fault: Fault) -> Act:
         """As above; what changes a network is called in its thread."""

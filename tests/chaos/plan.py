@@ -36,8 +36,9 @@ WORKERS, MORE_WORKERS, EVERY_FEW = 2, 3, 3
 DISK_FULL = "broker's disk full"
 SERVER_KILLED = "server killed"
 SERVER_STILL = "server stands still"
+BUSY = "machine is busy"
 
-WORKER, BROKER, LINK, TOPICS, SERVER = "worker", "broker", "link", "topics", "server"
+WORKER, BROKER, LINK, TOPICS, SERVER, MACHINE = "worker", "broker", "link", "topics", "server", "machine"
 """What a fault is about. A link is the connection between a worker and the broker."""
 
 
@@ -56,7 +57,7 @@ KINDS = {
     RESTARTED: FaultKind(WORKER, 2, 0.0, 0.0),
     CLOCK: FaultKind(WORKER, 2, 3.0, 15.0),
     BROKER_KILLED: FaultKind(BROKER, 2, 0.1, 5.0),
-    BROKER_STILL: FaultKind(BROKER, 1, 1.0, 15.0),
+    BROKER_STILL: FaultKind(BROKER, 2, 1.0, 25.0),
     BROKER_RESTARTED: FaultKind(BROKER, 1, 0.0, 0.0),
     DELAYED: FaultKind(LINK, 2, 2.0, 8.0),
     CUT: FaultKind(LINK, 2, 0.0, 0.0),
@@ -69,6 +70,7 @@ KINDS = {
     SERVER_KILLED: FaultKind(SERVER, 1, 0.1, 5.0),
     SERVER_STILL: FaultKind(SERVER, 1, 1.0, 10.0),
     DISK_FULL: FaultKind(BROKER, 1, 2.0, 6.0),
+    BUSY: FaultKind(MACHINE, 2, 5.0, 25.0),
 }
 MOST_OF_THE_BROKER = 2
 """While it is away nothing else can be seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos import plan
+from tests.chaos.busy_machine import BusyMachine
 from tests.chaos.chaos_report import SeedResult, totals
 from tests.chaos.chaos_server import difference
 from tests.chaos.injector import Happened
@@ -27,6 +29,7 @@ from tests.chaos.pauses import (
     with_somebody_there,
 )
 from tests.chaos.plan import BROKER, KINDS, Fault, Size, plan_of
+from tests.support.processes import descendants
 
 NAMES = ["bank", "timed"]
 SEEDS = st.integers(0, 10_000)
@@ -126,6 +129,16 @@ def test_a_server_is_given_time_and_another_row_is_found() -> None:
             assert "'version': 8" in told
             assert '"version": 7' in told
         server.shutdown()
+
+
+def test_a_busy_machine_is_left_alone_at_the_end_of_the_fault() -> None:
+    """Its processes compute until then: a run that goes on beside them would say nothing of what comes later."""
+    before = descendants(os.getpid())
+    busy = BusyMachine(30.0, loops=2)
+    began = descendants(os.getpid()).keys() - before.keys()
+    assert len(began) == 2
+    busy.end()
+    assert not began & descendants(os.getpid()).keys()
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
