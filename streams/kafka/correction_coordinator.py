@@ -9,7 +9,6 @@ from itertools import takewhile
 from msgspec.structs import replace
 
 from streams.app import App
-from streams.engine.execution import BELIEVED_AHEAD
 from streams.engine.readable import in_a_line, shortened
 from streams.engine.records import Codec
 from streams.engine.step import CorrectionStep
@@ -155,8 +154,7 @@ class CorrectionCoordinator:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
                 self._claim.send()
-                believed = self._clients.clock.now() + BELIEVED_AHEAD
-                writer.send([it if it.after <= believed else replace(it, after=0) for it in steps], self._stay)
+                writer.send(steps, self._stay)
 
             def log() -> Past:
                 self._stay()

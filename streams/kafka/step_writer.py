@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, Message, TopicPartition
+from msgspec.structs import replace
 
 from streams.engine.control import ClockCommand, encode
+from streams.engine.execution import BELIEVED_AHEAD
 from streams.engine.marker import Marker
 from streams.engine.step import CorrectionStep, encode_step
 from streams.errors import BrokerError, HistoryError, OutcomeTimeout
@@ -50,11 +52,16 @@ class StepWriter:
     def send(self, steps: Sequence[CorrectionStep], waiting: Callable[[], None] = lambda: None) -> None:
         """Returns when all are handled, whether they were taken or their rows had moved. Meanwhile it calls `waiting` often.
 
+        Workers believe what a step says of when it was decided, though their own clocks may be slow. So a time that this clock
+        does not believe either is left out: it would be that of each later event there.
+
         Raises BrokerError if one was not delivered, OutcomeTimeout if nothing is handled for a minute, and HistoryError if workers
         keep rows of another generation than the code here makes: they take no step of it.
         """
         self._sent.clear()
-        for step in steps:
+        believed = self._clients.clock.now() + BELIEVED_AHEAD
+        for each in steps:
+            step = each if each.after <= believed else replace(each, after=0)
             self._producer.put(self._spaces[step.namespace].inbox, encode_step(step), step.entity.encode())
         self._flush()
         self._wait(waiting)

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer, murmur2
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
+from streams.engine.execution import BELIEVED_AHEAD
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
-from streams.engine.step import CorrectionStep
+from streams.engine.step import CorrectionStep, step_of
 from streams.errors import BrokerError, HistoryError, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.step_writer import STILL, StepWriter
@@ -75,6 +77,17 @@ def test_what_others_do_does_not_make_a_step_that_nobody_handles_wait_for_ever(k
     with pytest.raises(OutcomeTimeout, match=f"nothing was handled for {STILL:.0f} s"):
         StepWriter(made(kafka, BusyConsumer), "", {"account": 1}).send([STEP])
     assert kafka.clock.monotonic() - began < STILL + 10
+
+
+def test_a_time_that_the_coordinators_clock_does_not_believe_is_not_said(kafka: MemoryBroker) -> None:
+    """One event of the year 2099 in a log would take all partitions there whose rows are corrected."""
+    now = kafka.clock.now()
+    ahead = [now + BELIEVED_AHEAD - 1, now + BELIEVED_AHEAD + 1]
+    steps = [msgspec.structs.replace(STEP, after=it) for it in ahead]
+    with pytest.raises(OutcomeTimeout):
+        StepWriter(made(kafka, BusyConsumer), "", {"account": 1}).send(steps)
+    sent = [step_of(it.value) for _, it in kafka.partition(("account", OURS)).committed()]
+    assert [it and it.after for it in sent] == [ahead[0], 0]
 
 
 def test_whoever_waits_is_asked_meanwhile(kafka: MemoryBroker) -> None:
