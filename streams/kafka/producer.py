@@ -27,8 +27,9 @@ log = logging.getLogger("retold.kafka")
 POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
-LATE = 60.0
-"""s after a request without an answer in which a fence may be its work: a broker that goes on may still serve it."""
+LATE, YOUNG = 60.0, 10.0
+"""s after a request without an answer, and after the start of a process, in which a fence may be the work of such a request, or of
+one of the process before: a broker that goes on may still serve it."""
 
 OnDelivery = Callable[[KafkaError | None, Any], None]
 HeldUp = Callable[[], Iterable[TopicAndPartition]]
@@ -82,7 +83,7 @@ class TransactionalProducer:
         self._coordinator = CoordinatorConnection(clock)
         self._failures: list[KafkaError] = []
         self._began = 0.0
-        self._made, self._doubtful, self._late_until = 0, False, 0.0
+        self._made, self._doubtful, self._late_until = 0, False, clock.monotonic() + YOUNG
         self._written, self._held_up, self._complete = WrittenPartitions(), held_up, complete
         self.is_open = False
 

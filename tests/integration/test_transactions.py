@@ -186,18 +186,28 @@ def left(foreign: Foreign, group: str) -> object:
 def test_a_second_worker_of_the_same_name_stops_the_first_with_a_sentence(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
-    """Two machines with one instance name fence each other; that is said, and nothing is handled twice (rule 3)."""
+    """Two machines with one instance name fence each other; that is said, and nothing is handled twice (rule 3).
+
+    Not in the first seconds of a worker, in which it may be the process before that fences it.
+    """
+    published = 1
+
+    def fenced() -> bool:
+        nonlocal published
+        rival = foreign.clients.transactional_producer(f"{config.prefix}retold.probe.echo.test.0", "rival", nothing)
+        rival.init_transactions(20)
+        published += 1
+        foreign.publish(EchoHear(name="k"))
+        return worker.ended()
+
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "not handled")
-        rival = foreign.clients.transactional_producer(f"{config.prefix}retold.probe.echo.test.0", "rival", nothing)
-        rival.init_transactions(20)
-        foreign.publish(EchoHear(name="k"))
-        until(worker.ended, "the fenced worker goes on")
+        until(fenced, "the fenced worker goes on", pause=1.0)
     [error] = worker.errors
     assert isinstance(error, NamespaceStopped)
     assert "RETOLD_INSTANCE" in str(error)
-    assert len(foreign.read("echo-log")) == 1
+    assert 1 <= len(foreign.read("echo-log")) < published
 
 
 def test_a_lost_producer_is_replaced_and_everything_restored(config: Config, broker: str, foreign: Foreign) -> None:

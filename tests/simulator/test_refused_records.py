@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import (
     LATE,
+    YOUNG,
     OnDelivery,
     ProducerLost,
     RecordRefused,
@@ -80,9 +81,13 @@ def test_a_producer_that_fails_between_transactions_is_replaced(broker: MemoryBr
         assert producer.begin()
 
 
-@pytest.mark.parametrize("lost", [True, False], ids=["after a loss", "out of the blue"])
-def test_a_young_transaction_that_is_fenced_after_a_loss_is_no_other_worker(broker: MemoryBroker, lost: bool) -> None:
-    """The broker was still ending what was left open. It ended the namespace of a worker whose broker had stood still thrice."""
+@pytest.mark.parametrize(
+    ("first", "quiet"), [(KafkaError.INVALID_TXN_STATE, LATE), (KafkaError._FENCED, YOUNG)], ids=["after a loss", "just started"]
+)
+def test_a_young_transaction_that_is_fenced_after_a_loss_is_no_other_worker(
+    broker: MemoryBroker, first: int, quiet: float
+) -> None:
+    """The broker was still ending what was left open, or the process before was. It ended the namespace of a worker for good."""
     made = list[MemoryProducer]()
 
     def make(on_delivery: OnDelivery, _: CoordinatorConnection) -> Any:
@@ -99,10 +104,9 @@ def test_a_young_transaction_that_is_fenced_after_a_loss_is_no_other_worker(brok
             producer.give_up(KafkaException(KafkaError(code, fatal=True)))
         return found.value
 
-    if lost:
-        assert not fail(KafkaError.INVALID_TXN_STATE).fenced
-        assert [fail(KafkaError._FENCED).fenced for _ in range(3)] == [False] * 3, "how many requests are late is not known"
-        broker.clock.sleep(LATE + 1)
+    assert not fail(first).fenced
+    assert [fail(KafkaError._FENCED).fenced for _ in range(3)] == [False] * 3, "how many requests are late is not known"
+    broker.clock.sleep(quiet + 1)
     assert fail(KafkaError._FENCED).fenced, "another worker of this name is found out"
 
 
