@@ -48,13 +48,13 @@ class TransactionAborted(StreamsError):
 class ProducerLost(StreamsError):
     """The producer is unusable and the transaction's result is unknown: drop the images, make a new producer, restore.
 
-    `fenced`: another producer with the same transactional id took over, or the transaction outlived its timeout; what a late
-    request of our own may have fenced is not. `age` in s.
+    `fenced`: another producer with the same transactional id took over, or the transaction outlived its timeout. `late`: it may
+    have been a late request of our own. `age` in s.
     """
 
-    def __init__(self, message: str, *, fenced: bool, age: float) -> None:
+    def __init__(self, message: str, *, fenced: bool, age: float, late: bool = False) -> None:
         super().__init__(message)
-        self.fenced, self.age = fenced, age
+        self.fenced, self.age, self.late = fenced, age, late
 
 
 class RecordRefused(StreamsError):
@@ -263,8 +263,8 @@ class TransactionalProducer:
         now, fenced = self._clock.monotonic(), error.args[0].code() in FENCED
         if was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
             self._late_until = now + LATE
-        fenced, age = fenced and now >= self._late_until, now - self._began
-        return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)
+        why, late = f"the producer {self._id} was lost: {error.args[0].str()}", now < self._late_until
+        return ProducerLost(why, fenced=fenced, age=now - self._began, late=late)
 
 
 def _produce(  # noqa: PLR0913 - a record, and until when

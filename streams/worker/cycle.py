@@ -284,7 +284,7 @@ class Cycle:
 
     def _after_loss(self, error: ProducerLost) -> None:
         """It is unknown what was committed: restore from the broker, and undo nothing locally."""
-        if error.fenced and error.age < self.members.fence_age:
+        if error.fenced and not error.late and error.age < self.members.fence_age:
             raise NamespaceStopped(
                 f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
             )
