@@ -19,7 +19,7 @@ from streams.engine.step import step_of
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
 from streams.schemas.avro import KEYS, AvroType, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
-from streams.schemas.compatibility import unreadable
+from streams.schemas.compatibility import rekeyed, unreadable
 from streams.schemas.generated_code import Generated, Settle, reader_code, writer_code
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
 from streams.schemas.values import Refuse, finer_check, finite_check, quick_check, record_check, shown
@@ -174,7 +174,7 @@ class AvroCodec:
             self._waiting[prefix] = (
                 f"{writer.name} (schema {schema_id}) has no handler in this application: deploy the version that handles it"
             )
-        elif problems := unreadable(reader, writer):
+        elif problems := unreadable(reader, writer) or rekeyed(reader, writer):
             self._waiting[prefix] = _other_version(name, reader, problems[0])
         else:
             careful = reader_of(text, writer, reader, cls)

@@ -37,6 +37,19 @@ def unreadable(reader: RecordType, writer: RecordType) -> list[str]:
     return list(_record(reader, writer, reader.name, (reader.version, writer.version)))
 
 
+def rekeyed(reader: RecordType, writer: RecordType) -> list[str]:
+    """Why an event of `writer` is about another entity for `reader`, in a sentence; empty if it is about the same one.
+
+    A key field that was renamed is the same one. A schema that names no key, as other programs write them, tells nothing.
+    """
+    written = {field.name: field for field in writer.fields}
+    read = next((source for field in reader.fields if field.name == reader.key and (source := _source(field, written))), None)
+    if not writer.key or read is None or read.name == writer.key:
+        return []
+    there_and_here = f"{writer.key!r} there and {reader.key!r} here"
+    return [f'the "key" of {reader.name} is {there_and_here}, so it is about another entity, whose rows are elsewhere']
+
+
 def _record(reader: RecordType, writer: RecordType, where: str, versions: tuple[int, int]) -> Iterator[str]:
     """`versions` are those of the outermost reader and writer, for messages."""
     if reader.name != writer.name and writer.name not in reader.aliases:

@@ -522,6 +522,17 @@ def test_a_version_that_cannot_be_read_blocks() -> None:
         codec.decode(b"\x00" + schema_id.to_bytes(4, "big") + b"\x02k\x02x")
 
 
+def test_an_event_that_was_about_another_entity_blocks() -> None:
+    """A draft that changed its key field: in a table, a timer and a call its events lie under keys that are not this code's."""
+    codec = AvroCodec([ThingName1], [])
+    fields = [{"name": name, "type": "string", "default": ""} for name in ("thing", "other")]
+    about = {key: codec.add_schema(named(fields, key=key)) for key in ("thing", "other", "")}
+    values = {key: b"\x00" + schema_id.to_bytes(4, "big") + b"\x02k\x02x" for key, schema_id in about.items()}
+    assert {codec.decode(values["thing"]).key, codec.decode(values[""]).key} == {"k"}
+    with pytest.raises(UnsupportedSchema, match=r"\"key\" of thing\.name is 'other' there and 'thing' here"):
+        codec.decode(values["other"])
+
+
 def test_a_schema_beyond_ours_is_refused() -> None:
     """A text that is no schema, or uses what we left out, cannot be learned."""
     with pytest.raises(InvalidSchema, match="no JSON"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from streams.errors import FrozenSchemaChanged, IncompatibleSchema, InvalidSchema
 from streams.schemas.avro import parse
-from streams.schemas.compatibility import breaks, forgotten, unreadable
+from streams.schemas.compatibility import breaks, forgotten, rekeyed, unreadable
 from streams.schemas.files import load, read_all
 from streams.schemas.generate import release
 from streams.schemas.lock import Lock, check, load_lock, lock_text, locked_of, update
@@ -322,6 +323,25 @@ def test_a_released_schema_does_not_go(schemas: Path) -> None:
     (schemas / "user/signup.avsc").unlink()
     ((name, error),) = check(load(schemas), lock)
     assert (name, type(error)) == ("user.signup", FrozenSchemaChanged)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "is_told"),
+    [
+        ("user", {"key": "user"}, False),
+        ("user", {"key": "plan"}, True),
+        ("user", {"key": "name", "aliases": ["user"]}, False),
+        ("plan", {"key": "name", "aliases": ["user"]}, True),
+        ("", {"key": "plan"}, False),
+    ],
+)
+def test_another_key_field_is_told_and_another_name_of_it_is_not(was: str, now: dict[str, Any], is_told: bool) -> None:
+    """Whether it is the same field, its former names say; a program that writes schemas without a key says nothing."""
+    name = "name" if "aliases" in now else "user"
+    entity = {"name": name, "type": "string", "aliases": now.get("aliases", [])}
+    fields = [entity, {"name": "plan", "type": "string", "default": "free"}]
+    reader = parse(json.dumps({**json.loads(SIGNUP), "key": now["key"], "fields": fields}))
+    assert bool(rekeyed(reader, parse(json.dumps({**json.loads(SIGNUP), "key": was})))) is is_told
 
 
 def test_a_draft_may_go(schemas: Path) -> None:
