@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from streams import App, Event, Namespace, Outcome
-from streams.codec import codec_of
+from streams.codec import codec_of, prefix_of
 from streams.engine import marker
 from streams.engine.attributes import time_text
 from streams.engine.envelope import VERSION_HEADER
@@ -674,3 +674,25 @@ def test_events_of_an_unknown_schema_are_listed() -> None:
     report = topics.verified()
     assert [(it.where, it.kind.name, it.found) for it in report.findings] == []
     assert any("cannot read" in it.what for it in report.not_checked)
+
+
+def test_what_is_due_for_other_code_is_listed() -> None:
+    """Timers and calls of a schema that this application does not have are there: they are no damage, and are counted."""
+    _, past = made("shop", 3)
+    for number in range(4):
+        past.publish(OrderPlace(order=f"n{number}", customer="c", lines=(Line(sku="n", quantity=1),)), f"now-{number}", past.now)
+        past.step()
+    topics = StoredTopics.of(past)
+    there = {(where, index): topics.topics[where][index] for where, index in topics.of_kind(DUE)}
+    settled = {(where, record.key) for (where, _), record in there.items() if record.value is None}
+    waiting = [place for place, record in there.items() if (place[0], record.key) not in settled]
+    assert waiting
+    topics.codec = codec_of(topics.app)
+    other = '{"type": "record", "name": "order.remind", "key": "order", "fields": [{"name": "order", "type": "string"}]}'
+    schema_id = topics.codec.add_schema(other)
+    for where, index in waiting:
+        value = prefix_of(schema_id) + (topics.topics[where][index].value or b"")[5:]
+        topics.topics[where][index] = topics.topics[where][index]._replace(value=value)
+    report = topics.verified()
+    assert [(it.where, it.kind.name, it.found) for it in report.findings] == []
+    assert any("timers and calls that this application cannot read" in it.what for it in report.not_checked)

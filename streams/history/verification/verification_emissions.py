@@ -70,7 +70,7 @@ class EmissionCheck:
         self._said: dict[int, SaidEvent] = {}
         self._found: dict[int, FoundEvent] = {}
         self._unread: set[int] = set()
-        """Causes of events in a log whose data could not be read."""
+        """Causes of events in a log, or due, whose data could not be read."""
         self._quiet = True
         self._doubtful: list[tuple[SaidEvent, FoundEvent]] = []
         self.opaque: set[int] = set()
@@ -145,7 +145,9 @@ class EmissionCheck:
         self._quiet = quiet
         elsewhere: dict[int, FoundEvent] = {}
         for found in waiting:
-            assert found.saying is not None
+            if found.saying is None:
+                self._unread.add(found.cause_id)
+                continue
             lineage = found.saying.lineage
             said = self._said.pop(lineage, None)
             if said is not None:

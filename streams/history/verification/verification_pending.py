@@ -10,6 +10,7 @@ from streams.engine.envelope import (
     KEY_HEADER,
     TIMER,
     DueHeader,
+    Envelope,
     ParkedHeader,
     due_header,
     parked_header,
@@ -17,7 +18,7 @@ from streams.engine.envelope import (
 )
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
 from streams.engine.times import to_micros
-from streams.errors import StreamsError
+from streams.errors import SchemaNotFound, StreamsError, UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification.verification_emissions import FoundEvent
 from streams.history.verification.verification_events import EventReader, StoredEvent, is_as_written
@@ -28,7 +29,7 @@ from streams.history.verification.verification_findings import (
     Findings,
     offset_name,
 )
-from streams.history.verification.verification_records import hash_of
+from streams.history.verification.verification_records import hash_of, identity_of
 
 
 class OpenCall(NamedTuple):
@@ -72,6 +73,8 @@ class PendingCheck:
         self._open: dict[int, OpenCall] = {}
         self._strays: list[tuple[int, int, str]] = []
         """Answers without an open request: that one's identity, the answer's sequence, its event."""
+        self._for_others: list[FoundEvent] = []
+        """Timers of schemas that this code does not read."""
         self.touched: set[str] = set()
         """References of calls that were asked or answered after the due topic was read."""
         self.timers = self.calls = self.released = 0
@@ -133,18 +136,35 @@ class PendingCheck:
             try:
                 header, carried = due_header(headers), without_packed(headers)
                 own_id = header.id or (name if header.kind == TIMER else None)
-                event = self._reader.read(value, self._reader.wire.envelopes.read(carried), own_id, header.time)
+                envelope = self._reader.wire.envelopes.read(carried)
             except StreamsError as error:
                 self._unreadable(f"what is due as {name}", error)
                 continue
-            found.append(DueEvent(name, header, value, event, hash_of(header.key.encode(), value, carried)))
+            try:
+                event = self._reader.read(value, envelope, own_id, header.time)
+            except StreamsError as error:  # a schema that nobody knows may be a bit that flipped
+                if not isinstance(error, UnsupportedSchema) or isinstance(error, SchemaNotFound):
+                    self._unreadable(f"what is due as {name}", error)
+                    continue
+                self._unsupported(name, header, envelope, error)
+            else:
+                found.append(DueEvent(name, header, value, event, hash_of(header.key.encode(), value, carried)))
             self.timers += header.kind == TIMER
             self.calls += header.kind == CALL
             self.released += header.kind == TIMER and not header.own
         return found
 
+    def _unsupported(self, name: str, header: DueHeader, envelope: Envelope, error: UnsupportedSchema) -> None:
+        """Something for other code: it is there, and nothing is said of what it holds."""
+        self._findings.unchecked(f"timers and calls that this application cannot read ({error})", f"{self._at[0]}-{self._at[1]}")
+        if header.kind == TIMER and envelope.cause is not None:
+            cause = identity_of(envelope.cause_source, envelope.cause)
+            event_id = identity_of(envelope.source, envelope.id or name)
+            self._for_others.append(FoundEvent(None, event_id, cause, envelope.type or "", self._at, 0, is_offset=False))
+
     def timers_found(self, pending: Sequence[DueEvent]) -> Iterator[FoundEvent]:
         """The timers that are pending, as derived events."""
+        yield from self._for_others
         for name, header, value, event, _ in pending:
             if header.kind != TIMER:
                 continue
