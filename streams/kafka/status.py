@@ -281,7 +281,8 @@ class _Findings:
         if len(missing) == len(space[1:]):
             do = "Start a worker, or create them with `retold topics --create`"
         else:  # what exists holds records that topics made anew would not fit (rule 34)
-            do = f"They were deleted, or something stopped while they were being made. {after_recreation(space, *missing)}"
+            anew = after_recreation(space, *missing, missing=True)
+            do = f"They were deleted, or something stopped while they were being made. {anew}"
         return NamespaceStatus(space.namespace, None, ended=self._end(space), missing=MissingTopics(missing, do))
 
     def _end(self, space: TopicNames) -> NamespaceEnd | None:

@@ -113,6 +113,10 @@ class TopicNames(NamedTuple):
     parked: str
     due: str
 
+    @property
+    def prefix(self) -> str:
+        return self.inbox.removesuffix(self.namespace)
+
 
 class TopicInfo(NamedTuple):
     """`id` is Kafka's topic id: a topic that was deleted and created again has another one."""
@@ -261,9 +265,12 @@ def describe(
     return found
 
 
-def after_recreation(names: TopicNames, *topics: str) -> str:
-    """What to do about some of a namespace's topics that were deleted, whether they were made again or are missing."""
-    others = [name for name in names[1:] if name not in (*topics, names.inbox)]
+def after_recreation(names: TopicNames, *topics: str, missing: bool) -> str:
+    """What to do about some of a namespace's topics that were deleted, whether they were made again or are `missing`.
+
+    One that was made again may hold what a worker wrote before it knew. The offsets of the group would be ahead of a new table.
+    """
+    others = [name for name in names[2:] if not (missing and name in topics)]
     if names.inbox in topics:
         then = f"then start a worker: it handles {names.inbox} from its first record"
     else:
@@ -271,8 +278,14 @@ def after_recreation(names: TopicNames, *topics: str) -> str:
             f"then start a worker: it handles all of {names.inbox} again, from its first record, and calls gateways again for "
             "what they were called before"
         )
-    delete = f", copy what you need of its topics, and delete those that no longer fit: {', '.join(others)}" if others else ""
-    return f"Stop this namespace's workers{delete}; {then}"
+    delete = f"copy what you need of its topics, delete those that no longer fit: {', '.join(others)}, and" if others else "delete"
+    group = group_of(names.prefix, names.namespace)
+    return f"Stop this namespace's workers, {delete} the group's offsets, too: {without_group(group)}; {then}"
+
+
+def without_group(group: str) -> str:
+    """The command that deletes a group without members."""
+    return f"kafka-consumer-groups --delete --group {group}"
 
 
 def after_repartition(names: TopicNames) -> str:

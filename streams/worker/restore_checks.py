@@ -13,7 +13,7 @@ from streams.engine.marker import Marker
 from streams.errors import NamespaceTaken, TopicMismatch
 from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records, remedy
 from streams.kafka.offsets import Offsets
-from streams.kafka.topics import TopicNames, after_recreation, after_repartition
+from streams.kafka.topics import TopicNames, after_recreation, after_repartition, without_group
 from streams.worker.log_tail import LoggedOrigin, LogTail
 
 log = structlog.get_logger("retold.worker")
@@ -60,7 +60,7 @@ class RestoreChecks:
             if self.topic_ids.get(topic, topic_id) != topic_id:
                 raise TopicMismatch(
                     f"{topic} was deleted and made again since {where} was written (its id was {topic_id}, now "
-                    f"{self.topic_ids[topic]}): offsets mean something else. {after_recreation(self.names, topic)}"
+                    f"{self.topic_ids[topic]}): offsets mean something else. {after_recreation(self.names, topic, missing=False)}"
                 )
 
     def positions(self, image: Image, tail: LogTail, inbox_start: int) -> None:
@@ -103,10 +103,15 @@ class RestoreChecks:
 
     def ahead(self, group: str, partition: int, committed: int, handled: int) -> TopicMismatch:
         """What to raise for a committed offset that stays ahead of the marker."""
+        begin_anew = (
+            f". If you deleted the other topics of this namespace, for all of {self.names.inbox} to be handled again and gateways "
+            f"to be called again, delete the group's offsets, too: {without_group(group)}"
+        )
         return TopicMismatch(
             f"the group {group} committed {self.names.inbox}-{partition}@{committed}, and the table's marker "
             f"says that handling stands at {handled}. Both are written in one transaction, so either "
             f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
+            f"{'' if handled else begin_anew}"
         )
 
     def _save(self) -> str:

@@ -105,7 +105,8 @@ class TopicComparison:
         was = self._topics.setdefault(name, info)
         if info.id != was.id:
             what = f"{name} was deleted and made again while this worker ran (its id was {was.id}, now {info.id})"
-            return f"{what}: its offsets mean other records. {self._advice(name, after_recreation(self._names, name))}"
+            anew = after_recreation(self._names, name, missing=False)
+            return f"{what}: its offsets mean other records. {self._advice(name, anew)}"
         if info.partitions != was.partitions:
             what = f"{name} has {info.partitions} partitions, and had {was.partitions} when this worker started"
             return f"{what}: keys move between partitions. {self._advice(name, after_repartition(self._names))}"
@@ -114,7 +115,7 @@ class TopicComparison:
     def _deleted(self, name: str) -> str:
         return (
             f"{name} was deleted while this worker ran: the broker has not had it for {GONE:.0f} s. "
-            f"{self._advice(name, after_recreation(self._names, name))}"
+            f"{self._advice(name, after_recreation(self._names, name, missing=True))}"
         )
 
     def _advice(self, name: str, advice: str) -> str:

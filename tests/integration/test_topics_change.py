@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streams.config import Config
@@ -48,6 +51,32 @@ def test_an_inbox_made_again_with_more_records_stops_its_namespace(config: Confi
     hear(foreign, 1200)
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         until(lambda: worker.counted("echo", "accepted") == 1200, "not handled")
+
+
+@pytest.mark.parametrize("kind", ["log", "table"])
+def test_what_is_said_of_a_log_or_table_made_again_works(config: Config, broker: str, foreign: Foreign, kind: str) -> None:
+    """Also if the worker has written into the new one: all of the inbox is handled again, though its group was ahead."""
+    names, admin = topic_names(config.prefix, "echo"), foreign.clients.admin()
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        hear(foreign, 600)
+        until(lambda: worker.counted("echo", "accepted") == 600, "not handled")
+        make_again(foreign, getattr(names, kind))
+        hear(foreign, 60)
+        until(worker.ended, "the worker goes on")
+    told = str(worker.errors[0])
+    topics = re.search(r"delete those that no longer fit: (.*), and the group", told)
+    group = re.search(r"kafka-consumer-groups --delete --group (\S+);", told)
+    assert topics is not None
+    assert group is not None
+    for future in admin.client.delete_topics(topics[1].split(", ")).values():
+        future.result(20)
+    until(lambda: not describe(admin, names[2:]), "the topics are still there")
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(worker.ended, "it begins anew though the group was not deleted")
+    assert f"delete the group's offsets, too: kafka-consumer-groups --delete --group {group[1]}" in str(worker.errors[0])
+    admin.client.delete_consumer_groups([group[1]])[group[1]].result(20)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(lambda: worker.counted("echo", "accepted") == 660, "not handled")
 
 
 def test_added_partitions_stop_the_namespace_and_no_setting_is_said_to_help(

@@ -67,9 +67,9 @@ def test_a_status_that_cannot_be_read_is_no_status_without_lag(kafka: MemoryBrok
 @pytest.mark.parametrize(
     ("missing", "then"),
     [
-        (["echo-log"], "that no longer fit: echo-table, echo-parked, echo-due; then start a worker: it handles all of echo"),
-        (["echo"], "echo-log, echo-table, echo-parked, echo-due; then start a worker: it handles echo from its first record"),
-        (["echo-log", "echo-table", "echo-parked", "echo-due"], "Stop this namespace's workers; then start a worker"),
+        (["echo-log"], "that no longer fit: echo-table, echo-parked, echo-due, and the group's offsets, too: "),
+        (["echo"], "--group retold.echo; then start a worker: it handles echo from its first record"),
+        (["echo-log", "echo-table", "echo-parked", "echo-due"], "Stop this namespace's workers, delete the group's offsets, too: "),
     ],
 )
 def test_a_topic_that_is_missing_is_named_and_not_simply_made_again(kafka: MemoryBroker, missing: list[str], then: str) -> None:
