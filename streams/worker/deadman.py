@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.engine.attempts import Attempt
+from streams.errors import unwritable_state
 from streams.private_files import make_private, open_private
 
 AFTER = 9.0
@@ -105,17 +106,23 @@ class Deadman:
 
 
 class AttemptRecord:
-    """The call of a handler that is going on, in a file that outlasts the process however it ends. One for each slot."""
+    """The call of a handler that is going on, in a file that outlasts the process however it ends. One for each slot.
+
+    Raises ConfigError if the state folder, where the file's folder is, cannot be written.
+    """
 
     def __init__(self, file: Path, topic_id: str, stacks: str) -> None:
-        make_private(file.parent)
-        with open_private(file) as opened:
-            opened.write(bytes(SIZE))
-        number = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self._map = mmap.mmap(number, SIZE)
-        finally:
-            os.close(number)
+            make_private(file.parent)
+            with open_private(file) as opened:
+                opened.write(bytes(SIZE))
+            number = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._map = mmap.mmap(number, SIZE)
+            finally:
+                os.close(number)
+        except OSError as error:
+            raise unwritable_state(file.parent.parent, error) from error
         text = f"{topic_id}\n{stacks}\n".encode()
         self._map[TEXT : TEXT + len(text)] = text
 

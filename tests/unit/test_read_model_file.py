@@ -22,6 +22,7 @@ from streams.codec import codec_of
 from streams.engine.envelope import LogHeader, pack
 from streams.errors import ConfigError
 from streams.history.branch.folded_otherwise import NOTHING_OTHERWISE
+from streams.history.stored.past_file import StoreIdentity
 from streams.kafka.clients import Clients
 from streams.kafka.topics import TopicInfo
 from streams.private_files import make_private
@@ -591,6 +592,19 @@ def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
     fill(store.writer(), range(101, 5_001))
     assert store.writer().positions[AT].sequence == 5_000
     store.close()
+
+
+def test_a_file_that_a_full_disk_does_not_take_is_not_kept_by_half(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each try says that the disk is full, and none takes what the one before has left for a file."""
+    folder, identity = StoreFolder(tmp_path, ""), StoreIdentity("bank", "", {})
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            folder.open(identity, ["pragma max_page_count = 2", *(f"create table t{it} (a)" for it in range(9))])
+        assert not folder.file.exists()
+    assert caplog.text == ""
+    made = folder.open(identity, ["create table meta (name text primary key, value)"])
+    assert made.fresh
+    made.db.close()
 
 
 def test_a_disk_that_is_full_in_a_large_transaction_tears_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.local_access import client_file, options_of
 from streams.localbroker import password, state
 from streams.localbroker.password import access_sentence
+from streams.worker.deadman import AttemptRecord
 from streams.worker.slots import Slot
 from tests.support.workers import settings
 
@@ -47,7 +48,8 @@ def test_a_state_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "state"
     said = set()
-    for meet in (lambda: state.take(folder), lambda: Slot(folder / "slots", "item")):
+    record = folder / "notes" / "item.0.attempt"
+    for meet in (lambda: state.take(folder), lambda: Slot(folder / "slots", "item"), lambda: AttemptRecord(record, "id", "stacks")):
         with pytest.raises(ConfigError) as raised:
             meet()
         said.add(str(raised.value))

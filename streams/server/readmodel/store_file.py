@@ -237,11 +237,16 @@ class StoreFolder:
     def _make(self, identity: StoreIdentity, statements: Iterable[str], journal: int) -> OpenStore:
         os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = _connect(self.file)
-        _set_up(db, in_memory=journal == file_journal.IN_MEMORY)
-        with transaction(db):
-            for statement in statements:
-                db.execute(statement)
-            set_meta(db, identity=msgspec.json.encode(identity), boot=boot_id(), clean=0, **{file_journal.FIRST: journal})
+        try:
+            _set_up(db, in_memory=journal == file_journal.IN_MEMORY)
+            with transaction(db):
+                for statement in statements:
+                    db.execute(statement)
+                set_meta(db, identity=msgspec.json.encode(identity), boot=boot_id(), clean=0, **{file_journal.FIRST: journal})
+        except sqlite3.Error:  # on a full disk: half a file would say no more of that at the next try
+            db.close()
+            self.delete()
+            raise
         return OpenStore(self.file, db, fresh=True)
 
 
