@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.server.asking import answering_processes
+from streams.server.asking import answering_processes, process_forker
 from streams.server.asking.answering_processes import IDLE, AnsweringProcesses, AnswerLost, AnswerTooSlow
+from streams.server.asking.frames import read_frame, send_frame
 from streams.server.asking.process_forker import ForkerEnded
 from tests.support.processes import descendants, is_there
 from tests.support.workers import until
@@ -44,6 +46,41 @@ def start(file: str) -> None:
     time.sleep(60)
 
 
+def fork(file: str) -> None:
+    """Once, and once more in another session; the copies have nothing to say."""
+    for own in (os.setsid, lambda: None):
+        if os.fork() == 0:
+            own()
+            with Path(file).open("a", encoding="ascii") as pids:
+                pids.write(f"{os.getpid()}\n")
+            time.sleep(60)
+            os._exit(0)
+    until(lambda: len(pids_in(file)) == 2, "they are not all there")
+
+
+def pids_in(file: str | Path) -> list[int]:
+    return [int(it) for it in Path(file).read_text(encoding="ascii").split()] if Path(file).exists() else []
+
+
+def leave(file: str) -> None:
+    """A program in a session of its own, by one that has ended."""
+    if (pid := os.fork()) == 0:
+        started = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True)
+        Path(file).write_text(str(started.pid), encoding="ascii")
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def answer_twice(_: str) -> None:
+    """The copy comes later, when the next question may have been asked; nobody waits for it."""
+    if (pid := os.fork()) == 0:
+        if os.fork() == 0:
+            time.sleep(0.3)
+            return
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
 ACTS: dict[str, Callable[[str], object]] = {
     "who": lambda _: None,
     "sleep": lambda _: time.sleep(60),
@@ -55,6 +92,9 @@ ACTS: dict[str, Callable[[str], object]] = {
     "raise": fail,
     "log": logging.getLogger("retold.server").warning,
     "start": start,
+    "fork": fork,
+    "leave": leave,
+    "twice": answer_twice,
     "thread": lambda _: threading.Thread(target=time.sleep, args=(60,), daemon=True).start(),
 }
 
@@ -98,6 +138,15 @@ def test_one_that_takes_too_long_is_ended(processes: AnsweringProcesses, how: by
         processes.ask(how, 0.2)
     assert not is_there(pid)
     assert int(processes.ask(b"who", 30)) != pid
+
+
+def test_one_that_says_more_and_more_is_not_heard_beyond_its_time() -> None:
+    """A view that logs without end would never be ended: there is always something to read."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send_frame(theirs, b"and another thing")
+        with pytest.raises(TimeoutError):
+            read_frame(ours, time.monotonic())
 
 
 @pytest.mark.parametrize(
@@ -167,6 +216,47 @@ def test_one_with_a_thread_that_goes_on_is_not_asked_again(processes: AnsweringP
     pid = int(processes.ask(b"thread", 30))
     assert int(processes.ask(b"who", 30)) != pid
     assert not is_there(pid)
+
+
+def test_one_that_has_forked_is_not_asked_again(processes: AnsweringProcesses, tmp_path: Path) -> None:
+    """Else a view leaves more of them with each call; in a session of its own, too."""
+    pid = int(processes.ask(f"fork {tmp_path / 'pids'}".encode(), 30))
+    assert int(processes.ask(b"who", 30)) != pid
+    until(lambda: not any(map(is_there, pids_in(tmp_path / "pids"))), "one goes on", seconds=SOON)
+
+
+def test_what_was_left_behind_ends_with_the_next_process(processes: AnsweringProcesses, tmp_path: Path) -> None:
+    """Nobody else knows of it: who started it has ended, and it is in no group of a process that is known."""
+    processes.ask(f"leave {tmp_path / 'pid'}".encode(), 30)
+    assert is_there(*pids_in(tmp_path / "pid"))
+    with pytest.raises(AnswerLost):
+        processes.ask(b"exit 1", 30)
+    assert not is_there(*pids_in(tmp_path / "pid"))
+
+
+def test_a_copy_of_a_process_answers_nothing(processes: AnsweringProcesses) -> None:
+    """What it said would be taken for the answer to the next question, of somebody else."""
+    pid = processes.ask(b"twice", 30)
+    assert processes.ask(b"nap", 30) == pid
+    assert processes.ask(b"xyz", 30) == b"xyz"
+
+
+def test_who_starts_them_may_not_stand_still(processes: AnsweringProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All questions would wait for it, and the server for them when it is to end."""
+    monkeypatch.setattr(process_forker, "PATIENCE", 0.2)
+    os.kill(processes._forker.pid, signal.SIGSTOP)
+    with pytest.raises(ForkerEnded):
+        processes.ask(b"who", 30)
+    processes.end()
+
+
+def test_the_end_does_not_wait_for_who_stands_still(processes: AnsweringProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended, and what it had started with it."""
+    monkeypatch.setattr(process_forker, "PATIENCE", 0.2)
+    pid = int(processes.ask(b"who", 30))
+    os.kill(processes._forker.pid, signal.SIGSTOP)
+    processes.end()
+    until(lambda: not is_there(pid), "it goes on", seconds=SOON)
 
 
 def test_the_end_is_heard_by_who_waits(processes: AnsweringProcesses) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -23,7 +24,7 @@ IDLE_SECONDS: Final = 60.0
 LOGGER: Final = "retold"
 SAID, ANSWERED, LAST, LEFT = b"s", b"a", b"z", b"l"
 """What the first byte of a message from a process says of the rest: it was logged, or is the answer, or the last one that it is to
-give, since it has threads by now; or it ends, asked nothing."""
+give, since it has threads or processes of its own by now; or it ends, asked nothing."""
 
 Answer = Callable[[bytes], bytes]
 """Answers a question; what it raises ends its process."""
@@ -160,10 +161,22 @@ def _serve(its: socket.socket, answer: Answer) -> None:
     """In the process."""
     root, told = logging.getLogger(LOGGER), _Said(its)
     root.handlers[:], root.propagate = [told], False
+    own = os.getpid()
     while (question := _next(its, told)) is not None:
         content = answer(question)
-        alone = threading.active_count() == 1  # nothing else would end what was left behind
+        if os.getpid() != own:  # a view has forked, and this is the copy: what it said would be the answer to the next question
+            return
+        alone = threading.active_count() == 1 and not _has_children()  # nothing else would end what was left behind
         told.send((ANSWERED if alone else LAST) + content)
+
+
+def _has_children() -> bool:
+    """Whether processes that this one has started go on."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
 
 
 def _next(its: socket.socket, told: _Said) -> bytes | None:

@@ -38,7 +38,9 @@ def _read(of: socket.socket, size: int, deadline: float | None) -> bytes:
     pieces, left = list[bytes](), size
     while left:
         if deadline is not None:
-            of.settimeout(max(deadline - time.monotonic(), 0.000_001))
+            if (seconds := deadline - time.monotonic()) <= 0:  # who writes without end is not heard for ever
+                raise TimeoutError
+            of.settimeout(seconds)
         piece = of.recv(min(left, AT_ONCE))
         if not piece:
             break

@@ -14,10 +14,12 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, NoReturn
 
 Serve = Callable[[socket.socket], None]
@@ -28,6 +30,7 @@ REPLY: Final = struct.Struct("!i")
 FORK, END = b"f", b"e"
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
+PR_SET_CHILD_SUBREAPER: Final = 36
 FORKER, ANSWERS = b"retold-forker", b"retold-answers"
 """What `ps` and `top` call them, beside the command, which is that of the server."""
 CONTROL: Final = 3
@@ -36,8 +39,12 @@ DESCRIPTORS: Final = 1 << 20
 """More than a process has."""
 
 
+PATIENCE: Final = 15.0
+"""s in which it answers. It is waited for twice: with the server, it may have been stopped for so long."""
+
+
 class ForkerEnded(Exception):
-    """It was ended by somebody else, so no process can be started any more."""
+    """It was ended by somebody else, or stopped and then ended here, so no process can be started any more."""
 
 
 class ProcessForker:
@@ -83,7 +90,7 @@ class ProcessForker:
         with self._turn:
             try:
                 socket.send_fds(self._control, [COMMAND.pack(command, pid)], descriptors)
-                answer = self._control.recv(REPLY.size, socket.MSG_WAITALL)
+                answer = self._answer()
             except OSError as error:
                 raise ForkerEnded from error
         if len(answer) != REPLY.size:
@@ -91,13 +98,26 @@ class ProcessForker:
         [found] = REPLY.unpack(answer)
         return int(found)
 
+    def _answer(self) -> bytes:
+        """One that does not answer was stopped, and would hold up all questions, and the server's end."""
+        self._control.settimeout(PATIENCE)
+        for _ in range(2):
+            with suppress(TimeoutError):
+                return self._control.recv(REPLY.size)
+        os.kill(self.pid, signal.SIGKILL)
+        return b""
+
 
 def _close(control: socket.socket, pid: int) -> None:
     with suppress(OSError):
         control.shutdown(socket.SHUT_RDWR)  # who waits for an answer of it hears that there is none
     control.close()
+    deadline = time.monotonic() + PATIENCE
     with suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
 
 
 def _run(act: Callable[[], None]) -> NoReturn:
@@ -118,6 +138,7 @@ def _run(act: Callable[[], None]) -> NoReturn:
 def _fork_for(control: socket.socket, serve: Serve) -> None:
     """The forker, until the server's end of the socket is closed."""
     _tell_system(PR_SET_NAME, FORKER)
+    _tell_system(PR_SET_CHILD_SUBREAPER, 1)  # what a process leaves behind becomes a child of this one
     gc.freeze()  # what the server has open is not ours to close
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)  # a Ctrl-C is for the server, which then ends this process
@@ -131,6 +152,7 @@ def _fork_for(control: socket.socket, serve: Serve) -> None:
     finally:
         for pid in children:
             _end(pid)
+        _end_orphans(set())
 
 
 def _obey(told: socket.socket, serve: Serve, children: set[int]) -> bool:
@@ -146,6 +168,7 @@ def _obey(told: socket.socket, serve: Serve, children: set[int]) -> bool:
     else:
         found = _end(pid)
         children.discard(pid)
+        _end_orphans(children)
     with suppress(BrokenPipeError):  # the server has ended; the next message says so
         told.sendall(REPLY.pack(found))
     return True
@@ -186,3 +209,17 @@ def _end(pid: int) -> int:
         os.killpg(pid, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)  # it may have left its group
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _end_orphans(children: set[int]) -> None:
+    """End what other processes have started, and left behind: what is in the group of one of `children` ends with that."""
+    while orphans := [it for it in _children() - children if os.getpgid(it) not in children]:
+        for pid in orphans:
+            _end(pid)
+
+
+def _children() -> set[int]:
+    """Those of this process, which has one thread; empty where the system does not say."""
+    with suppress(OSError):
+        return {int(it) for it in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()}
+    return set()
