@@ -42,6 +42,17 @@ def test_a_token_is_printed_once_and_kept_as_a_digest(here: Project) -> None:
     assert token not in file_of(here).read_text() + said.err
 
 
+def test_every_right_can_be_given(here: Project) -> None:
+    """Those of an entry that are not options are for who edits the file."""
+    rights = {"publish": ["*"], "read": ["*"], "operate": ["user"], "correct": ["user", "email"]}
+    words = [word for name, values in rights.items() for value in values for word in (f"--{name}", value)]
+    assert here.retold("token", "new", "web", "--admin", *words).code == 0
+    [entry] = tomllib.loads(file_of(here).read_text())["principal"]
+    by_hand = {"name", "sha256", "sub", "rate", "only", "publish_only"}
+    assert entry.keys() - by_hand == {*TokenEntry.__struct_fields__} - by_hand
+    assert {name: entry[name] for name in rights} == rights
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

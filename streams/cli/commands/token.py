@@ -31,7 +31,7 @@ Several = list[str] | None
 
 
 @token.command(cls=Command)
-def new(
+def new(  # noqa: PLR0913 - one parameter an option
     name: Name,
     publish: Annotated[
         Several, typer.Option("--publish", help="An event: order.place, order.*, or *.", metavar="EVENT")
@@ -42,6 +42,9 @@ def new(
     ] = None,
     operate: Annotated[
         Several, typer.Option("--operate", help="Whose parked events it decides about: a namespace, or *.", metavar="NAMESPACE")
+    ] = None,
+    correct: Annotated[
+        Several, typer.Option("--correct", help="Whose past it may correct: a namespace, or *.", metavar="NAMESPACE")
     ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It sees status and metrics.")] = False,
     only: Annotated[
@@ -63,8 +66,9 @@ def new(
     file = _file(config.http_tokens)
     made = made_token()
     entry = TokenEntry(
-        name, digest_text(made), tuple(publish or ()), tuple(read or ()), tuple(operate or ()), admin=admin,
-        only=_pairs("--only", only or ()), publish_only=_pairs("--publish-only", publish_only or ()),
+        name, digest_text(made), tuple(publish or ()), tuple(read or ()), tuple(operate or ()),
+        tuple(correct or ()), admin=admin, only=_pairs("--only", only or ()),
+        publish_only=_pairs("--publish-only", publish_only or ()),
     )  # fmt: skip
     before = text_of(file)
     there = read_document(file).principal if before else ()
