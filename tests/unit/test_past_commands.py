@@ -326,6 +326,25 @@ def test_exit_codes_of_commands_that_ask_the_past(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["get", "order"], ["what-if", "--remove", "place-1"], ["story", "order/o1"]], ids=" ".join)
+def test_a_file_that_was_damaged_is_no_fault_of_the_command(
+    words: list[str], shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was copied while the disk was full, say: it opens if its first pages are whole."""
+    whole, said = shop.read_bytes(), ""
+    for at in range(PAGE, len(whole), PAGE):
+        shop.write_bytes(whole[:at] + bytes(PAGE) + whole[at + PAGE :])
+        code = run_command([*words, "--history", str(shop)])
+        told = capsys.readouterr().err
+        assert code in (exit_codes.OK, exit_codes.CONFIGURATION), f"page {at // PAGE}: {told}"
+        said += told
+    assert f"the file {shop} is damaged (database disk image is malformed): export it again" in " ".join(said.split())
+
+
+PAGE = 4096
+"""Bytes that SQLite writes together."""
+
+
 def twofold_shop() -> App:
     made = shop_application.app()
     return replace(made, namespaces=[*made.namespaces, made.namespaces[0]])

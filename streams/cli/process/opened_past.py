@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from streams.cli.process.session import Session, connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
 from streams.engine.times import from_micros
+from streams.errors import HistoryError
 from streams.history.branch.branch_times import TimedBranch
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
@@ -95,7 +97,7 @@ def open_past(
             logging_setup.set_up(config)
             app = application(config)
             codec, source = codec_of(app), open_export(file, app)
-        with closing(source.connect()) as db:
+        with _damage_is_said(source.file, exported=file is not None), closing(source.connect()) as db:
             learn_schemas(db, codec)
             reading = UnhandledTypes(app, codec) if with_unhandled else codec
             past, handlers = StoredPast(db, reading), ApplicationHandlers(app, reading)
@@ -107,6 +109,19 @@ def open_past(
             corrections = partial(kept_corrections, db) if session is None else partial(_corrections_of, session)
             with handlers_return(handlers):
                 yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source, corrections)
+
+
+@contextmanager
+def _damage_is_said(file: Path, *, exported: bool) -> Iterator[None]:
+    """Of a file that was cut off or overwritten, which opens as long as its beginning is whole."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        again = "delete it while no server runs, and it is read again from Kafka"
+        what = "export it again" if exported else again
+        raise HistoryError(f"the file {file} is damaged ({error}): {what}") from error
 
 
 def _corrections_of(session: Session) -> Sequence[KnownCorrection]:
