@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush, merge
 from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.engine.changes import KeptCall, KeptTimer, PendingCall, PendingTimer, TimerReference
+from streams.engine.changes import KeptCall, KeptTimer, PendingCall, PendingTimer
 
 
 class ScheduledTimer(msgspec.Struct, order=True, gc=False):
@@ -41,8 +41,6 @@ class PendingTimers(Mapping[str, KeptTimer]):
         self._by_owner: dict[str, list[ScheduledTimer]] = {}
         self._live: list[ScheduledTimer] = []
         self._overdue: list[ScheduledTimer] = []
-        self._left: tuple[list[ScheduledTimer], list[ScheduledTimer]] = ([], [])
-        """Heaps of those whose events are not in memory, live and overdue. There may be others, which are none any more."""
         self._scheduled = self.memory = 0
 
     def add(self, timer: KeptTimer) -> None:
@@ -55,7 +53,8 @@ class PendingTimers(Mapping[str, KeptTimer]):
         else:
             insort(of_owner, scheduled)
         heappush(self._overdue if timer.overdue else self._live, scheduled)
-        self._note(scheduled)
+        if isinstance(timer, PendingTimer):
+            self.memory += timer.memory
 
     def discard(self, event_id: str) -> None:
         """Its entry in a heap is removed when it comes to the top."""
@@ -75,32 +74,10 @@ class PendingTimers(Mapping[str, KeptTimer]):
     def exchange(self, timer: KeptTimer) -> None:
         """Have it in the place of the one of its id, which is the same timer: its event leaves memory, or comes back."""
         scheduled = self._by_id[timer.event_id]
-        if isinstance(scheduled.timer, PendingTimer):
-            self.memory -= scheduled.timer.memory
+        for it, sign in ((scheduled.timer, -1), (timer, 1)):
+            if isinstance(it, PendingTimer):
+                self.memory += sign * it.memory
         scheduled.timer = timer
-        self._note(scheduled)
-
-    def _note(self, scheduled: ScheduledTimer) -> None:
-        timer = scheduled.timer
-        if isinstance(timer, PendingTimer):
-            self.memory += timer.memory
-        else:
-            heappush(self._left[timer.overdue], scheduled)
-
-    def left(self, limit: FiringLimit, most: int, skip: Callable[[TimerReference], bool]) -> list[TimerReference]:
-        """Those whose events are not in memory and that `limit` allows, earliest first: at most so many, without those to skip."""
-        found, passed = list[TimerReference](), dict[str, ScheduledTimer]()
-        for heap, until in zip(self._left, limit, strict=True):
-            while heap and heap[0].at <= until and len(found) < most:
-                scheduled = heappop(heap)
-                timer = scheduled.timer
-                if isinstance(timer, TimerReference) and self._waits(scheduled) and timer.event_id not in passed:
-                    passed[timer.event_id] = scheduled
-                    if not skip(timer):
-                        found.append(timer)
-        for scheduled in passed.values():
-            self._note(scheduled)
-        return found
 
     @property
     def owners(self) -> Mapping[str, Sequence[ScheduledTimer]]:

@@ -19,6 +19,7 @@ from streams.engine.changes import (
     CallReference,
     Changes,
     DueReference,
+    KeptTimer,
     Pending,
     PendingCall,
     PendingTimer,
@@ -104,9 +105,10 @@ class RecentlyDue:
         self._written, self._stay = 0, _memory(image)
 
     def leave(self, image: Image, now: int) -> None:
-        """Keep no bodies but of timers that are near, at `now` in µs, and of those that were read for what comes next."""
+        """Keep no bodies but of timers that fire next, at `now` in µs, and of those that were read for what comes next."""
+        near = {it.event_id for it in fires_next(image, now)}
         for name, it in list(self._places.items()):
-            if name in self._needed or (isinstance(it, TimerReference) and it.at <= now + NEAR):
+            if name in self._needed or name in near or (isinstance(it, TimerReference) and it.overdue and it.at <= now):
                 continue
             exchange(image, it)
             del self._places[name]
@@ -133,6 +135,32 @@ def exchange(image: Image, it: DueReference | Pending) -> None:
         image.calls.exchange(it)
     else:
         image.due.exchange(it)
+
+
+def fires_next(image: Image, now: int, refused: Collection[str] = ()) -> list[KeptTimer]:
+    """The timers that are due at `now` (µs) or soon, earliest first, and no more than are read at once.
+
+    While an inbox is not read to its end, none of them fires, and more and more are due: only the first come into memory.
+    """
+    found, size = list[KeptTimer](), 0
+    for timer in image.due.until(image.limit(now + NEAR)):
+        if timer.owner in image.parked or timer.event_id in refused:
+            continue
+        if len(found) == EVENTS or size > READ:
+            break
+        found.append(timer)
+        size += timer.size
+    return found
+
+
+def to_read(near: Sequence[KeptTimer]) -> list[TimerReference]:
+    """Those of `fires_next` without their events; none if it gives all that it may, and the first half of that is here.
+
+    Reading costs a client of Kafka, so many are read at once, and not each second those that follow what has fired.
+    """
+    left = [it for it in near if isinstance(it, TimerReference)]
+    are_all = len(near) < EVENTS and sum(it.size for it in near) <= READ
+    return left if are_all or any(isinstance(it, TimerReference) for it in near[: len(near) // 2]) else []
 
 
 def _memory(image: Image) -> int:
@@ -187,10 +215,9 @@ class DueBodies:
         return self._bring(recent, image, list(islice(next_ones, EVENTS)), needed=True)
 
     def bring_near(self, recent: RecentlyDue, image: Image, refused: Collection[str]) -> bool:
-        """Read the events of timers that are due now or soon. False: the topic does not have one."""
-        limit = image.limit(self.admin.clock.now() + NEAR)
-        near = image.due.left(limit, EVENTS, lambda it: it.owner in image.parked or it.event_id in refused)
-        return self._bring(recent, image, near, needed=False)
+        """Read the events of timers that fire next. False: the topic does not have one."""
+        near = fires_next(image, self.admin.clock.now(), refused)
+        return self._bring(recent, image, to_read(near), needed=False)
 
     def _bring(self, recent: RecentlyDue, image: Image, places: Sequence[DueReference], *, needed: bool) -> bool:
         if not places:

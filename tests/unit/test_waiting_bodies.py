@@ -14,16 +14,16 @@ from streams import Event, Gateway
 from streams.codec import codec_of
 from streams.config import load
 from streams.data import EventData
-from streams.engine.changes import CallReference, PendingCall, PendingTimer, TimerReference
+from streams.engine.changes import CallReference, PendingCall, PendingTimer, SetAsideRecord, TimerReference
 from streams.engine.engine import Engine
+from streams.engine.envelope import ParkedHeader
 from streams.engine.image import Image
-from streams.engine.pending import FiringLimit, PendingTimers
-from streams.engine.records import EmittedRecord
-from streams.engine.stored import due_record
+from streams.engine.records import PARKED, EmittedRecord
+from streams.engine.stored import due_record, place_of
 from streams.errors import UnsupportedSchema
 from streams.worker.call_queues import BODIES, Assignment, BodyWanted, ReadyCalls
 from streams.worker.caller import Caller, CallResult, RetryPolicy
-from streams.worker.due_bodies import WRITTEN, RecentlyDue
+from streams.worker.due_bodies import EVENTS, NEAR, READ, WRITTEN, FoundBodies, RecentlyDue, fires_next, to_read
 from streams.worker.image_reader import ImageReader
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
@@ -229,19 +229,56 @@ def test_the_end_of_the_topic_is_asked_for_before_a_search_gets_long() -> None:
     assert not recent.must_note
 
 
-def test_timers_without_events_are_found_before_they_are_due() -> None:
-    """The earliest first, each once; what was brought back or is over is none of them, and what was found stays."""
-    timers = PendingTimers()
-    for number, at in enumerate((30, 10, 20, 40, 50)):
-        timers.add(TimerReference(at, f"t{number}", f"k{number}", True, number == 4, 1, 0, 1))
-    timers.discard("t2")
-    timers.exchange(timers["t1"])
-    for _ in range(2):
-        assert [it.at for it in timers.left(FiringLimit(40, 49), 9, lambda it: it.owner == "k3")] == [10, 30]
-    assert [it.at for it in timers.left(FiringLimit(40, 50), 1, lambda it: False)] == [10]
-    timers.exchange(PendingTimer(10, EmittedRecord("n", b"k1", b"v", []), "t1", "k1", True))
-    assert [it.at for it in timers.left(FiringLimit(40, 50), 9, lambda it: False)] == [30, 40, 50]
-    assert timers.memory == timers["t1"].memory  # type: ignore[union-attr]  # it has its event
+def timer(number: int, at: int = 10, key: str = "k", size: int = 1) -> PendingTimer:
+    return PendingTimer(at, EmittedRecord("n", key.encode(), bytes(size), []), f"t{number}", key, True)
+
+
+def test_timers_are_read_before_they_are_due() -> None:
+    """The earliest first, also one whose event is in memory; a key that is parked, and one that is refused, fire none."""
+    image = Image()
+    for number, at in enumerate((30, 10, 20, 40, 50 + NEAR)):
+        image.due.add(place_of(timer(number, at, f"k{number}"), 0, 1))
+    image.due.discard("t2")
+    image.due.exchange(timer(1, 10, "k1"))
+    aside = SetAsideRecord(0, b"k3", b"", [], ParkedHeader(PARKED, "", "", "k3", "n", 0, 0, 0))
+    image.parked["k3"] = [aside]
+    assert [it.event_id for it in fires_next(image, 49)] == ["t1", "t0"]
+    assert [it.event_id for it in fires_next(image, 50, {"t0"})] == ["t1", "t4"]
+    assert image.due.memory == timer(1, 10, "k1").memory
+
+
+def test_of_many_timers_that_are_due_the_first_alone_are_in_memory() -> None:
+    """A worker that comes late to its inbox fires none of them before it is read to its end, and each second more are due."""
+    image, recent = Image(), RecentlyDue(0)
+    large = READ // 4
+    whole = [timer(number, number, size=large) for number in range(9)]
+    for it in whole:
+        image.due.add(place_of(it, it.at, it.at + 1))
+    for _ in range(3):
+        near = [it for it in fires_next(image, 9) if isinstance(it, TimerReference)]
+        recent.bring(image, FoundBodies({it.event_id: whole[it.at] for it in near}), near, needed=False)
+    assert [it.at for it in image.due.values() if isinstance(it, PendingTimer)] == [*range(5)]
+    image.due.exchange(whole[7])
+    recent.bring(image, FoundBodies({"t8": whole[8]}), [place_of(whole[8], 8, 9)], needed=False)
+    recent.leave(image, 9)
+    assert isinstance(image.due["t8"], TimerReference)
+
+
+def test_no_more_timers_come_than_are_read_at_once() -> None:
+    """However small they are; and they are read again once half of them have fired."""
+    image = Image()
+    for number in range(EVENTS + 2):
+        image.due.add(place_of(timer(number), 0, 1))
+    near = fires_next(image, 10)
+    assert len(to_read(near)) == len(near) == EVENTS
+    for number in range(EVENTS // 2):
+        image.due.exchange(timer(number))
+    assert to_read(fires_next(image, 10)) == []
+    image.due.discard("t0")
+    assert len(to_read(fires_next(image, 10))) == EVENTS // 2 + 1
+    for number in range(1, 3):
+        image.due.discard(f"t{number}")
+    assert len(to_read(fires_next(image, 10))) == EVENTS // 2 + 2
 
 
 def test_what_may_not_leave_is_seldom_looked_at() -> None:
