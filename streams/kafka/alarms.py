@@ -23,6 +23,8 @@ UNOWNED_BAD = 30.0
 BLOCKED_BAD = 60.0
 KEYS_BAD, PARKED_BAD = 20, 3600.0
 TIMER_BAD, CALL_BAD = 60.0, 900.0
+AHEAD_WARN = 60.0
+"""s by which the clock of a worker may be ahead."""
 SHOWN = 3
 """Blocked partitions that are named with their reasons."""
 BUSY = (
@@ -100,6 +102,7 @@ def _of_namespace(
     yield _parked(space, now)
     yield _timers(space, now)
     yield _calls(space, now)
+    yield _clock(space, now)
     yield _deleted(space)
     yield _foreign(space)
 
@@ -192,6 +195,20 @@ def _calls(space: NamespaceStatus, now: int) -> Check:
     return Check(
         name, "bad", f"A call of a gateway of {space.name} has had no answer for {asked:,.0f} s.",
         "See the worker's log, and whether the service that the gateway calls works.",
+    )  # fmt: skip
+
+
+def _clock(space: NamespaceStatus, now: int) -> Check:
+    """Recorded times never go back, so the newest events of a partition may be known later than they happen."""
+    name = f"{space.name}.clock"
+    last = max(space.partitions, key=lambda it: it.recorded, default=None)
+    if last is None or (ahead := (last.recorded - now) / 1e6) <= AHEAD_WARN:
+        return Check(name, "good")
+    return Check(
+        name, "warn",
+        f"The last event of {key_of(space.name, last.partition)} was recorded {ahead:,.0f} s ahead of the clock here: that of a "
+        "worker is, or was, ahead, or this one is behind.",
+        "Set the clocks (NTP). Until they have caught up, questions about the past do not tell all of the newest events.",
     )  # fmt: skip
 
 

@@ -170,6 +170,14 @@ def test_what_is_pending_and_overdue(pending: dict[str, int], told: dict[str, st
     assert states(replace(SPACE, **pending)) == told  # type: ignore[arg-type]  # as above
 
 
+@pytest.mark.parametrize(("ahead", "told"), [(59, {}), (61, {"item.clock": "warn"})])
+def test_a_log_that_is_ahead_of_the_clock(ahead: float, told: dict[str, str]) -> None:
+    """A worker's clock was set back: questions about the past do not tell the newest events, and nothing else shows it."""
+    space = with_part(recorded=ago(-ahead))
+    assert states(space) == told
+    assert all("recorded 61 s ahead" in it.detail for it in found(space).values())
+
+
 @pytest.mark.parametrize(("seconds", "hangs", "state"), [(29, False, "warn"), (31, False, "bad"), (1, True, "bad")])
 def test_a_transaction_that_stays_open(seconds: float, hangs: bool, state: str) -> None:
     """It holds up all that is behind it, which no lag shows; a status has those that are older than 5 s."""
