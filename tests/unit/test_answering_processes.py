@@ -130,6 +130,13 @@ def test_who_looks_at_processes_sees_which_they_are(processes: AnsweringProcesse
     assert [Path(f"/proc/{it}/comm").read_text(encoding="ascii") for it in (forker, pid)] == ["retold-forker\n", "retold-answers\n"]
 
 
+def test_where_memory_is_short_they_are_ended_first(processes: AnsweringProcesses) -> None:
+    """A view that takes all there is would have ended the server, or a worker beside it."""
+    pid = int(processes.ask(b"who", 30))
+    of_forker, its = (int(Path(f"/proc/{it}/oom_score_adj").read_text()) for it in (processes._forker.pid, pid))
+    assert its == 1000 > of_forker
+
+
 @pytest.mark.parametrize("how", [b"sleep", b"spin", b"hold"])
 def test_one_that_takes_too_long_is_ended(processes: AnsweringProcesses, how: bytes) -> None:
     """The next question has another one."""

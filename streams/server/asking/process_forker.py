@@ -33,6 +33,8 @@ PR_SET_NAME: Final = 15
 PR_SET_CHILD_SUBREAPER: Final = 36
 FORKER, ANSWERS = b"retold-forker", b"retold-answers"
 """What `ps` and `top` call them, beside the command, which is that of the server."""
+FIRST_TO_END: Final = "1000"
+"""What has the system end it before all others when memory is short: a view may take more than there is in its time."""
 CONTROL: Final = 3
 """The descriptor of the forker's own socket; behind it all are closed that it was forked with."""
 DESCRIPTORS: Final = 1 << 20
@@ -194,6 +196,8 @@ def _begin(its: socket.socket, serve: Serve) -> None:
     os.setpgid(0, 0)
     _tell_system(PR_SET_PDEATHSIG, signal.SIGKILL)  # a handler that holds Python's lock could see to nothing itself
     _tell_system(PR_SET_NAME, ANSWERS)
+    with suppress(OSError):  # no Linux, or /proc is hidden
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, encoding="ascii")
     serve(its)
 
 
