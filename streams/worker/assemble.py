@@ -226,7 +226,7 @@ class _Place:
 
     @property
     def written(self) -> list[TopicAndPartition]:
-        topics = sorted({*self.names[2:], *self.targets})
+        topics = sorted({*self.names[1:], *self.targets})  # into its own inbox, too: what is in another partition than its key
         return [(topic, number) for topic in topics for number in range(self.described[topic].partitions)]
 
 

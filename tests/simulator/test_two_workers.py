@@ -15,7 +15,8 @@ from tests.applications import probe, shop, timed
 from tests.applications.probe.events import EchoHear
 from tests.applications.shop.events import Line, OrderPaid, OrderPlace
 from tests.applications.timed.events import AlarmTouch
-from tests.simulator.broker import Metadata
+from tests.simulator.broker import Metadata, Transaction
+from tests.simulator.memory_producer import MemoryProducer
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 KEYS = [f"k{number}" for number in range(12)]
@@ -65,6 +66,24 @@ def test_a_worker_that_was_taken_for_dead_commits_nothing(tmp_path: Path) -> Non
     first.step()
     assert first.cycle.aborted == 1
     go_on(there, first, second)
+    assert there.logged() == dict.fromkeys(KEYS, 2)
+
+
+def test_a_worker_ends_what_the_process_before_left_in_its_own_inbox(tmp_path: Path) -> None:
+    """As what it moves to the partition of its key (rule 14): a record behind the end of its transaction hides all that follow."""
+    there = site(tmp_path)
+    before = Worker(there, 0)
+    publish(there, range(12))
+    go_on(there, before)
+    [name] = there.broker.producers
+    before.stop()
+    lost = MemoryProducer(there.broker, {"transactional.id": name})
+    for partition in there.markers():
+        there.broker.append(("echo", partition), b"moved", b"?", None, Transaction(lost, there.broker.clock.monotonic()))
+    publish(there, range(12, 24))
+    worker = Worker(there, 0)
+    for _ in range(ENOUGH):
+        worker.step()
     assert there.logged() == dict.fromkeys(KEYS, 2)
 
 
