@@ -436,6 +436,38 @@ def test_a_follower_that_is_killed_is_started_again(broker: str, prefix: str, tm
     assert "the process that follows Kafka ended with -9" in log.read_text()
 
 
+def ending() -> App:
+    """With a projection that ends its process at an account with a balance of 13, as one does that takes all memory."""
+
+    def ends(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        if event.data.balance == 13:
+            os._exit(7)
+        return OrdersPerDayRow(count=event.data.balance)
+
+    projection = Projection("ends", row=OrdersPerDayRow)
+    projection.folds(AccountOpen, key=lambda event: event.key)(ends)
+    return replace(APP, projections=[*APP.projections, projection])
+
+
+@pytest.mark.slow
+def test_a_fold_that_ends_its_process_stands_still(broker: str, prefix: str, tmp_path: Path) -> None:
+    """The process would end at that event for ever, and nothing else would be followed."""
+    config = settings(tmp_path, prefix, http_port="0")
+    env = environment(broker, prefix, tmp_path, app="tests.integration.test_server:ending") | {"RETOLD_HTTP_PORT": "0"}
+    log = tmp_path / "log"
+    with Running(bank.app(), config, broker), Process("server", env=env, log=log) as process:
+        until(lambda: "Listening at " in log.read_text(), "the server does not listen")
+        url = log.read_text().split("Listening at ")[1].split(";")[0]
+        with httpx.Client(base_url=url, timeout=90.0) as http:
+            until(lambda: http.get("/-/ready").status_code == 200, "the server is not ready")
+            assert opened(http, "a", 13).status_code == 202
+            until(lambda: "ends" in str(http.get("/-/health").json().get("checks")), "nobody is told of the fold")
+            until(lambda: http.get("/-/ready").status_code == 200, "it is not followed on")
+            assert opened(http, "b", 1, **WAIT).status_code == 200
+            assert (http.get("/projections/ends").status_code, http.get("/projections/openings/1").status_code) == (500, 200)
+        assert process.stop() == 0
+
+
 def spinning() -> App:
     """With a view that never ends, nor leaves Python's lock to anybody."""
 

@@ -1,4 +1,4 @@
-"""The process that follows Kafka: `python -m streams.server.readmodel.child_follower ADDRESS`, started by the server.
+"""The process that follows Kafka: `python -m streams.server.readmodel.child_follower ADDRESS [after-end]`, started by the server.
 
 It reads the settings as the server does, writes what it has to tell and to log as lines of JSON to stdout, and ends with stdin.
 So no decoding and no fold shares an interpreter with an answer.
@@ -21,6 +21,7 @@ from streams.config import load
 from streams.kafka.clients import Clients
 from streams.load import application
 from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel.follower_process import AFTER_END
 from streams.server.readmodel.follower_report import FollowerReport
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -29,8 +30,8 @@ COLLECT_AFTER = 100_000
 log = logging.getLogger("retold.server")
 
 
-def follow(address: str) -> int:
-    """Until stdin ends. Returns an exit code."""
+def follow(address: str, *, after_end: bool = False) -> int:
+    """Until stdin ends. Returns an exit code. `after_end` as for TopicFollower."""
     stopped = threading.Event()
     pipe = ReportPipe(os.dup(STDOUT))
     os.dup2(STDERR, STDOUT)  # what the application prints is no report
@@ -47,7 +48,8 @@ def follow(address: str) -> int:
         gc.set_threshold(COLLECT_AFTER, 10, 100)
         threading.Thread(target=_until_stdin_ends, args=(stopped,), daemon=True).start()
         clients = Clients.of(config, address)
-        TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell, config.history).run(stopped)
+        follower = TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell, config.history)
+        follower.run(stopped, after_end=after_end)
     except Exception:
         log.exception("the process that follows Kafka failed")
         return 1
@@ -81,4 +83,4 @@ def _until_stdin_ends(stopped: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(follow(sys.argv[1]))
+    sys.exit(follow(sys.argv[1], after_end=sys.argv[2:] == [AFTER_END]))

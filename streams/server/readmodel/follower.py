@@ -22,6 +22,7 @@ from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
 from streams.kafka.watched_corrections import WatchedCorrections
 from streams.server.readmodel import file_journal
 from streams.server.readmodel.corrected_folds import CorrectedFolds
+from streams.server.readmodel.fold_note import FoldNoting
 from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
@@ -60,8 +61,11 @@ class TopicFollower:
         self._said = "", 0.0
         """What was logged last of why it cannot follow, and when."""
         self._ends_of: EndsOf = ends
+        self._noting = FoldNoting()
 
-    def run(self, stopped: threading.Event) -> None:
+    def run(self, stopped: threading.Event, *, after_end: bool = False) -> None:
+        """`after_end`: another process did so, and ended without being told to."""
+        self._noting.after_end = after_end
         while not stopped.is_set():
             try:
                 self._store = self._store or Store(self._path, self._prefix, self._app, self._codec, history=self._history)
@@ -135,6 +139,7 @@ class TopicFollower:
         return True
 
     def _close(self) -> None:
+        self._noting.close()
         if self._store is not None:
             try:
                 self._store.close()
@@ -209,6 +214,7 @@ class TopicFollower:
         ]
         begin, end = starts(admin, partitions, cancelled=stopped), self._ends_of(admin, partitions)
         writer = store.writer()
+        self._noting.begin(store.file.parent, writer.note_folds)
         consumer = self._clients.consumer("retold-server", fetch_wait=FETCH_WAIT)
         try:
             learning = LearningCodec(self._codec, self._clients, self._prefix)

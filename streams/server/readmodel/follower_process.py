@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,8 @@ AGAIN = 1.0
 GRACE = 10.0
 """s that it has to write its file to the end."""
 MODULE = "streams.server.readmodel.child_follower"
+AFTER_END = "after-end"
+"""What a process is told that follows one which ended by itself, or was ended by somebody else: a fold may do so each time."""
 
 
 class FollowerProcess:
@@ -27,6 +30,8 @@ class FollowerProcess:
     def __init__(self, model: FollowerListener, address: str, folder: Path) -> None:
         self._model, self._address, self._folder = model, address, folder
         self._reports = WatchedReports(model, "the process that follows Kafka")
+        self._words: Sequence[str] = ()
+        """What the next process is told, beside the address."""
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
@@ -40,9 +45,8 @@ class FollowerProcess:
     def _follow(self, stopped: threading.Event) -> str:
         """Why a process has ended, or was not started. Nobody else would start it again."""
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE, self._address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder
-            )
+            command = [sys.executable, "-P", "-m", MODULE, self._address, *self._words]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder)
         except OSError as error:  # such as no descriptor or no memory left
             return f"the process that follows Kafka cannot be started ({error}); that is tried again"
         self._reports.begin()
@@ -50,6 +54,7 @@ class FollowerProcess:
             try:
                 threading.Thread(target=self._watch, args=(process, stopped), daemon=True).start()
                 self._listen(process)
+                self._words = (AFTER_END,)
                 return f"the process that follows Kafka ended with {process.wait()}, and is started again"
             except Exception as error:  # noqa: BLE001 - such as no descriptor left: else nobody would listen any more
                 process.kill()

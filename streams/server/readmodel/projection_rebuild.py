@@ -51,7 +51,7 @@ class ProjectionRebuild:
         for it in chosen:
             db.execute(f"drop table if exists {beside(it.name)}")
             db.execute(table_statement(beside(it.name), it.row_type))
-        self._folding = [StoredProjection(db, it, codec, None, beside(it.name)) for it in chosen]
+        self.folding = [StoredProjection(db, it, codec, None, beside(it.name)) for it in chosen]
         self._types = sorted({name for it in chosen for name in types_of(it)})
         self.digests = {it.name: otherwise.of(types_of(it)).digest for it in chosen}
         """Of what each is folded with otherwise than the logs have it."""
@@ -82,7 +82,7 @@ class ProjectionRebuild:
         if not more:
             self._fold_come(None)
         with transaction(self._db):
-            for each in self._folding:
+            for each in self.folding:
                 each.write(self._db)
         return more
 
@@ -93,7 +93,7 @@ class ProjectionRebuild:
             self._fold(it.event, it.name)
 
     def _fold(self, event: Event[Any], where: str) -> None:
-        for each in self._folding:
+        for each in self.folding:
             each.fold(event, where)
 
     def _next(self, at: NamespacePartition) -> Sequence[tuple[Any, ...]]:
@@ -115,7 +115,7 @@ class ProjectionRebuild:
 
     def swap(self) -> None:
         """Within a transaction: what was folded beside takes the place of the tables before, and what stands still is noted."""
-        for each in self._folding:
+        for each in self.folding:
             name = each.projection.name
             self._db.execute(f"drop table if exists {projection_table(name)}")
             self._db.execute(f"alter table {beside(name)} rename to {projection_table(name)}")

@@ -74,6 +74,8 @@ class RefoldedProjections:
         if names:
             self._corrected.folding(names)
             self._now = self._store.begin_rebuild(names, self._decoder, self._corrected.otherwise)
+            for it in self._now.folding:
+                self._writer.note_folds_of(it)
             self._tell(self._now)
 
     def _tell(self, rebuild: ProjectionRebuild) -> None:

@@ -22,6 +22,7 @@ from streams.server.readmodel import file_journal
 from streams.server.readmodel.corrected_note import NOT_LOOKED_AT
 from streams.server.readmodel.deleted_rows import DeletedRows
 from streams.server.readmodel.erased_times import ERASE, NOTE
+from streams.server.readmodel.fold_note import FoldNote
 from streams.server.readmodel.left_out import leaves_out
 from streams.server.readmodel.left_out_records import IDH, LeftOutRecords
 from streams.server.readmodel.log_record import ALWAYS, LogRecord
@@ -85,6 +86,7 @@ class StoreWriter:
             name: RowWriter(rows_beside(name) if name in self._reread else row_table(name), of)
             for name, of in self._row_types.items()
         }
+        self._note: FoldNote | None = None
         self.projections: dict[str, StoredProjection] = {}
         self.folded_again([it.name for it in app.projections if it.name not in held])
         self._records: list[LogRecord] = []
@@ -96,6 +98,18 @@ class StoreWriter:
         """How many steps of corrections were given."""
         self.in_order = bool(self.folded_types) or before > 0
         """Whether records are to be given in the order of time."""
+
+    def note_folds(self, note: FoldNote) -> None:
+        """What goes on is noted, and the one that has ended its process stands still."""
+        self._note = note
+        for it in self.projections.values():
+            self.note_folds_of(it)
+
+    def note_folds_of(self, it: StoredProjection) -> None:
+        """The same of one that is not among those here yet."""
+        it.note, fatal = self._note, None if self._note is None else self._note.fatal
+        if fatal is not None and fatal.projection == it.projection.name and it.fault is None:
+            it.stand_still("ended the process that folds it, twice,", fatal.where)
 
     def put_row(self, namespace: str, part: int, key: str, version: int, row: Any, value: bytes = b"") -> None:
         """A row, an UnreadableRow, or None, which removes it. `value` is its Avro."""
@@ -228,7 +242,9 @@ class StoreWriter:
         """These projections are whole in the file: what is given from now on is folded into them."""
         stopped = dict(self._db.execute("select name, why from stopped").fetchall())
         chosen = [it for it in self._all if it.name in names]
-        self.projections |= {it.name: StoredProjection(self._db, it, self._codec, stopped.get(it.name)) for it in chosen}
+        for each in chosen:
+            self.projections[each.name] = StoredProjection(self._db, each, self._codec, stopped.get(each.name))
+            self.note_folds_of(self.projections[each.name])
 
     @property
     def leaves_out(self) -> bool:

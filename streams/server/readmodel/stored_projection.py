@@ -12,6 +12,7 @@ from streams.engine.readable import in_a_line
 from streams.engine.records import Codec
 from streams.event import Event
 from streams.projection import Projection
+from streams.server.readmodel.fold_note import FoldNote
 from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store_schema import projection_table
@@ -27,6 +28,8 @@ class StoredProjection:
         self, db: sqlite3.Connection, projection: Projection[Any], codec: Codec, fault: str | None, table: str = ""
     ) -> None:
         self.projection, self.fault = projection, fault
+        self.note: FoldNote | None = None
+        """Where it is noted which fold goes on."""
         self._codec = codec
         table = table or projection_table(projection.name)
         self._rows = _FoldedRows(db, table, RowDecoder(projection.row_type, codec))
@@ -37,18 +40,25 @@ class StoredProjection:
     def fold(self, event: Event[Any], where: str) -> None:
         if self.fault is not None or type(event.data) not in self.projection.folds_by:
             return
+        if self.note is not None:
+            self.note.begin(self.projection.name, _place(event, where))
         try:
             key, row = self._projector.change(self.projection, event, self._rows)
         except BaseException as error:  # noqa: BLE001 - the application's own function may raise anything
-            self.fault = (
-                f"the projection {self.projection.name} raised {in_a_line(error)} at {event.data.event_type}, {where}. It stands "
-                "still: correct it and start the server again"
-            )
-            self._newly_stopped = True
+            self.stand_still(f"raised {in_a_line(error)}", _place(event, where))
             return
+        finally:
+            if self.note is not None:
+                self.note.end()
         self._rows.known[key] = row
         raw = b"" if row is None or not self._writer.keeps_raw else self._codec.encode_frozen(row)[1]
         self._writer.put(key, None, None, row, raw)
+
+    def stand_still(self, did: str, place: str) -> None:
+        """From now on nothing is folded, since that is what its fold did."""
+        what = f"the projection {self.projection.name} {did} at {place}"
+        self.fault = f"{what}. It stands still: correct it and start the server again"
+        self._newly_stopped = True
 
     def write(self, db: sqlite3.Connection, *, noted: bool = False) -> None:
         """`noted` as in RowWriter."""
@@ -58,6 +68,10 @@ class StoredProjection:
             self._newly_stopped = False
         if len(self._rows.known) > KNOWN_ROWS:
             self._rows.known.clear()
+
+
+def _place(event: Event[Any], where: str) -> str:
+    return f"{event.data.event_type}, {where}"
 
 
 class _FoldedRows(Mapping[str, Record]):
