@@ -198,6 +198,20 @@ def is_applied_once(kind: str, seed: int) -> None:
     assert set(here.steps()) <= reached
 
 
+def test_timers_that_a_correction_has_taken_away_could_all_be_read() -> None:
+    """What a verification did not compare is told by what it is."""
+    _, here = begun("timed", 3)
+    here.there.publish(AlarmTouch(name="late", number=1, after=24), "late", here.there.now)
+    here.there.settle()
+    [late] = [it for it in roots(here.log) if it.key == "late"]
+    here.correct(Change(remove=frozenset([late.exact_name])))
+    here.finish()
+    assert any(step.event.data.dropped for step in here.log.steps())
+    report = StoredTopics.of(here.there).verified()
+    assert report.findings == []
+    assert {it.what for it in report.not_checked} == {"timers that corrections have taken away, or given another time"}
+
+
 @pytest.mark.parametrize(
     ("field", "kind"), [("expected", "expected version"), ("row", "folds otherwise"), ("entity", "misplaced record")]
 )

@@ -114,10 +114,11 @@ class DecisionCheck:
         say is not compared.
         """
         self._totals.undecided += bool(step.added or step.dropped)
-        self._emissions.opaque.update(identity_of(it.source, it.cause) for it in step.dropped)
-        for it in step.added:
-            envelope = self._handlers.wire.envelopes.read(list(it.headers))
-            self._emissions.opaque.add(identity_of(envelope.cause_source, envelope.cause or ""))
+        envelopes = [self._handlers.wire.envelopes.read(list(it.headers)) for it in step.added]
+        causes = {identity_of(it.source, it.cause) for it in step.dropped}
+        causes |= {identity_of(it.cause_source, it.cause or "") for it in envelopes}
+        self._emissions.opaque |= causes
+        self._emissions.of_steps |= causes
         space = self._handlers.spaces[self._namespace]
         if not step.is_of(space.generation):
             what = f"rows that a correction has set as code of generation {step.generation} makes them"

@@ -75,6 +75,8 @@ class EmissionCheck:
         self._doubtful: list[tuple[SaidEvent, FoundEvent]] = []
         self.opaque: set[int] = set()
         """Causes of which it is not known what they say."""
+        self.of_steps: set[int] = set()
+        """Those among them whose timers steps of corrections have taken away, or scheduled."""
         self._published_timers: set[NamespacePartition] = set()
         """Where an earlier version has published timers that are handled in place now."""
 
@@ -197,6 +199,8 @@ class EmissionCheck:
         to = namespace, self._partition_of(namespace, said.saying.key.encode())
         if to in incomplete or said.cause_id in self._unread or said.cause_id in self.opaque:
             what = "emissions that may be among the records that could not be read"
+            if said.cause_id in self.of_steps and not said.saying.at_once and to not in incomplete:
+                what = "timers that corrections have taken away, or given another time"
             self._findings.unchecked(what, position_name(*said.at, said.cause))
             return
         kind = SAYS if said.cause_id in surplus else NOT_FOUND
