@@ -62,7 +62,8 @@ class CorrectionClaim:
             if is_at_work(it, found.now):
                 raise StalePlan(
                     f"the correction {it.correction} is being applied by {it.coordinator}, which was at work "
-                    f"{(found.now - it.seen) / 1e6:.0f} s ago: {LET_IT_END}"
+                    f"{(found.now - it.seen) / 1e6:.0f} s ago: {LET_IT_END}. Once that has said nothing for "
+                    f"{ALONE // 1_000_000} s, whoever applies it takes it over"
                 )
         return found
 
