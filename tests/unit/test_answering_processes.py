@@ -81,6 +81,15 @@ def answer_twice(_: str) -> None:
     os.waitpid(pid, 0)
 
 
+def leave_soon(_: str) -> None:
+    """One that ends by itself, and whose parent has ended before it."""
+    if (pid := os.fork()) == 0:
+        if os.fork() == 0:
+            time.sleep(0.1)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
 ACTS: dict[str, Callable[[str], object]] = {
     "who": lambda _: None,
     "sleep": lambda _: time.sleep(60),
@@ -94,6 +103,7 @@ ACTS: dict[str, Callable[[str], object]] = {
     "start": start,
     "fork": fork,
     "leave": leave,
+    "soon": leave_soon,
     "twice": answer_twice,
     "thread": lambda _: threading.Thread(target=time.sleep, args=(60,), daemon=True).start(),
 }
@@ -239,6 +249,18 @@ def test_what_was_left_behind_ends_with_the_next_process(processes: AnsweringPro
     with pytest.raises(AnswerLost):
         processes.ask(b"exit 1", 30)
     assert not is_there(*pids_in(tmp_path / "pid"))
+
+
+def test_what_ends_by_itself_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is asked all the time would leave more and more of them."""
+    monkeypatch.setattr(process_forker, "BETWEEN_LOOKS", 0.05)
+    processes = AnsweringProcesses(answer)
+    try:
+        pid = int(processes.ask(b"soon", 30))
+        until(lambda: [*descendants(processes._forker.pid)] == [pid], "it takes its number for ever")
+        assert int(processes.ask(b"who", 30)) == pid
+    finally:
+        processes.end()
 
 
 def test_a_copy_of_a_process_answers_nothing(processes: AnsweringProcesses) -> None:

@@ -41,6 +41,8 @@ DESCRIPTORS: Final = 1 << 20
 """More than a process has."""
 
 
+BETWEEN_LOOKS: Final = 30.0
+"""s after which the forker looks for what has ended, if it is told nothing."""
 PATIENCE: Final = 15.0
 """s in which it answers. It is waited for twice: with the server, it may have been stopped for so long."""
 
@@ -149,6 +151,7 @@ def _fork_for(control: socket.socket, serve: Serve) -> None:
     children = set[int]()
     try:
         with socket.socket(fileno=CONTROL) as told:
+            told.settimeout(BETWEEN_LOOKS)
             while _obey(told, serve, children):
                 pass
     finally:
@@ -159,7 +162,11 @@ def _fork_for(control: socket.socket, serve: Serve) -> None:
 
 def _obey(told: socket.socket, serve: Serve, children: set[int]) -> bool:
     """Do what is told next; False: the server has ended."""
-    message, descriptors, _, _ = socket.recv_fds(told, COMMAND.size, 1)
+    try:
+        message, descriptors, _, _ = socket.recv_fds(told, COMMAND.size, 1)
+    except TimeoutError:
+        _reap_orphans(children)
+        return True
     if len(message) != COMMAND.size:
         return False
     command, pid = COMMAND.unpack(message)
@@ -170,6 +177,7 @@ def _obey(told: socket.socket, serve: Serve, children: set[int]) -> bool:
     else:
         found = _end(pid)
         children.discard(pid)
+        _reap_orphans(children)
         _end_orphans(children)
     with suppress(BrokenPipeError):  # the server has ended; the next message says so
         told.sendall(REPLY.pack(found))
@@ -220,6 +228,13 @@ def _end_orphans(children: set[int]) -> None:
     while orphans := [it for it in _children() - children if os.getpgid(it) not in children]:
         for pid in orphans:
             _end(pid)
+
+
+def _reap_orphans(children: set[int]) -> None:
+    """Those that have ended by themselves, which take the number of a process until then."""
+    for pid in _children() - children:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _children() -> set[int]:
