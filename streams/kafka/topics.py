@@ -265,6 +265,18 @@ def describe(
     return found
 
 
+def too_small(admin: Admin, config: Config, namespace: str) -> str:
+    """A sentence about a topic of a namespace that takes smaller records than it should; empty if none does, or nobody tells."""
+    asked = [topic for topic in wanted(config, [namespace]) if topic.namespace is not None]
+    try:
+        found = settings_of(admin, [topic.name for topic in asked])
+    except BrokerError:
+        return ""
+    name = "max.message.bytes"
+    problems = (setting_problem(it.name, name, it.checks[name], it.settings[name], found[it.name].get(name, "")) for it in asked)
+    return next(filter(None, problems), "")
+
+
 def after_recreation(names: TopicNames, *topics: str, missing: bool) -> str:
     """What to do about some of a namespace's topics that were deleted, whether they were made again or are `missing`.
 

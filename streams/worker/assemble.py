@@ -27,7 +27,16 @@ from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import SchemaReader, add_schemas, publish_schemas
 from streams.kafka.task_reports import ReportReader, ReportWriter, forgotten
-from streams.kafka.topics import TopicInfo, TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
+from streams.kafka.topics import (
+    TopicInfo,
+    TopicNames,
+    describe,
+    ensure,
+    group_of,
+    raise_for_problems,
+    too_small,
+    topic_names,
+)
 from streams.kafka.written_partitions import partitions_held_up
 from streams.listening import ListenAddress, listen_at
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
@@ -254,7 +263,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             _unblocker(parts, topics),
             calls,
             _bodies(parts, restorer),
-            TopicComparison(topics, at.targets, at.described, admin, began),
+            TopicComparison(topics, at.targets, at.described, admin, began, partial(too_small, admin, config, namespace)),
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,
             _attempts(parts, topics, at.ids[topics.inbox], slot),

@@ -264,9 +264,10 @@ class Cycle:
         self.members.meter.aborted()
         log.warning("transaction aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
         self._search.aborted(error)
-        if error.poison and self._search.lasts and (alone := self._search.narrow(works, self.members.pace)) is not None:
-            change = self._oversized.set_aside(*alone, self._search.reason)
-            if change is not None:
+        if error.poison and self._search.lasts:
+            self.members.topics.check_sizes()
+            alone = self._search.narrow(works, self.members.pace)
+            if alone is not None and (change := self._oversized.set_aside(*alone, self._search.reason)) is not None:
                 self._commit_refusal(batch, alone[0], change)
         self.stopping.wait(min(2.0, 0.05 * (self.aborted - 1)))  # at once after a rebalance: the next poll has new metadata
 

@@ -6,7 +6,7 @@ keys move. Kafka's clients report neither, and a worker would go on at its old o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 from confluent_kafka import KafkaException
@@ -34,12 +34,16 @@ class TopicComparison:
 
     A target that is another application's may be made later; it is compared from then on.
 
+    `too_small` says which of them takes smaller records than it should.
+
     `watch` runs in the background; the namespace's thread calls `check` and asks `fresh` before it commits.
     """
 
     def __init__(
-        self, names: TopicNames, targets: Collection[str], topics: Mapping[str, TopicInfo], admin: Admin, began: float
-    ) -> None:
+        self, names: TopicNames, targets: Collection[str], topics: Mapping[str, TopicInfo], admin: Admin, began: float,
+        too_small: Callable[[], str],
+    ) -> None:  # fmt: skip
+        self._too_small = too_small
         self._names, self._topics, self._admin, self._clock = names, dict(topics), admin, admin.clock
         self._asked = sorted({*names[1:], *targets})
         self._good = began
@@ -69,6 +73,11 @@ class TopicComparison:
         """Raises TopicMismatch once a comparison found a difference."""
         if self._problem:
             raise TopicMismatch(self._problem)
+
+    def check_sizes(self) -> None:
+        """Raises TopicMismatch if a topic was set to take smaller records: what it refuses then is no event that is too large."""
+        if problem := self._too_small():
+            raise TopicMismatch(f"{problem}. The namespace {self._names.namespace} was stopped: nothing is left out for this")
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
         """Compare until cancelled, or until a difference is found."""

@@ -141,8 +141,8 @@ def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
 ) -> None:
     """It is found by halving, only for its size; its neighbours are handled, and the inbox still has it (rule 8)."""
     with Running(probe.app(), config, broker, ["probe"]) as worker:
-        foreign.alter("probe-log", "max.message.bytes", "3000")
-        large = ProbeDo(name="large", text=secrets.token_hex(10_000))
+        foreign.alter("echo", "max.message.bytes", "100")  # as of another application, whose settings are not known here
+        large = ProbeDo(name="large", how="echo")  # for the inbox that it emits into
         foreign.publish(*(ProbeDo(name=f"a{n}") for n in range(5)), large, *(ProbeDo(name=f"b{n}") for n in range(5)))
         until(lambda: len(worker.rows("probe")) == 10, "the neighbours were not handled")
         assert "large" not in worker.rows("probe")
@@ -151,6 +151,23 @@ def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
     assert (kept.value(), header.status) == (b"", "quarantined")
     assert "large" in header.reason.lower()
     assert len(foreign.read("probe-log")) == 10
+
+
+def test_a_topic_that_was_set_to_take_less_ends_its_namespace_and_leaves_nothing_out(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """What it refuses is not too large: set aside, later events of its key would be handled before it (rule 8)."""
+    events = [ProbeDo(name="k", text=text) for text in (secrets.token_hex(5_000), "small", secrets.token_hex(5_000), "small too")]
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.alter("probe-log", "max.message.bytes", "3000")
+        foreign.publish(*events)
+        until(worker.ended, "the worker goes on")
+    assert "probe-log has max.message.bytes=3000; at least 1179648 was expected. Set it: kafka-configs" in str(worker.errors[0])
+    assert foreign.read("probe-parked") == []
+    foreign.alter("probe-log", "max.message.bytes", "1179648")
+    with Running(probe.app(), config, broker, ["probe"]):
+        until(lambda: len(foreign.read("probe-log")) == len(events), "not handled")
+    assert [foreign.codec.decode(it.value() or b"") for it in foreign.read("probe-log")] == events
 
 
 def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(
