@@ -19,6 +19,8 @@ from streams.errors import InvalidEvent
 FOREIGN_LIMIT = 32 * 1024
 KEPT = 1024
 """Lists of names whose plans are kept."""
+MOST_NAMES = 100
+"""Of a list that is kept: Kafka takes a record with a hundred thousand headers."""
 
 
 def _text(name: str, value: bytes) -> str:
@@ -88,7 +90,7 @@ class _Plan(NamedTuple):
     """
 
     ours: frozenset[str]
-    foreign: tuple[str, ...]
+    foreign: frozenset[str]
     checked: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, str, Callable[[str, bytes], Any]], ...]
@@ -98,7 +100,7 @@ def _plan(names: tuple[str, ...]) -> _Plan:
     theirs = [name for name in names if not is_ours(name)]
     return _Plan(
         ours=frozenset(names).difference(theirs),
-        foreign=tuple(name for name in theirs if not name.startswith("ce_") and name != "content-type"),
+        foreign=frozenset(name for name in theirs if not name.startswith("ce_") and name != "content-type"),
         checked=tuple(name for name in theirs if name.startswith("ce_") and name not in {**TEXTS, **VALUES}),
         texts=tuple((name, TEXTS[name]) for name in theirs if name in TEXTS),
         values=tuple((name, *VALUES[name]) for name in theirs if name in VALUES),
@@ -106,7 +108,7 @@ def _plan(names: tuple[str, ...]) -> _Plan:
 
 
 class EnvelopeReader:
-    """Reads headers; keeps how to read at most `KEPT` lists of names. Every event passes here, so it is fast."""
+    """Reads headers; keeps how to read at most `KEPT` lists of at most `MOST_NAMES`. Every event passes here, so it is fast."""
 
     def __init__(self) -> None:
         self._plans: dict[tuple[str, ...], _Plan] = {}
@@ -158,17 +160,21 @@ class EnvelopeReader:
     def _remember(self, names: tuple[str, ...]) -> _Plan:
         if len(self._plans) >= KEPT:
             self._plans.clear()
-        plan = self._plans[names] = _plan(names)
+        plan = _plan(names)
+        if len(names) <= MOST_NAMES:
+            self._plans[names] = plan
         return plan
 
     def _remember_quick(self, names: tuple[str, ...]) -> QuickPlan | None:
         if len(self.quick_plans) >= KEPT:
             self.quick_plans.clear()
+        if len(names) > MOST_NAMES:
+            return None
         plan = self.quick_plans[names] = quick_plan(names)
         return plan
 
 
-def _check_size(headers: Headers, foreign: tuple[str, ...]) -> None:
+def _check_size(headers: Headers, foreign: frozenset[str]) -> None:
     size = sum(len(name) + len(value or b"") for name, value in headers if name in foreign)
     if size > FOREIGN_LIMIT:
         raise InvalidEvent(f"the headers beside CloudEvents' hold {size} bytes; at most {FOREIGN_LIMIT} are carried")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -91,6 +92,16 @@ def test_shared_values_of_any_size_are_not_kept() -> None:
     [plan] = reader.quick_plans.values()
     assert plan is not None
     assert not plan._known  # type: ignore[attr-defined]
+
+
+def test_a_record_with_as_many_headers_as_kafka_takes_holds_up_nobody() -> None:
+    """It took 4 s of CPU with 20,000 headers, and four times as much with twice as many; nor is the list of their names kept."""
+    reader, began = EnvelopeReader(), time.process_time()
+    with pytest.raises(InvalidEvent, match="at most 32768 are carried"):
+        reader.read([(f"x{number}", b"y") for number in range(50_000)])
+    assert time.process_time() - began < 4
+    assert not reader.quick_plans
+    assert not reader._plans
 
 
 @given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5))])))
