@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 from streams.app import App
 from streams.codec import codec_of
@@ -20,7 +19,7 @@ from streams.engine.attributes import time_text
 from streams.kafka.clients import PROMPT, Clients
 from streams.kafka.outcomes import OutcomeReader
 from streams.localbroker.choose import found
-from streams.prepared_event import PreparedEvent, encode, prepare
+from streams.prepared_event import PreparedEvent, encode, new_id, prepare, refuse_larger
 from streams.receipt import PublishOutcome, Receipt
 from streams.routes import Route, Routes
 
@@ -93,7 +92,8 @@ class Client:
         """
         self._deliveries.raise_failures()
         route = self._routes.of(type(data))
-        event, receipt, headers = self._prepared(route, data, id, time, expected_version, source, traceparent)
+        event = self._prepared(data, self._value(data), id, time, expected_version, source, traceparent)
+        receipt, headers = _receipt_of(route, event)
         self._deliveries.send(route.topic, headers, event, receipt)
         return receipt
 
@@ -160,18 +160,27 @@ class Client:
         finally:
             self.close()
 
+    def _value(self, data: EventData, content: bytes | None = None) -> bytes:
+        """The event, encoded. Raises InvalidEvent."""
+        if content is None:
+            return encode(self._codec, data, self._limit)
+        refuse_larger(data, content, self._limit)
+        return content
+
     def _prepared(
-        self, route: Route, data: EventData, id: str | None, time: datetime | None, expected_version: int | None,
+        self, data: EventData, value: bytes, id: str | None, time: datetime | None, expected_version: int | None,
         source: str | None, traceparent: str | None,
-    ) -> tuple[PreparedEvent, Receipt, Headers]:  # fmt: skip
-        value = encode(self._codec, data, self._limit)
+    ) -> PreparedEvent:  # fmt: skip
         source = self._source if source is None else source
-        event_id = str(uuid4()) if id is None else id
-        event = prepare(data, value, event_id, source, time, expected_version, traceparent)
-        headers = [*route.headers, *event.attributes]
-        if event.time is None:
-            headers.append(("ce_time", time_text(datetime.now(UTC))))
-        return event, Receipt(route.namespace, route.event_type, event.key, event.id), headers
+        return prepare(data, value, new_id() if id is None else id, source, time, expected_version, traceparent)
+
+
+def _receipt_of(route: Route, event: PreparedEvent) -> tuple[Receipt, Headers]:
+    """With the headers of its record."""
+    headers = [*route.headers, *event.attributes]
+    if event.time is None:
+        headers.append(("ce_time", time_text(datetime.now(UTC))))
+    return Receipt(route.namespace, route.event_type, event.key, event.id), headers
 
 
 class LoopClient(Client):
@@ -189,16 +198,20 @@ class LoopClient(Client):
         expected_version: int | None = None,
         source: str | None = None,
         traceparent: str | None = None,
+        content: bytes | None = None,
     ) -> Receipt | None:
         """As `publish`, but it never blocks: None if it would have to, and nothing was published.
 
+        `content` is what the application's codec has made of `data`; None: it is asked.
         So it is for the first event of a type, since the broker has to be asked for its inbox, and while the queue is full.
         """
         self._deliveries.raise_failures()
         route = self._routes.known(type(data))
         if route is None:
             return None
-        event, receipt, headers = self._prepared(route, data, id, time, expected_version, source, traceparent)
+        value = self._value(data, content)
+        event = self._prepared(data, value, id, time, expected_version, source, traceparent)
+        receipt, headers = _receipt_of(route, event)
         return receipt if self._deliveries.send_at_once(route.topic, headers, event, receipt) else None
 
     def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -33,12 +34,23 @@ class PreparedEvent(msgspec.Struct, frozen=True):
 def encode(codec: AvroCodec, data: EventData, max_bytes: int) -> bytes:
     """Raises InvalidEvent for a field or key that is wrong, or if the event is too large."""
     value = codec.encode(data)
+    refuse_larger(data, value, max_bytes)
+    return value
+
+
+def refuse_larger(data: EventData, value: bytes, max_bytes: int) -> None:
+    """Raises InvalidEvent if the event, encoded as `value`, is too large."""
     if len(value) > max_bytes:
         raise InvalidEvent(
             f"{data.event_type} of {shortened(data.key, 100)!r} holds {len(value)} bytes; an event may hold {max_bytes} "
             "(RETOLD_MAX_EVENT_BYTES)"
         )
-    return value
+
+
+def new_id() -> str:
+    """A random UUID as `str(uuid.uuid4())` gives it, in a third of the time."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
 
 
 def prepare(

@@ -171,8 +171,9 @@ class MemoryKafka:
                 self.show()
             return receipt
 
-    def publish_at_once(self, data: EventData, **given: Any) -> Receipt | None:
-        """It has no queue that is full, but it may be slow."""
+    def publish_at_once(self, data: EventData, content: bytes | None = None, **given: Any) -> Receipt | None:
+        """It has no queue that is full, but it may be slow. `content` is what is written."""
+        assert content == self._codec.encode(data)
         return self.publish(data, **given) if self.answers.is_set() else None
 
     def when_told(self, _receipt: Receipt, call: Callable[[], object]) -> None:

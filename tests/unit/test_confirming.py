@@ -124,5 +124,5 @@ def test_a_small_event_costs_no_thread(tmp_path: Path, monkeypatch: pytest.Monke
         assert server.http.post("/events/account.open", json=large).status_code == 422
         keyed = {"Idempotency-Key": "k1"}
         assert server.http.post("/events/account.open", json={"account": "c", "balance": 1}, headers=keyed).status_code == 202
-        assert used == ["_read", "send"]
+        assert used == ["_read", "_send"]
         assert [data for data, _ in server.kafka.published][-1] == AccountOpen(account="c", balance=1)

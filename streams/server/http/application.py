@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from starlette.applications import Starlette
@@ -15,6 +15,7 @@ from streams.server.http.error_responses import ERRORS, answer_error
 from streams.server.http.guard import Guard
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
+from streams.server.http.quick_publish import QuickPublishing
 from streams.server.http.route_entry import needs
 from streams.server.http.route_index import RouteIndex, TableRoute
 from streams.server.http.route_table import NOT_TOLD, PUBLISHING, ROUTES, SITE
@@ -30,25 +31,28 @@ def http_app(parts: ServerParts) -> Starlette:
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed, lambda: all_checks(parts))
     if parts.link is not None:
         parts.link.own_figures = partial(families_of, metrics.own)
-    origins = origins_of(parts.config)
+    origins, endpoints = origins_of(parts.config), event_endpoints(parts)
+    table = [*_table_routes(parts)]
+    counted = {route.path: route for route in reversed(table) if "POST" in (route.methods or ())}
     api = Starlette(
-        routes=[*_routes(parts)],
+        routes=[*_routes(parts, table)],
         middleware=[
             *([allowing(origins)] if origins else []),
             Middleware(Guard, parts=parts, metrics=metrics),
+            Middleware(QuickPublishing, parts=parts, endpoints=endpoints, counted=counted),
             Middleware(Console, parts=parts),
         ],
         exception_handlers=dict.fromkeys(ERRORS, answer_error),
     )
     api.router.redirect_slashes = False
     api.state.parts, api.state.metrics = parts, metrics
-    api.state.endpoints, api.state.documents = event_endpoints(parts), Documents(parts, ROUTES)
+    api.state.endpoints, api.state.documents = endpoints, Documents(parts, ROUTES)
     api.middleware_stack = api.build_middleware_stack()  # not at the first request, when the disk may be full
     return api
 
 
-def _routes(parts: ServerParts) -> Iterator[BaseRoute]:
-    yield RouteIndex(_table_routes(parts))
+def _routes(parts: ServerParts, table: Iterable[TableRoute]) -> Iterator[BaseRoute]:
+    yield RouteIndex(table)
     if parts.config.site is not None:
         yield Mount(SITE, SiteFiles(parts.config.site))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from collections.abc import Mapping
 from functools import partial
 from math import ceil, inf
 from urllib.parse import urlencode
@@ -31,6 +32,10 @@ LOGIN, STATIC_PATH, SITE_PATH = "/-/login", "/-/static/", "/app/"
 PAGES_ALONE = frozenset({"/-/docs", "/-/go", LOGIN})
 """Pages of addresses where the API has nothing."""
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+FROM_BROWSERS = frozenset({b"sec-fetch-site", b"origin"})
+"""One of these is there if a page made a browser send it; without them there is no other site that it could be from."""
+Head = Mapping[bytes, bytes]
+"""The headers of a request by name, each with its first value."""
 
 
 class Guard:
@@ -64,9 +69,9 @@ class Guard:
             await send(message)
 
         try:
-            request = Request(scope)
-            self._check(request)
-            refuse_other_sites(request, self._origins)
+            head = first_values(scope)
+            self._check(scope, head)
+            refuse_other_sites(scope["method"], head, self._origins)
             escaped_path(scope)
             await self._app(scope, receive, sending)
         except ClientDisconnect:
@@ -78,26 +83,27 @@ class Guard:
         finally:
             self._metrics.answered(method, scope, status, time.perf_counter() - began)
 
-    def _check(self, request: Request) -> None:
+    def _check(self, scope: Scope, head: Head) -> None:
         """Finds out who asks. Raises a problem for a wrong host, or for nobody that is known, whatever the reason."""
-        size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
+        size = len(scope["raw_path"]) + len(scope["query_string"])
         if size > LONGEST_ADDRESS:
             raise Problem(414, f"the address has {size} bytes; at most {LONGEST_ADDRESS} are taken", kind="address-too-long")
-        principal, until = self._local(request), inf
+        principal, until = self._local(head), inf
         if self._principals.needs_token:
-            principal, until = self._shown(request)
-        request.state.principal = principal
-        request.state.lasts = partial(self._lasts, principal, until)
-        request.state.count_more = partial(self._count_more, principal)
-        if principal is None and not _is_open(request.scope["path"]):
-            if request.method == "GET" and prefers_html(request.headers.get("accept", "")):
-                raise Problem(303, "log in first", headers={"Location": login_url(request), "Vary": "Accept"})
+            principal, until = self._shown(scope, head)
+        state = scope.setdefault("state", {})
+        state["principal"] = principal
+        state["lasts"] = partial(self._lasts, principal, until)
+        state["count_more"] = partial(self._count_more, principal)
+        if principal is None and not _is_open(scope["path"]):
+            if scope["method"] == "GET" and prefers_html(head.get(b"accept", b"").decode("latin-1")):
+                raise Problem(303, "log in first", headers={"Location": login_url(Request(scope)), "Vary": "Accept"})
             raise Problem(
                 401, "the header `Authorization: Bearer …` with a token of this server was expected; a schema registry's client "
                 "may show the token as the password of HTTP Basic", headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
 
-        if principal is not None and principal.bounded and request.scope["path"] not in ALWAYS_ANSWERED:
+        if principal is not None and principal.bounded and scope["path"] not in ALWAYS_ANSWERED:
             self._take(principal)
 
     def _take(self, principal: Principal) -> None:
@@ -119,24 +125,25 @@ class Guard:
                 kind="too-many-requests", headers={"Retry-After": str(ceil(wait))},
             )  # fmt: skip
 
-    def _local(self, request: Request) -> Principal | None:
+    def _local(self, head: Head) -> Principal | None:
         """Who asks where no token is needed. Raises a 421 problem for a host that is not this machine's."""
-        local, host = self._principals.local(), request.headers.get("host", "")
-        if local is not None and host_name(host) not in self._hosts:
+        local = self._principals.local()
+        if local is not None and host_name(host := head.get(b"host", b"").decode("latin-1")) not in self._hosts:
             raise Problem(
                 421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {host[:100]!r}; for other "
                 "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
             )  # fmt: skip
         return local
 
-    def _shown(self, request: Request) -> tuple[Principal | None, float]:
+    def _shown(self, scope: Scope, head: Head) -> tuple[Principal | None, float]:
         """Whose token or cookie it is, and until when (s since 1970). Without TLS a cookie counts on this machine alone."""
-        kind, shown = _credentials(request.headers.get("authorization", ""))
+        kind, shown = _credentials(head.get(b"authorization", b""))
         if shown == b"":
+            request = Request(scope)
             value = request.cookies.get(LOCAL_NAME if is_local(request) else NAME, "")
             holder = cookie_holder(self._secret, value, self._principals, time.time())
             return (None, 0.0) if holder is None else holder
-        taken = kind == "bearer" or (kind == "basic" and is_registry(request.scope["path"]))
+        taken = kind == "bearer" or (kind == "basic" and is_registry(scope["path"]))
         holder = self._principals.of_token(shown) if taken else None
         return (None, 0.0) if holder is None else holder
 
@@ -161,20 +168,25 @@ def is_local(request: Request) -> bool:
     return host_name(request.headers.get("host")) in LOOPBACK
 
 
-def refuse_other_sites(request: Request, origins: frozenset[str]) -> None:
+def first_values(scope: Scope) -> Head:
+    """Its headers by name, in one pass: of one that is there twice the first value, as Starlette gives it."""
+    return dict(reversed(scope["headers"]))
+
+
+def refuse_other_sites(method: str, head: Head, origins: frozenset[str]) -> None:
     """Raises a 403 problem for what a page of another site makes a browser send: a form needs no permission to be posted.
 
     Browsers say in Sec-Fetch-Site where a request comes from; older ones, and those that reach this server without TLS over a
     network, in Origin. A program sends neither, and nobody can make a browser show a token that it does not have.
     A cookie is for our own pages alone, so with one `origins`, those of front ends elsewhere, do not count.
     """
-    if request.method not in UNSAFE:
+    if method not in UNSAFE or FROM_BROWSERS.isdisjoint(head):
         return
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    is_shown = request.headers.get("authorization", "").lower().startswith("bearer ")
-    if "cookie" not in request.headers and (is_shown or origin in origins):
+    site, origin = _text(head, b"sec-fetch-site"), _text(head, b"origin")
+    is_shown = head.get(b"authorization", b"").lower().startswith(b"bearer ")
+    if b"cookie" not in head and (is_shown or origin in origins):
         return
-    ours = site in ("same-origin", "none") if site is not None else is_ours(origin, request.headers.get("host"))
+    ours = site in ("same-origin", "none") if site is not None else is_ours(origin, _text(head, b"host"))
     if not ours:
         raise Problem(
             403, f"a page of another site, {(origin or site or '')[:100]!r}, sent this; what changes something is taken from "
@@ -182,17 +194,21 @@ def refuse_other_sites(request: Request, origins: frozenset[str]) -> None:
         )  # fmt: skip
 
 
-def _credentials(header: str) -> tuple[str, bytes]:
+def _text(head: Head, name: bytes) -> str | None:
+    found = head.get(name)
+    return None if found is None else found.decode("latin-1")
+
+
+def _credentials(header: bytes) -> tuple[str, bytes]:
     """The scheme in lower case, and the token: with HTTP Basic it is the password, for any user.
 
     Schema registry clients know no other scheme, and send it without a challenge. A 401 does not offer it, since a browser
     would ask for the password, keep it, and send it with requests that other pages make.
     """
-    kind, _, shown = header.partition(" ")
-    raw = shown.encode("latin-1", "replace")
-    if kind.lower() == "basic":
+    kind, _, raw = header.partition(b" ")
+    if kind.lower() == b"basic":
         try:
             raw = base64.b64decode(raw, validate=True).partition(b":")[2]
         except binascii.Error:
             raw = b""
-    return kind.lower(), raw
+    return kind.lower().decode("latin-1"), raw

@@ -66,8 +66,9 @@ class Publisher(Protocol):
         expected_version: int | None = None,
         source: str | None = None,
         traceparent: str | None = None,
+        content: bytes | None = None,
     ) -> Receipt | None:
-        """As `publish`; None if it would block, and nothing was published. Made by the event loop."""
+        """As `publish`; None if it would block, and nothing was published. Made by the event loop. `content`: `data`, encoded."""
 
     def when_told(self, receipt: Receipt, call: Callable[[], object]) -> None:
         """Have `call` called in some thread once `confirm` would not block. Of one receipt by one thread at a time."""

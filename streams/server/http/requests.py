@@ -36,6 +36,7 @@ WITHOUT_REPEATS = json.JSONDecoder(
     object_pairs_hook=partial(no_repeats, noun="the name"), parse_int=str, parse_float=json_number
 )  # fmt: skip
 """Made once: json.loads makes one for each text."""
+PLAIN = frozenset({str, int, bool, type(None)})
 ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data", "traceparent")
 
 
@@ -115,7 +116,8 @@ def read_json(body: bytes, wanted: str = WANTED) -> Any:
     """JSON in which no object has a name twice. Raises a 400 problem; `wanted` is what it says was expected."""
     try:
         value = msgspec.json.decode(body)
-        WITHOUT_REPEATS.decode(body.decode())
+        if not _is_plain(value, body):
+            WITHOUT_REPEATS.decode(body.decode())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         begin = body[:40].decode("utf-8", "replace")
         raise Problem(
@@ -128,6 +130,14 @@ def read_json(body: bytes, wanted: str = WANTED) -> Any:
             raise Problem(400, f"the body does not read: {error}") from None
         raise Problem(400, f"{error} in one object of the body; each name was expected once", field=error.field) from None
     return value
+
+
+def _is_plain(value: Any, body: bytes) -> bool:
+    """Whether no name is there twice, and no number is rounded, as far as that is seen at once: a closer look takes longer.
+
+    Each name that is written has a colon, so as many colons as names leave none for a second one.
+    """
+    return type(value) is dict and body.count(b":") == len(value) and PLAIN.issuperset(map(type, value.values()))
 
 
 def cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:

@@ -24,6 +24,7 @@ from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
 from streams.server.http.permitted_rows import permitted_row, refuse_hidden_version, told_outcome
+from streams.server.http.plain_answer import PlainAnswer
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, STOPS, Problem
 from streams.server.http.requests import (
@@ -113,10 +114,17 @@ class EventEndpoint:
             wanted = self._read(request, kind, body)
         else:
             wanted = await in_thread(self._parts.pools.memory, self._read, request, kind, body)
-        receipt = await self._publish(request, wanted)
+        trace, key = wanted.asked.traceparent or traceparent_of(request), one_line(request, IDEMPOTENCY_KEY)
+        event_id = self.id_of(request, wanted.asked, f"POST /events/{self._type}")
+        receipt = await self.published(wanted, event_id, trace, key)
+        return await self.answer(receipt, seconds, principal_of(request))
+
+    async def answer(self, receipt: Receipt, seconds: float | None, principal: Principal) -> Response:
+        """Of an event that Kafka has: with its outcome, if that is to be waited for."""
         if seconds is None:
-            return _answer(202, shown_receipt(receipt), receipt)
-        return await self._wait(receipt, seconds, principal_of(request))
+            shown = shown_receipt(receipt)
+            return PlainAnswer(202, {"Location": shown["url"]}, to_json(shown))
+        return await self._wait(receipt, seconds, principal)
 
     def _read(self, request: Request, kind: str, body: bytes) -> CheckedRequest:
         """Parse and check the body."""
@@ -160,35 +168,29 @@ class EventEndpoint:
             raise
         return self._parts.codec.encode(data)
 
-    async def _publish(self, request: Request, wanted: CheckedRequest) -> Receipt:
-        """The receipt, confirmed by the broker."""
-        event_id, receipt = self.id_of(request, wanted.asked, f"POST /events/{self._type}"), None
-        if IDEMPOTENCY_KEY not in request.headers:  # what a key was used for is looked up in the file, and others may use it now
-            receipt = self._parts.publisher.publish_at_once(wanted.data, **self._given(request, wanted, event_id))
+    async def published(self, wanted: CheckedRequest, event_id: str | None, trace: str | None, key: str | None = None) -> Receipt:
+        """The receipt, confirmed by the broker. `key` is the Idempotency-Key that the id is made of."""
+        receipt = None
+        if key is None:  # what a key was used for is looked up in the file, and others may use it now
+            receipt = self._parts.publisher.publish_at_once(wanted.data, content=wanted.content, **_given(wanted, event_id, trace))
         if receipt is None:
-            receipt = await in_thread(self._parts.pools.publishing, self.send, request, wanted, event_id)
+            receipt = await in_thread(self._parts.pools.publishing, self._send, wanted, event_id, trace, key)
         is_told = await self._parts.confirming.told(receipt, CONFIRMED_IN)
         self.confirm(receipt, CONFIRMED_IN if is_told else None, repeatable=event_id is not None)
         return receipt
 
     def send(self, request: Request, wanted: CheckedRequest, event_id: str | None) -> Receipt:
         """The receipt, not confirmed yet: of the first request with its Idempotency-Key, if there is one. May block."""
+        trace = wanted.asked.traceparent or traceparent_of(request)
+        return self._send(wanted, event_id, trace, one_line(request, IDEMPOTENCY_KEY))
 
+    def _send(self, wanted: CheckedRequest, event_id: str | None, trace: str | None, key: str | None) -> Receipt:
         def publish() -> Receipt:
-            return self._parts.publisher.publish(wanted.data, **self._given(request, wanted, event_id))
+            return self._parts.publisher.publish(wanted.data, **_given(wanted, event_id, trace))
 
-        key = one_line(request, IDEMPOTENCY_KEY)
         if key is None or event_id is None:
             return publish()
         return self._keys.once(key, event_id, digest_of(wanted.content, wanted.version), publish)
-
-    def _given(self, request: Request, wanted: CheckedRequest, event_id: str | None) -> dict[str, Any]:
-        """What an event is published with, beside its data."""
-        asked = wanted.asked
-        return {
-            "id": event_id, "time": asked.time, "expected_version": wanted.version, "source": asked.source or SOURCE,
-            "traceparent": asked.traceparent or traceparent_of(request),
-        }  # fmt: skip
 
     def confirm(self, receipt: Receipt, seconds: float | None, *, repeatable: bool) -> None:
         """Wait until Kafka has it; None: it was waited for in vain.
@@ -222,7 +224,7 @@ class EventEndpoint:
         model, shown = self._parts.model, shown_receipt(receipt)
         partition = receipt.namespace, receipt.partition or 0
         became = await until(model.notifier, lambda: model.became(partition, receipt.offset or 0), seconds)
-        headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
+        headers = {"Preference-Applied": f"wait={seconds:g}", "Location": shown["url"]}
         if became is None:
             raise _unknown(receipt, seconds, headers, model)
         told = told_outcome(self._parts, principal, receipt.namespace, receipt.key, became)
@@ -235,9 +237,16 @@ class EventEndpoint:
         kept = permitted_row(self._parts, principal, receipt.namespace, receipt.key)
         if kept is not None:  # another event may have changed it since: the ETag is the present version
             headers["ETag"] = self._parts.row_etag(receipt.namespace, kept.version)
-        answer = _answer(200, {**shown, **outcome_of(told)}, receipt)
-        answer.headers.update(headers)
-        return answer
+        return PlainAnswer(200, headers, to_json({**shown, **outcome_of(told)}))
+
+
+def _given(wanted: CheckedRequest, event_id: str | None, trace: str | None) -> dict[str, Any]:
+    """What an event is published with, beside its data."""
+    asked = wanted.asked
+    return {
+        "id": event_id, "time": asked.time, "expected_version": wanted.version, "source": asked.source or SOURCE,
+        "traceparent": trace,
+    }  # fmt: skip
 
 
 def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], model: ReadModel) -> Problem:
@@ -287,7 +296,3 @@ def outcome_of(became: EventOutcome) -> dict[str, Any]:
         "sequence": became.sequence,
         "recorded": became.recorded,
     }
-
-
-def _answer(status: int, body: dict[str, Any], receipt: Receipt) -> Response:
-    return Response(to_json(body), status, {"Location": url_of(receipt)}, media_type="application/json")
