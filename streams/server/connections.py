@@ -25,6 +25,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from streams.config import Config
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.slow_reader import SlowReader
+from streams.server.whole_answer import WholeAnswer
 
 log = logging.getLogger("retold.server")
 RESERVED = 96
@@ -277,6 +278,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        cycle.send = WholeAnswer(cycle).send  # type: ignore[method-assign]  # uvicorn makes it, and has nothing to choose it by
         super()._start_asgi_task(cycle, app)
 
     @property
