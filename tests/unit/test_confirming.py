@@ -126,3 +126,39 @@ def test_a_small_event_costs_no_thread(tmp_path: Path, monkeypatch: pytest.Monke
         assert server.http.post("/events/account.open", json={"account": "c", "balance": 1}, headers=keyed).status_code == 202
         assert used == ["_read", "_send"]
         assert [data for data, _ in server.kafka.published][-1] == AccountOpen(account="c", balance=1)
+
+
+def test_who_waits_is_woken_by_what_it_waits_for_alone() -> None:
+    """It looks at each change without a turn of its task, and hears what a look raises."""
+
+    async def run() -> None:
+        notifier, there, looks = Notifier(), list[int](), list[int]()
+
+        def look() -> int | None:
+            looks.append(len(there))
+            if there == [0]:
+                raise ValueError("that cannot be read")
+            return len(there) or None
+
+        async def changed(*now: int) -> None:
+            there[:] = now
+            notifier.notify()
+            await asyncio.sleep(0)
+
+        waiting = asyncio.create_task(until(notifier, look, 30.0))
+        await asyncio.sleep(0)
+        turns = waiting.get_coro().cr_await  # type: ignore[union-attr]  # it is a coroutine
+        for _ in range(3):
+            await changed()
+        assert (waiting.get_coro().cr_await is turns, looks) == (True, [0] * 4)  # type: ignore[union-attr]  # as above
+        await changed(1, 2)
+        assert (await waiting, len(looks), notifier._subscriptions) == (2, 5, set())
+        failing = asyncio.create_task(until(notifier, look, 30.0))
+        there.clear()
+        await asyncio.sleep(0)
+        await changed(0)
+        with pytest.raises(ValueError, match="cannot be read"):
+            await failing
+        assert notifier._subscriptions == set()
+
+    asyncio.run(run())
