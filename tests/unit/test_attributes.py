@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from uuid import RFC_4122, UUID
+
 import pytest
 
 from streams import Event
@@ -9,6 +13,7 @@ from streams.engine.attributes import attributes
 from streams.engine.calls import answer_headers
 from streams.engine.changes import PendingCall
 from streams.errors import InvalidEvent
+from streams.prepared_event import ASKED_AT_ONCE, new_id
 from streams.testing import START
 from tests.applications.bank.events import AccountOpen
 
@@ -37,3 +42,14 @@ def test_no_publisher_is_a_worker(source: str) -> None:
     with pytest.raises(InvalidEvent, match="written by workers alone") as found:
         attributes("a", source, None)
     assert found.value.field == "source"
+
+
+def test_a_new_id_is_a_random_uuid_of_its_own_in_each_process() -> None:
+    """Also where many are made, and in a process that was forked when some were left."""
+    here = [new_id() for _ in range(3 * ASKED_AT_ONCE + 1)]
+    assert all(str(UUID(it)) == it and UUID(it).version == 4 and UUID(it).variant == RFC_4122 for it in here)
+    forks = "import os; from streams.prepared_event import new_id; new_id(); os.fork(); print(new_id() + '\\n', end='', flush=True)"
+    there = subprocess.run([sys.executable, "-c", forks], capture_output=True, text=True, check=True).stdout.split()
+    made = [*here, *there]
+    assert len(there) == 2
+    assert len(set(made)) == len(made)
