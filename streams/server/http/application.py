@@ -47,7 +47,8 @@ def http_app(parts: ServerParts) -> Starlette:
     api.router.redirect_slashes = False
     api.state.parts, api.state.metrics = parts, metrics
     api.state.endpoints, api.state.documents = endpoints, Documents(parts, ROUTES)
-    api.middleware_stack = api.build_middleware_stack()  # not at the first request, when the disk may be full
+    outermost = api.build_middleware_stack()  # not at the first request, when the disk may be full
+    api.middleware_stack = getattr(outermost, "app", outermost)  # without Starlette's net for faults: the guard answers them
     return api
 
 
