@@ -86,6 +86,37 @@ def test_it_is_waited_for_no_longer_than_said() -> None:
     asyncio.run(run())
 
 
+def test_all_who_wait_as_long_share_a_timer() -> None:
+    """Each ends when it has waited for so long, whoever came before; nothing of those is kept that were told."""
+
+    async def run() -> None:
+        loop, telling, sent = asyncio.get_running_loop(), Telling(), receipts(40)
+        confirming, timers = Confirming(telling), list[float]()
+        call_at = loop.call_at
+
+        def counting(when: float, *given: Any, **more: Any) -> Any:
+            timers.append(when)
+            return call_at(when, *given, **more)
+
+        loop.call_at = counting  # type: ignore[assignment]  # as `counted` does
+        for receipt in sent[:30]:
+            waiting = asyncio.create_task(confirming.told(receipt, 0.2))
+            await asyncio.sleep(0)
+            telling.tell(receipt)
+            assert await waiting
+        assert (len(timers), len(confirming._waiting[0.2])) == (1, 1)
+        began = loop.time()
+        late = [asyncio.create_task(confirming.told(it, 0.2)) for it in sent[30:35]]
+        await asyncio.sleep(0.1)
+        later = [asyncio.create_task(confirming.told(it, 0.2)) for it in sent[35:]]
+        assert await asyncio.gather(*late) == [False] * 5
+        assert loop.time() - began >= 0.2
+        assert await asyncio.gather(*later) == [False] * 5
+        assert (loop.time() - began >= 0.3, confirming._waiting) == (True, {})
+
+    asyncio.run(run())
+
+
 def test_a_loop_is_woken_once_for_all_who_wait_for_a_change() -> None:
     """Each of them looks; who waits for nothing more is not called."""
 

@@ -25,17 +25,35 @@ class Confirming:
         self._publisher = publisher
         self._told: deque[asyncio.Future[bool]] = deque()
         self._is_awake = False
+        self._waiting: dict[float, deque[tuple[float, asyncio.Future[bool]]]] = {}
+        """Who waits until when, by for how long: nearly all wait for the same time, so the first that came ends first."""
 
     async def told(self, receipt: Receipt, seconds: float) -> bool:
         """Whether something was said of it in so many seconds: that the broker has it, or never will."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[bool] = loop.create_future()
-        timer = loop.call_later(seconds, _end, waiting, False)
+        self._end_in(loop, seconds, waiting)
         self._publisher.when_told(receipt, partial(self._tell, loop, waiting))
-        try:
-            return await waiting
-        finally:
-            timer.cancel()
+        return await waiting
+
+    def _end_in(self, loop: asyncio.AbstractEventLoop, seconds: float, waiting: asyncio.Future[bool]) -> None:
+        """With one timer for all who wait as long."""
+        others = self._waiting.get(seconds)
+        if others is None:
+            others = self._waiting[seconds] = deque()
+            loop.call_later(seconds, self._end_late, loop, seconds)
+        while others and others[0][1].done():
+            others.popleft()
+        others.append((loop.time() + seconds, waiting))
+
+    def _end_late(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        others, now = self._waiting[seconds], loop.time()
+        while others and (others[0][1].done() or others[0][0] <= now):
+            _end(others.popleft()[1], False)
+        if others:
+            loop.call_at(others[0][0], self._end_late, loop, seconds)
+        else:
+            del self._waiting[seconds]
 
     def _tell(self, loop: asyncio.AbstractEventLoop, waiting: asyncio.Future[bool]) -> None:
         """In any thread."""
