@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
 from streams.engine.attributes import TRACEPARENT
 from streams.server.http import application, requests, write
 from streams.server.http.problems import Problem
 from streams.server.http.quick_publish import NOT_READ, quick_head
 from tests.applications import bank
+from tests.applications.bank.events import AccountOpen
 from tests.support.cases import cases
 from tests.support.memory_server import MemoryServer
 from tests.support.tokens import bearer, write_tokens
@@ -119,12 +121,34 @@ def test_one_that_waits_is_refused_while_nothing_is_known(tmp_path: Path) -> Non
 
 
 def test_a_body_in_pieces_is_read_whole(tmp_path: Path) -> None:
-    """What the quick way has received of it is given to the careful one."""
+    """What the quick way has received of it is given to the careful one; a client that leaves in the middle publishes nothing."""
+    text = json.dumps({"account": "a", "balance": 12}).encode()
+    pieces = [{"type": "http.request", "body": text[at : at + 5], "more_body": at + 5 < len(text)} for at in range(0, len(text), 5)]
     with MemoryServer(bank.app(), tmp_path) as server:
-        text = json.dumps({"account": "a", "balance": 12}).encode()
-        pieces = (text[at : at + 5] for at in range(0, len(text), 5))
-        answer = server.http.post("/events/account.open", headers={"Content-Type": requests.JSON}, content=pieces)
-        assert (answer.status_code, server.kafka.published[0][0].balance) == (202, 12)
+        assert asyncio.run(_asked(server, [*pieces[:3], {"type": "http.disconnect"}])) == []
+        assert asyncio.run(_asked(server, [{"type": "http.disconnect"}])) == []
+        assert server.kafka.published == []
+        assert asyncio.run(_asked(server, pieces)) == [202]
+        assert [data.balance for data, _ in server.kafka.published if isinstance(data, AccountOpen)] == [12]
+
+
+async def _asked(server: MemoryServer, messages: list[Message]) -> list[int]:
+    """The statuses of the answer to these messages of one request."""
+    scope = {
+        "type": "http", "method": "POST", "path": "/events/account.open", "raw_path": b"/events/account.open", "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")], "scheme": "http", "root_path": "",
+    }  # fmt: skip
+    left, statuses = iter(messages), list[int]()
+
+    async def receive() -> Message:
+        return next(left)
+
+    async def send(message: Message) -> None:
+        if "status" in message:
+            statuses.append(message["status"])
+
+    await application.http_app(server.parts)(scope, receive, send)
+    return statuses
 
 
 def test_a_limit_below_that_of_small_bodies_counts(tmp_path: Path) -> None:
