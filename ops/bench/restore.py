@@ -21,6 +21,7 @@ from ops.bench.branch_memory import resident
 from ops.bench.child import ROOT
 from ops.bench.read_model import PARTITIONS, TRANSACTION, Say, produce, row, settings_of
 from processors.events import UserSignup
+from streams.cli.process.collector import WHILE_A_BATCH_LIVES, spare_the_collector
 from streams.codec import codec_of
 from streams.config import Config
 from streams.engine import marker
@@ -106,6 +107,7 @@ def _restored(address: str, config: Config, partitions: Sequence[int]) -> Any:
 
 
 def main(address: str, prefix: str, folder: str, *partitions: str) -> None:
+    spare_the_collector(WHILE_A_BATCH_LIVES)  # as a worker does
     app, config = processors.app(), settings_of(Path(folder), prefix)
     restorer = described_restorer(app, config, Clients.of(config, address), codec_of(app), "user")
     images: list[Image] = []
