@@ -11,6 +11,7 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any, NamedTuple
 
 from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours
+from streams.engine.identity import fingerprint_of, seed_of
 from streams.engine.quick_headers import TIME_LIMIT, QuickPlan, quick_plan
 from streams.engine.records import UNREADABLE, Headers
 from streams.engine.times import to_micros
@@ -107,10 +108,18 @@ def _plan(names: tuple[str, ...]) -> _Plan:
     )
 
 
+class _Source(NamedTuple):
+    """A source's text, and what the digest of a short id begins with (`fingerprint_of`); empty if it is one of retold's own."""
+
+    text: str
+    seed: bytes
+
+
 class EnvelopeReader:
     """Reads headers; keeps how to read at most `KEPT` lists of at most `MOST_NAMES`. Every event passes here, so it is fast."""
 
     def __init__(self) -> None:
+        self._sources: dict[bytes, _Source] = {}
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self.quick_plans: dict[tuple[str, ...], QuickPlan | None] = {}
         """By the names of headers that were read; None: only the careful way reads them."""
@@ -136,6 +145,21 @@ class EnvelopeReader:
             envelope = self.read_carefully(headers)
             plan.learn(values, envelope)
         return envelope
+
+    def digest(self, headers: Headers) -> bytes | None:
+        """The digest of the envelope of a record that a worker has stored; what is wrong with its other headers is not asked.
+
+        Raises InvalidEvent as `read`.
+        """
+        found = dict(headers)
+        name, sent = found.get("ce_id"), found.get("ce_source") or b""
+        if not name or len(name) > TEXT_LIMIT or not name.isascii():
+            return self.read(headers).digest
+        source = self._sources.get(sent)
+        if source is None:
+            source = self._remember_source(sent, self.read(headers).source)
+        digest = source.seed + name if source.seed else b""
+        return digest if 16 < len(digest) <= 80 else fingerprint_of(source.text, name.decode())
 
     def read_carefully(self, headers: Headers) -> Envelope:
         """As `read`, for every list of headers that is not empty."""
@@ -164,6 +188,12 @@ class EnvelopeReader:
         if len(names) <= MOST_NAMES:
             self._plans[names] = plan
         return plan
+
+    def _remember_source(self, sent: bytes, text: str) -> _Source:
+        if len(self._sources) >= KEPT:
+            self._sources.clear()
+        source = self._sources[sent] = _Source(text, seed_of(text))
+        return source
 
     def _remember_quick(self, names: tuple[str, ...]) -> QuickPlan | None:
         if len(self.quick_plans) >= KEPT:

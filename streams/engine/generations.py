@@ -18,6 +18,8 @@ BUILT_TO = b"\x00built-"
 """With the generation behind it, the key of the record that says how far rows are built. No entity key begins with such a byte."""
 LATER = b"\x01"
 """What begins the keys of rows of other generations, and of those that are built. An entity's key does not."""
+ENTITY = b"\x02"
+"""What the keys of rows of the first generation are at least, and no others."""
 _WRITTEN, _BUILT = b":", b"+"
 
 

@@ -69,6 +69,11 @@ def fingerprint_of(source: str, event_id: str) -> bytes:
     return name if 16 < len(name) <= 80 else blake2b(name, digest_size=16).digest()
 
 
+def seed_of(source: str) -> bytes:
+    """What the fingerprint of a short id begins with; empty for a source of retold's own, and for none."""
+    return f"{len(source)} {source}".encode() if source and not source.startswith(OURS) else b""
+
+
 def timer_number(reference: str) -> int:
     """What names a timer's event among those handled at one position of an inbox, where others have their offset: below 0."""
     return -int.from_bytes(blake2b(reference.encode(), digest_size=16).digest()[:7]) - 1

@@ -10,9 +10,10 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours
+from streams.engine.identity import seed_of
 from streams.engine.records import Headers
 from streams.engine.times import to_micros
-from streams.event import OURS, is_workers
+from streams.event import is_workers
 
 SHARED = ("ce_specversion", "content-type", "ce_source", "ce_type")
 """Headers whose values a publisher's records share; those of a worker's also have the next ones."""
@@ -81,10 +82,9 @@ class _Plan:
         if len(self._known) >= KEPT:
             self._known.clear()
         source = envelope.source
-        seed = f"{len(source)} {source}".encode() if source and not source.startswith(OURS) else b""
         self._known[shared] = Shared(
             source, envelope.type, envelope.cause_source, envelope.ordinal, envelope.revision, envelope.hops,
-            is_workers(source), seed,
+            is_workers(source), seed_of(source),
         )  # fmt: skip
 
     def _trace_and_others(self, values: Values) -> bytes | None:

@@ -15,7 +15,8 @@ from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if
 
 # A producer in another language may write any bytes as a header name. confluent-kafka 2.16 then returns a list with a NULL
 # entry and a pending exception. CPython detects this where it checks a call's result, as here; a specialised (often run)
-# `message.headers()` is not checked, and reading the list crashes the process. So never call it directly.
+# `message.headers()` is not checked, and reading the list crashes the process. So never call it directly. Nor a second time: a
+# message keeps the list that it has made, and gives it without an exception then.
 _asked: Callable[[Message], Headers | None] = methodcaller("headers")
 
 

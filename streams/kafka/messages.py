@@ -184,15 +184,15 @@ def marker_of(message: Message) -> marker.Marker | None:
     return marker.decode(message.value() or b"") if message.key() == marker.KEY else None
 
 
-def table_record(message: Message) -> marker.Marker | BuiltTo | StoredRow:
-    """Raises UndecodableRecord for a row whose key or version no worker wrote."""
+def table_record(message: Message, headers: Headers | None = None) -> marker.Marker | BuiltTo | StoredRow:
+    """Raises UndecodableRecord for a row whose key or version no worker wrote. `headers`: whoever asked for them gives them."""
     key, value = message.key() or b"", message.value() or b""
     if key == marker.KEY:
         return marker.decode(value)
     if key.startswith(BUILT_TO):
         return decode_built_to(value)
     version = b"0"
-    for name, text in headers_of(message):
+    for name, text in headers_of(message) if headers is None else headers:
         if name == VERSION_HEADER:
             version = text or b"0"
             break

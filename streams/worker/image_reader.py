@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -22,9 +22,9 @@ from streams.engine.changes import (
     memory_of,
 )
 from streams.engine.engine import Engine
-from streams.engine.envelope import due_header, without_packed
+from streams.engine.envelope import VERSION_HEADER, due_header, without_packed
 from streams.engine.fold import RowFold
-from streams.engine.generations import BuiltTo, corrected_to, counts
+from streams.engine.generations import ENTITY, BuiltTo, corrected_to, counts
 from streams.engine.image import Image
 from streams.engine.quick_types import PREFIX
 from streams.engine.readable import named
@@ -33,6 +33,7 @@ from streams.engine.stored import pending_at, place_at, set_aside_of
 from streams.errors import UndecodableRecord
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import parked_message, table_record
+from streams.namespace import FIRST
 from streams.worker.due_bodies import IN_MEMORY, name_of
 from streams.worker.log_tail import LogTail
 
@@ -69,6 +70,8 @@ class ImageReader:
         self._most, self._memory = most, 0
         self.rows, self._generation = engine.rows(), engine.generation
         self._check_row, self._row_type = engine.codec.check_row, engine.row_type
+        self._known: set[bytes] = set()
+        """How rows begin whose schema was checked."""
         self._queued: dict[QueuePosition, _Queued] = {}
         self._quarantined: set[QueuePosition] = set()
         """They block nothing, and are many if somebody publishes rubbish: their bytes are not kept."""
@@ -83,9 +86,26 @@ class ImageReader:
         self.is_stale = False
         """Whether rows were built anew from a past that was corrected since something was folded behind them."""
 
-    def row(self, message: Message) -> None:
+    def take_rows(self, messages: Iterable[Message]) -> None:
+        """Read records of the table. Raises as `row`, which also reads what is not as most are."""
+        known, restore, is_first = self._known, self.rows.restore, self._generation == FIRST
+        for message in messages:
+            key, value = message.key() or b"", message.value() or b""
+            headers = None
+            if is_first and key >= ENTITY and value[:PREFIX] in known:
+                headers = headers_of(message)
+                try:
+                    ((name, version),) = headers
+                    if name == VERSION_HEADER:
+                        restore(key.decode(), value, int(version))
+                        continue
+                except (TypeError, ValueError):  # `row` says what it is
+                    pass
+            self.row(message, headers)
+
+    def row(self, message: Message, headers: Headers | None = None) -> None:
         """Read a row or a marker. Raises UnsupportedSchema or UndecodableRecord for a row that cannot be decoded later."""
-        record = table_record(message)
+        record = table_record(message, headers)
         if isinstance(record, marker.Marker):
             self.marker = record
             if record.generation == self._generation:
@@ -102,6 +122,7 @@ class ImageReader:
             return
         if record.value:
             self._check_row(self._row_type, record.value)
+            self._known.add(record.value[:PREFIX])
         self.rows.restore(record.key, record.value, record.version)
 
     def parked(self, message: Message) -> None:

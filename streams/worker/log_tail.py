@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
+from sys import intern
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -37,7 +39,7 @@ class LoggedOrigin(NamedTuple):
 
 
 class LogTail:
-    """The log's end of one partition, read record by record: the last `window` records, and never twice as many."""
+    """The log's end of one partition, read in its order: the last `window` records, and never twice as many."""
 
     def __init__(self, envelopes: EnvelopeReader, window: int) -> None:
         self._envelopes, self._window = envelopes, window
@@ -70,23 +72,27 @@ class LogTail:
         there = sorted(sequence for sequence in self._sequences | self._deleted if sequence >= first)
         return next(((low + 1, high - 1) for low, high in pairwise(there) if high > low + 1), None)
 
-    def take(self, message: Message) -> None:
-        """Read a record. A tombstone by an operator has its record's sequence in its key, and lies behind later records."""
-        sequence = sequence_of(message.key() or b"")
-        self.sequence = max(self.sequence, sequence)
-        if message.value() is None:
-            self._sequences.discard(sequence)
-            self._deleted.add(sequence)
-            return
-        self._sequences.add(sequence)
-        headers = headers_of(message)
-        header, digest = log_header(headers), self._envelopes.read(headers).digest
-        if digest is not None:
-            self._remembered[digest] = (sequence, hash(message.value()), header.outcome)
-        if self.origin is None or header.offset > self.origin.offset:
-            self.origin = LoggedOrigin(header.offset, message)
-        if len(self._sequences) + len(self._deleted) >= 2 * self._window:
-            self._forget()
+    def take(self, messages: Iterable[Message]) -> None:
+        """Read records. A tombstone by an operator has its record's sequence in its key, and lies behind later records."""
+        digest_of, last = self._envelopes.digest, -2 if self.origin is None else self.origin.offset
+        for message in messages:
+            value, sequence = message.value(), sequence_of(message.key() or b"")
+            if sequence > self.sequence:
+                self.sequence = sequence
+            if value is None:
+                self._sequences.discard(sequence)
+                self._deleted.add(sequence)
+                continue
+            headers = headers_of(message)
+            header, digest = log_header(headers), digest_of(headers)
+            self._sequences.add(sequence)
+            if digest is not None:
+                self._remembered[digest] = (sequence, hash(value), intern(header.outcome))  # of some words, not of each record
+            if header.offset > last:
+                last = header.offset
+                self.origin = LoggedOrigin(last, message)
+            if len(self._sequences) + len(self._deleted) >= 2 * self._window:
+                self._forget()
 
     def put_before(self, earlier: LogTail) -> None:
         """Put an earlier part of the log before this one; at most `window` records are kept."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import length_hint
 from typing import Protocol
 
 from confluent_kafka import Message
@@ -42,8 +45,10 @@ class PartitionCopy:
         self.reading = reading = ImageReader(self._engine, partition, self._due_bytes)
         self.position: Offsets = {}
         self.log_from = 0
-        takes = {names.table: reading.row, names.parked: reading.parked, names.due: reading.due, names.log: reading.log.take}
-        self._takes = {topic: (take, (topic, partition)) for topic, take in takes.items()}
+        self._takes: dict[str, Callable[[Iterator[Message]], None]] = {
+            names.table: reading.take_rows, names.log: reading.log.take,
+            names.parked: partial(_one_by_one, reading.parked), names.due: partial(_one_by_one, reading.due),
+        }  # fmt: skip
 
     def forget_stale(self) -> bool:
         """Forget all that was read if rows were built anew since: what was folded behind the former ones is not theirs."""
@@ -51,14 +56,22 @@ class PartitionCopy:
             self.clear()
         return stale
 
-    def take(self, message: Message) -> None:
-        """The next record of one of its topics. If that raises, the record is still the next."""
-        take, at = self._takes[message.topic() or ""]
-        try:
-            take(message)
-        except UndecodableRecord as error:
-            raise placed(error, message) from error
-        self.position[at] = (message.offset() or 0) + 1
+    def take(self, messages: Sequence[Message]) -> None:
+        """The next records of its topics. If that raises, the record that it raises for is still the next one of its topic.
+
+        Those of one topic are taken together: to call for each what it takes is a good part of a restore's time.
+        """
+        for topic, some in _by_topic(messages).items():
+            take, left = self._takes[topic], iter(some)
+            try:
+                take(left)
+            except Exception as error:
+                failed = some[-1 - length_hint(left)]  # the last one that was asked for
+                self.position[topic, self.partition] = failed.offset() or 0
+                if isinstance(error, UndecodableRecord):
+                    raise placed(error, failed) from error
+                raise
+            self.position[topic, self.partition] = (some[-1].offset() or 0) + 1
 
     @property
     def read_to(self) -> tuple[int, int]:
@@ -75,6 +88,19 @@ class PartitionCopy:
             self.position = {at: start[at] for at in self.partitions}
             self.log_from = self.position[self._log] = max(start[self._log], end[self._log] - self._window)
         return {at: (offset, end[at]) for at, offset in self.position.items()}
+
+
+def _by_topic(messages: Sequence[Message]) -> dict[str, list[Message]]:
+    """In the order of each topic."""
+    found = defaultdict[str, list[Message]](list)
+    for message in messages:
+        found[message.topic() or ""].append(message)
+    return found
+
+
+def _one_by_one(take: Callable[[Message], None], messages: Iterator[Message]) -> None:
+    for message in messages:
+        take(message)
 
 
 class Copies(Protocol):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import length_hint
 from typing import NamedTuple
 
 import structlog
@@ -251,18 +252,17 @@ class Restorer:
             return  # as in a new application: no consumer need connect
         with closing(self.consumer()) as consumer:
             for messages in polls(consumer, rest, cancelled=cancelled, clock=self.admin.clock):
-                for message in messages:
-                    copy.take(message)
+                copy.take(messages)
                 progress.reach(copy.position, self.admin.clock.monotonic())
                 yield 0.0
 
 
-def _take_into(tail: LogTail, messages: Iterable[Message]) -> None:
-    for message in messages:
-        try:
-            tail.take(message)
-        except UndecodableRecord as error:
-            raise placed(error, message) from error
+def _take_into(tail: LogTail, messages: Sequence[Message]) -> None:
+    left = iter(messages)
+    try:
+        tail.take(left)
+    except UndecodableRecord as error:
+        raise placed(error, messages[-1 - length_hint(left)]) from error
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:

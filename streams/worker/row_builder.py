@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -20,7 +21,7 @@ from streams.engine.generations import BuiltTo, built_key, built_to_key, complet
 from streams.engine.marker import Marker
 from streams.engine.readable import named
 from streams.errors import BrokerError, CodeChanged, RowsNotBuilt
-from streams.kafka.bounded_read import headers_of, read_to
+from streams.kafka.bounded_read import headers_of, polls
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.messages import table_record
 from streams.kafka.offsets import Offsets, ends, starts
@@ -141,10 +142,10 @@ class RowBuilder:
         readings = {number: ImageReader(parts.engine, number) for number in range(parts.partitions)}
         with closing(parts.consumer()) as consumer:
             spans = {at: (first[at], last[at]) for at in tables}
-            for count, message in enumerate(read_to(consumer, spans, cancelled=cancelled, clock=parts.admin.clock)):
-                readings[message.partition() or 0].row(message)
-                if count % RECORDS == 0:
-                    yield 0.0
+            for messages in polls(consumer, spans, cancelled=cancelled, clock=parts.admin.clock):
+                for number, some in groupby(messages, lambda it: it.partition() or 0):
+                    readings[number].take_rows(some)
+                yield 0.0
         for number, reading in readings.items():
             self._builds[number] = self._build(reading, first[names.log, number], last[names.log, number])
         return {at: last[at] for at in tables} | {at: self._builds[at[1]].offset for at in logs}

@@ -7,7 +7,7 @@ checks all that it checks without one. The consumer here is no member of the gro
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -73,14 +73,23 @@ class Followed:
         self.at_end.clear()
         return (TopicPartition(*at, first) for at, (first, _) in rest.items())
 
-    def take(self, message: Message) -> None:
-        at = (message.topic() or "", message.partition() or 0)
-        if message.error() is not None:
-            self.at_end.add(at)
+    def take(self, messages: Sequence[Message]) -> None:
+        """Records, and ends of its topics. Raises KafkaException for other errors: what is before them is taken."""
+        records: list[Message] = []
+        for message in messages:
+            if message.error() is None:
+                records.append(message)
+                continue
+            self._take(records)
+            records = []
+            _raise_for_error(message)
+            self.at_end.add((message.topic() or "", message.partition() or 0))
             self.ready |= len(self.at_end) == len(self.copy.partitions)
-        else:
-            self.at_end.discard(at)
-            self.copy.take(message)
+        self._take(records)
+
+    def _take(self, records: Sequence[Message]) -> None:
+        self.at_end.difference_update((message.topic() or "", message.partition() or 0) for message in records)
+        self.copy.take(records)
 
     def wait(self, until: float) -> None:
         """Do not read it before then (monotonic clock): meanwhile it is not known to have all that there is."""
@@ -229,28 +238,28 @@ class Standby:
 
     def _take(self, messages: Iterable[Message]) -> list[tuple[Followed, _Failure]]:
         """Apply what was read. Returns the copies that could not take a record, and why."""
-        failed: dict[Followed, _Failure] = {}
+        failed: list[tuple[Followed, _Failure]] = []
         with self._lock:
-            for followed, message in self._ours(messages):
-                if followed not in failed:
-                    try:
-                        _raise_for_error(message)
-                        followed.take(message)
-                    except Exception as error:  # noqa: BLE001 - whatever it is, the other copies can go on
-                        failed[followed] = _failure(error)
-        return list(failed.items())
+            for followed, ours in self._ours(messages).items():
+                try:
+                    followed.take(ours)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the other copies can go on
+                    failed.append((followed, _failure(error)))
+        return failed
 
-    def _ours(self, messages: Iterable[Message]) -> Iterator[tuple[Followed, Message]]:
+    def _ours(self, messages: Iterable[Message]) -> dict[Followed, list[Message]]:
         """Without records of copies that were taken meanwhile, and of those that have been put back since.
 
         Raises KafkaException for an error of the consumer itself.
         """
+        found: dict[Followed, list[Message]] = {}
         for message in messages:
             at = message.partition()
             if at is None:
                 _raise_for_error(message)
             elif (followed := self._assigned.get(at)) is not None and self._followed.get(at) is followed:
-                yield followed, message
+                found.setdefault(followed, []).append(message)
+        return found
 
     def _after(self, followed: Followed, failure: _Failure, cancelled: Cancelled) -> None:
         """A copy that cannot be read on is kept, and read on later from where it is: it may have a million rows.

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.engine.envelope import Envelope, is_ours, without_packed
-from streams.engine.envelope_reader import EnvelopeReader
+from streams.engine.envelope_reader import KEPT, EnvelopeReader
 from streams.engine.records import Headers
 from streams.engine.times import iso_text, iso_text_of, to_micros
 from streams.errors import InvalidEvent
@@ -109,3 +109,32 @@ def test_a_time_is_written_as_isoformat_writes_it(time: datetime) -> None:
     """Of every year, with and without a fraction, in UTC and elsewhere."""
     assert iso_text(time) == time.isoformat()
     assert iso_text_of(to_micros(time)) == time.astimezone(UTC).isoformat()
+
+
+def digest(reader: EnvelopeReader, headers: Headers, *, carefully: bool) -> bytes | str | None:
+    try:
+        return reader.read_carefully(headers).digest if carefully else reader.digest(headers)
+    except InvalidEvent as error:
+        return str(error)
+
+
+@settings(max_examples=150)
+@given(lists(), st.lists(st.sampled_from([b"orders", b"retold/shop/order", b"", "ä".encode(), b"s" * 90]), min_size=4, max_size=4))
+@example([[("ce_source", b"orders"), ("ce_id", it)] for it in (ID, b"\xff", b"x" * 1025, "ä".encode(), b"")], [b"orders"] * 5)
+def test_a_digest_is_that_of_the_envelope(lists: list[Headers], sources: list[bytes]) -> None:
+    """Whatever was read before; an error about another header is none of a digest."""
+    reader = EnvelopeReader()
+    for headers, source in [*zip(lists, sources, strict=False)] * 2:
+        from_it = [(name, source if name == "ce_source" else value) for name, value in headers]
+        for each in (headers, from_it):
+            right, found = digest(EnvelopeReader(), each, carefully=True), digest(reader, each, carefully=False)
+            if not isinstance(right, str) or right.startswith("the header ce_id is"):
+                assert found == right
+
+
+def test_the_sources_of_digests_that_are_kept_are_few() -> None:
+    """A publisher with another source each time fills no memory."""
+    reader = EnvelopeReader()
+    for number in range(KEPT + 5):
+        reader.digest([("ce_id", ID), ("ce_source", b"%d" % number)])
+    assert len(reader._sources) <= KEPT

@@ -34,7 +34,7 @@ LOG = log_of(12)
 def tail_of(records: list[Kept], window: int = 100) -> LogTail:
     tail = LogTail(ENGINE.wire.envelopes, window)
     for record in records:
-        tail.take(record)  # type: ignore[arg-type]  # reads alike
+        tail.take([record])  # type: ignore[list-item]  # reads alike
     return tail
 
 
@@ -73,7 +73,7 @@ def test_whoever_follows_a_log_keeps_less_than_two_windows(window: int) -> None:
     """All of the last one is among it, however long the log has become."""
     tail = tail_of([], window)
     for n, record in enumerate(LOG, 1):
-        tail.take(record)  # type: ignore[arg-type]  # reads alike
+        tail.take([record])  # type: ignore[list-item]  # reads alike
         assert tail.count < 2 * window
         kept = [sequence for sequence, _, _ in tail.remembered().values()]
         assert kept[-window:] == list(range(max(1, n - window + 1), n + 1))
