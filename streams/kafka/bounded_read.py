@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from operator import methodcaller
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -26,6 +27,18 @@ def headers_of(message: Message) -> Headers:
         return _asked(message) or []
     except (UnicodeDecodeError, SystemError):
         return UNREADABLE
+
+
+def all_headers_of(messages: Iterable[Message], kind: Any) -> list[Headers]:
+    """As `headers_of`, of each of many messages of a class: C makes the calls, and checks the result of each."""
+    found, asked = list[Headers | None](), map(kind.headers, messages)
+    while True:
+        try:
+            found.extend(asked)  # what is before one that raises stays, and its next call goes on behind that one
+            break
+        except (UnicodeDecodeError, SystemError):
+            found.append(UNREADABLE)
+    return [[] if it is None else it for it in found]
 
 
 def read_to(

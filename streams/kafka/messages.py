@@ -6,7 +6,7 @@ So a restore, `retold get`, `tail` and `status`, and the server all see the same
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -19,11 +19,11 @@ from streams.engine.envelope import VERSION_HEADER, DueHeader, Envelope, LogHead
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
 from streams.engine.generations import BUILT_TO, LATER, BuiltTo, decode_built_to, row_key_of
-from streams.engine.records import NO_OFFSET, Headers, QueuePosition
+from streams.engine.records import NO_OFFSET, Headers, InboxRecord, QueuePosition
 from streams.engine.times import from_micros
 from streams.errors import UndecodableRecord
 from streams.event import Event
-from streams.kafka.bounded_read import headers_of
+from streams.kafka.bounded_read import all_headers_of, headers_of
 from streams.namespace import FIRST
 
 POSITION = re.compile(rb"(\d{1,18})(?:-(\d{1,9}))?")
@@ -168,6 +168,14 @@ class LogReader:
 def kept_marker(value: bytes) -> marker.Marker:
     """A marker that was kept elsewhere, as it was written. Raises UndecodableRecord."""
     return marker.decode(value)
+
+
+def inbox_records(messages: Sequence[Message]) -> Iterator[InboxRecord]:
+    """What the engine takes. C makes the calls: with a loop of Python's around them they take half as long again."""
+    kind: Any = type(messages[0])
+    times = [time for _, time in map(kind.timestamp, messages)]
+    headers = all_headers_of(messages, kind)
+    return zip(map(kind.offset, messages), map(kind.key, messages), map(kind.value, messages), headers, times, strict=True)
 
 
 def topic_partition_of(message: Message) -> tuple[str, int]:

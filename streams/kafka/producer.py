@@ -31,6 +31,10 @@ LATE, YOUNG = 60.0, 10.0
 """s after a request without an answer, and after the start of a process, in which a fence may be the work of such a request, or of
 one of the process before: a broker that goes on may still serve it."""
 
+PLAIN = None, None, 0
+"""What a record has by place before its headers: no callback of its own, under either name, and the time of now. Named headers
+take 0.25 µs more."""
+
 OnDelivery = Callable[[KafkaError | None, Any], None]
 HeldUp = Callable[[], Iterable[TopicAndPartition]]
 Complete = Callable[[str], None]
@@ -129,7 +133,7 @@ class TransactionalProducer:
         self._written.add(topic, partition, b"")
         for key, value, headers in records:
             try:
-                produce(topic, value, key, partition, headers=headers)
+                produce(topic, value, key, partition, *PLAIN, headers)
             except (BufferError, ValueError, TypeError):  # it was not taken: `put` waits for space, or says what is wrong
                 self.put(topic, value, key, partition, headers)
 

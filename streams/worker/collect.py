@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import methodcaller
 from typing import Any
 
 import structlog
@@ -10,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streams.clock import Clock
 from streams.engine.records import InboxRecord
 from streams.errors import BrokerError
-from streams.kafka.bounded_read import headers_of
+from streams.kafka.messages import inbox_records
 from streams.worker.pace import BYTES, CHUNK, Pace
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import PartitionTask
@@ -59,20 +61,24 @@ class Collector:
             task.partition: (task, []) for task in self._tasks.running()
         }
         ends: dict[int, int] = {}
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    ends[message.partition() or 0] = message.offset() or 0
-                else:
-                    self._complain(error)
-                continue
-            taken = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
-            if taken is not None:
-                it = (message.offset(), message.key(), message.value(), headers_of(message), message.timestamp()[1])
-                taken[1].append(it)  # type: ignore[arg-type]  # it has an offset
+        if any(map(methodcaller("error"), messages)):
+            messages = [message for message in messages if not self._is_told(message, ends)]
+        for partition, some in groupby(messages, methodcaller("partition")):
+            if (taken := found.get(partition)) is not None:
+                taken[1].extend(inbox_records(list(some)))
         records = {task: kept for task, records in found.values() if (kept := _not_handled(task, records))}
         return PolledBatch(metadata, records, ends)
+
+    def _is_told(self, message: Message, ends: dict[int, int]) -> bool:
+        """Whether it is no record, but an end, which is noted, or an error."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:
+            ends[message.partition() or 0] = message.offset() or 0
+        else:
+            self._complain(error)
+        return True
 
     def _complain(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:

@@ -51,8 +51,9 @@ class MemoryProducer:
         self.transaction = Transaction(self, self._broker.clock.monotonic())
 
     def produce(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **_: Any
-    ) -> None:
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, _callback: Any = None,
+        on_delivery: Any = None, timestamp: int = 0, headers: Any = None,
+    ) -> None:  # fmt: skip
         topic, partition = self._place(topic, key, partition)
         if self._id is not None:
             if self._error is not None or self.transaction is None:

@@ -240,8 +240,9 @@ class UnrulyProducer(MemoryProducer):
         self._failed, self._ended = False, None
 
     def produce(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **more: Any
-    ) -> None:
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, callback: Any = None,
+        on_delivery: Any = None, timestamp: int = 0, headers: Any = None,
+    ) -> None:  # fmt: skip
         fault = self._trouble.meet(self._owner, "produce")
         self._meet_late_copy()
         if fault is not None and fault.kind == faults.LATE_RECORD:
@@ -259,7 +260,7 @@ class UnrulyProducer(MemoryProducer):
         if self.transaction is not None and self.transaction.state != OPEN:
             self._fail(KafkaError.INVALID_TXN_STATE)  # a late copy has ended it
             return None
-        return super().produce(topic, value, key, partition, headers, **more)
+        return super().produce(topic, value, key, partition, callback, on_delivery, timestamp, headers)
 
     def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], metadata: Metadata, timeout: float) -> None:
         fault = self._answered("offsets", timeout)
