@@ -5,7 +5,7 @@ Headers are made here, when a record is produced; before that there are values o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -37,8 +37,6 @@ from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 
 _json = msgspec.json.Encoder().encode
-_log_record: Callable[[type[LogRecord], tuple[bytes, bytes, Headers]], LogRecord] = tuple.__new__
-"""What LogRecord(…) calls; one is made for each event."""
 
 
 def log_header_of(handled: HandledRecord) -> LogHeader:
@@ -59,13 +57,22 @@ def log_header_of(handled: HandledRecord) -> LogHeader:
 
 
 def log_record(handled: HandledRecord) -> LogRecord:
+    """Of one that is logged."""
     it = handled
-    if it.outcome == ACCEPTED and it.own_id is None and it.own_time is None and not it.timer:  # as most are: what `pack` gives
-        fields = it.sequence, it.recorded, it.offset, ACCEPTED, it.fingerprint, None, None, None, None, None, None
-        own = LOG_HEADER, _json(fields)
-    else:
-        own = pack(log_header_of(it))
-    return _log_record(LogRecord, (b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, own]))
+    return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, pack(log_header_of(it))])
+
+
+def log_records(results: Iterable[HandledRecord]) -> Iterator[tuple[bytes, bytes, Headers]]:
+    """What `log_record` gives of those that are logged, in one loop: each event of a worker passes here."""
+    for it in results:
+        sequence = it.sequence
+        if sequence < 1 or it.duplicate:
+            continue
+        if it.outcome == ACCEPTED and it.own_id is None and it.own_time is None and not it.timer:  # as most are: what `pack` gives
+            fields = sequence, it.recorded, it.offset, ACCEPTED, it.fingerprint, None, None, None, None, None, None
+            yield b"%b@%d" % (it.key, sequence), it.value, [*it.carried, (LOG_HEADER, _json(fields))]
+        else:
+            yield log_record(it)
 
 
 def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:

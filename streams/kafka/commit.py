@@ -15,7 +15,7 @@ from streams.engine.envelope import version_header
 from streams.engine.generations import row_key
 from streams.engine.image import Image
 from streams.engine.records import DuplicateRecord
-from streams.engine.stored import due_record, log_record, parked_record
+from streams.engine.stored import due_record, log_records, parked_record
 from streams.kafka.producer import UNFINISHED, TransactionalProducer
 from streams.kafka.topics import TopicNames
 
@@ -51,8 +51,7 @@ class TransactionWriter:
         self._begin()
         results, emitted = self._sent.get(changes.partition, (0, 0))
         self._sent[changes.partition] = len(changes.results), len(changes.emitted)
-        logged = [log_record(it) for it in changes.results[results:] if it.logged]
-        if logged:
+        if logged := list(log_records(changes.results[results:])):
             self.producer.put_all(self._to.topics.log, changes.partition, logged)
         put = self.producer.put
         for record in changes.emitted[emitted:]:

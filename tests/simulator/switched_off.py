@@ -117,8 +117,8 @@ def _ids_of_chance() -> Any:
     return _put(emissions, "emitted_id", lambda *_: f"{next(numbers):032x}")
 
 
-def _under_its_entity(handled: Any) -> Any:
-    return log_record(handled)._replace(key=handled.key)
+def _under_its_entity(results: Any) -> Any:
+    return [log_record(it)._replace(key=it.key) for it in results if it.logged]
 
 
 def _at_any_version(take: Any) -> Any:
@@ -209,7 +209,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "16: an event is handled at its expected version alone": lambda: _put(execution, "wrong_version", lambda *_: None),
     "17: ids of emitted events are derived": _ids_of_chance,
     "18: recorded times increase": _recorded_now,
-    "20: a log record has a key of its own": lambda: _put(commit, "log_record", _under_its_entity),
+    "20: a log record has a key of its own": lambda: _put(commit, "log_records", _under_its_entity),
     "23: a call is made when its request is committed": _called_at_once,
     "23: a request's answer is handled once": lambda: _put(Admission, "_answer", _each_answer_handled),
     "23: a key's timers fire before its later events": lambda: _put(Timers, "before", lambda self, arrival, offset=None: None),
