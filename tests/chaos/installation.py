@@ -70,16 +70,18 @@ class Broker:
             self.start()
 
     def stand_still(self) -> None:
-        stand_still(self._java)
+        """One that has just ended, since its disk is full, does so anyway."""
+        with contextlib.suppress(ProcessLookupError):
+            stand_still(self._java)
 
     def go_on(self) -> None:
-        os.kill(self._java, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._java, signal.SIGCONT)
 
     def stop(self) -> None:
         """It does nothing if the broker does not run."""
         if self._running is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.go_on()
+            self.go_on()
             self._running.stop()
             self._running = None
 

@@ -89,10 +89,11 @@ class Stored:
         """One partition's image, by the code that restores one from a broker."""
         namespace, partition = _split(place)
         reading = ImageReader(self.engine(app, namespace), partition)
-        takes = {"table": reading.row, "parked": reading.parked, "due": reading.due, "log": reading.log.take}
-        for kind, take in takes.items():
+        reading.take_rows(self.of(f"{namespace}-table", partition))  # type: ignore[arg-type]  # reads alike
+        for kind, take in {"parked": reading.parked, "due": reading.due}.items():
             for record in self.of(f"{namespace}-{kind}", partition):
                 take(record)  # type: ignore[arg-type]  # reads alike
+        reading.log.take(self.of(f"{namespace}-log", partition))  # type: ignore[arg-type]  # reads alike
         return reading.image()
 
     def folded(self, app: App, place: str) -> Image:

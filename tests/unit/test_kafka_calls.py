@@ -77,6 +77,7 @@ def test_no_group_is_asked_for_by_a_request_that_may_end_the_process() -> None:
     assert found == {
         ("streams/kafka/deletion.py", "delete_consumer_groups"),
         ("tests/chaos/topic_accidents.py", "delete_consumer_groups"),
+        ("tests/integration/test_topics_change.py", "delete_consumer_groups"),
         ("tests/integration/test_worker.py", "delete_consumer_groups"),
     }
 
