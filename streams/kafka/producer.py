@@ -27,6 +27,11 @@ log = logging.getLogger("retold.kafka")
 POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
+GONE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+}  # fmt: skip
+"""Errors of a partition that nothing can be written to any more: there nothing can be ended."""
 LATE, YOUNG = 60.0, 10.0
 """s after a request without an answer, and after the start of a process, in which a fence may be the work of such a request, or of
 one of the process before: a broker that goes on may still serve it."""
@@ -225,8 +230,8 @@ class TransactionalProducer:
     def _end_what_hangs(self, producer: Producer) -> None:
         """Have the end of an empty transaction reach all partitions that the lost one wrote to. It is an end like any other.
 
-        A record of it that was not delivered may still come, behind that end: then this producer is replaced, too. So it is if
-        the broker ended the transaction itself, since a process stood still in its midst.
+        A record of it that was not delivered may still come, behind that end, and where it was refused there is no end: then this
+        producer is replaced, too. So it is if the broker ended the transaction itself, since a process stood still in its midst.
         """
         for partition in () if self._made else self._held_up():
             self._written.add(*partition, b"")
@@ -241,7 +246,7 @@ class TransactionalProducer:
                 raise
             self._doubtful = self._clock.monotonic() - began >= self._timeout
             return  # if another one has fenced it, its next transaction says so
-        if any(failure.code() in SILENT for failure in self._failures):
+        if not {failure.code() for failure in self._failures} <= GONE:  # also what a broker says whose disk is full
             self._doubtful = True
         else:
             self._written.clear()

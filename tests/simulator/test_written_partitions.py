@@ -95,8 +95,12 @@ def test_a_new_producer_ends_what_may_hang(broker: MemoryBroker) -> None:
     assert producer.begin()
 
 
-def test_a_producer_whose_empty_transaction_may_hang_itself_is_replaced(broker: MemoryBroker) -> None:
-    """A record of it that was not delivered in time may come behind its end, and be committed with the next (a seed found it)."""
+@pytest.mark.parametrize("code", [KafkaError._MSG_TIMED_OUT, KafkaError.UNKNOWN])
+def test_a_producer_whose_empty_transaction_may_hang_itself_is_replaced(broker: MemoryBroker, code: int) -> None:
+    """A record of it that was not delivered in time may come behind its end, and be committed with the next (a seed found it).
+
+    One that was refused, as by a broker whose disk is full, is no end there: what hangs would hang for good.
+    """
 
     class Slow(MemoryProducer):
         def __init__(self, on_delivery: OnDelivery) -> None:
@@ -104,7 +108,7 @@ def test_a_producer_whose_empty_transaction_may_hang_itself_is_replaced(broker: 
             self._on_delivery = on_delivery
 
         def flush(self, _timeout: float) -> int:
-            self._on_delivery(KafkaError(KafkaError._MSG_TIMED_OUT), None)  # type: ignore[arg-type]  # nobody looks at it
+            self._on_delivery(KafkaError(code), None)  # type: ignore[arg-type]  # nobody looks at it
             return 0
 
     kinds = iter([MemoryProducer, Slow, MemoryProducer])
