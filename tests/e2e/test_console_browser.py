@@ -66,7 +66,7 @@ def publish_apart(server: MemoryServer, data: EventData) -> None:
 def opened(browser: Any, server: MemoryServer, **options: Any) -> Any:
     """A page of a window of its own."""
     context = browser.new_context(base_url=str(server.http.base_url), **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     return context.new_page()
 
 

@@ -77,7 +77,7 @@ def server(tmp_path: Path, site: Path) -> Iterator[MemoryServer]:
 def window(browser: Any) -> Iterator[Any]:
     """A window of a browser without a past; it fails if a page of it has anything to complain of."""
     context = browser.new_context(viewport={"width": 390, "height": 800})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     context.add_init_script("addEventListener('unhandledrejection', (it) => console.error('unhandled', it.reason))")
     complaints: list[str] = []
     context.on("console", lambda it: complaints.append(it.text) if it.type == "error" and "ERR_INTERNET" not in it.text else None)
