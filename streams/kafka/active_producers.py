@@ -28,6 +28,8 @@ T = TypeVar("T")
 ProducerState = Mapping[str, Any]
 """A producer's fields in a DescribeProducers response."""
 
+ENDED = ("CompleteAbort", "Empty")
+"""Kafka's words for the last transaction of an id that is not committed, and not open."""
 TIMEOUT, REQUEST, CLOSING = 5.0, 3.0, 1.0
 """s for all requests, for one request, and for cancelling what is left of them."""
 
@@ -68,6 +70,14 @@ class ActiveProducer:
         """Whether Kafka has committed it, and not here. Its epoch tells it from an earlier one, of which a record came late."""
         known = self.coordinator_state
         return known is not None and known.state == "CompleteCommit" and known.epoch == self.epoch
+
+    @property
+    def is_left(self) -> bool:
+        """Whether its coordinator will not end it here any more: it has aborted it, or has begun another one of that id since."""
+        known = self.coordinator_state
+        if known is None or not self.proven or known.epoch < self.epoch or self.is_committed:
+            return False
+        return known.epoch > self.epoch or known.state in ENDED
 
 
 class NeverKnown(str):

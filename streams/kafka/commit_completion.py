@@ -4,13 +4,18 @@ A broker that ends while it ends a transaction goes on with that when it is back
 are taken for deleted: it leaves them out, and says that the transaction is complete (seen with Kafka 4.1, where one broker is
 all of a cluster). What was written there stays open, and the next end of the same transactional id would decide on it: a
 part of the transaction would be committed, and a part not. So before a producer takes an id over, that part is committed, too.
+
+What it leaves open of an aborted transaction, the next one ends where it writes a record (rule 31). Among the groups' offsets it
+writes none, and a restore would wait for good: there it is aborted here. It decides on nothing, since workers read on where the
+table's marker says (rule 1).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from aiokafka.client import AIOKafkaClient
@@ -31,7 +36,7 @@ from streams.kafka.active_producers import (
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import GROUPS, NoSuchTopic, TopicAndPartition, group_offsets_partition, held_up
 from streams.kafka.renewed_client import Admin
-from streams.kafka.transaction_protocol import WriteCommits, plain
+from streams.kafka.transaction_protocol import WriteEnds, plain
 
 log = logging.getLogger("retold.kafka")
 
@@ -42,8 +47,6 @@ AGAIN = 0.2
 TIMEOUT = 3.0
 """s for one look, and for writing what is missing."""
 UNDER_WAY = ("PrepareCommit", "PrepareAbort", "PrepareEpochFence")
-
-Missing = Mapping[TopicAndPartition, ActiveProducer]
 
 
 class CommitCompletion:
@@ -58,30 +61,45 @@ class CommitCompletion:
         Raises KafkaException if the broker does not say what is open, to be tried again, and BrokerError if this user may not
         ask, or not write what is missing.
         """
-        if missing := self._missing(transactional_id):
+        open_ones = self._ended(transactional_id)
+        if missing := {at: it for at, it in open_ones.items() if it.is_committed}:
             log.warning(
                 "Kafka has committed the last transaction of %s without %d partitions, %s among them: they are committed now",
                 transactional_id, len(missing), _first(missing),
             )  # fmt: skip
             try:
-                topics = {topic for topic, _ in missing}
-                with_client(self._clients, topics, lambda client: _write(client, missing), TIMEOUT)
+                self._end(missing, committed=True)
             except ClusterAuthorizationFailedError as error:
                 raise BrokerError(
                     f"Kafka has committed the last transaction of {transactional_id} without {len(missing)} partitions, "
                     f"{_first(missing)} among them, and this user may not commit it there. Give the worker's user the "
                     "right Alter on the cluster, and start it again; nothing was changed"
                 ) from error
-            except Exception as error:
-                raise _not_known(f"{type(error).__name__} while it was committed") from error
+        if left := {at: it for at, it in open_ones.items() if at[0] == GROUPS and it.is_left}:
+            log.warning(
+                "Kafka has left a transaction of %s open in %s, which no record of ours reaches: it is aborted there",
+                transactional_id, _first(left),
+            )  # fmt: skip
+            with suppress(ClusterAuthorizationFailedError):  # it is reported as one that hangs
+                self._end(left, committed=False)
 
-    def _missing(self, transactional_id: str) -> Missing:
-        """Where the last transaction of this id is open though it is committed."""
+    def _end(self, partitions: Mapping[TopicAndPartition, ActiveProducer], *, committed: bool) -> None:
+        """Raises ClusterAuthorizationFailedError, and KafkaException to be tried again."""
+        topics = {topic for topic, _ in partitions}
+        try:
+            with_client(self._clients, topics, lambda client: _write(client, partitions, committed), TIMEOUT)
+        except ClusterAuthorizationFailedError:
+            raise
+        except Exception as error:
+            raise _not_known(f"{type(error).__name__} while its end was written") from error
+
+    def _ended(self, transactional_id: str) -> Mapping[TopicAndPartition, ActiveProducer]:
+        """Where a transaction of this id is open, once no end of it is under way."""
         until = self._admin.clock.monotonic() + SECONDS
         while True:
             found = self._open(transactional_id)
             if not any(known.state in UNDER_WAY for _, known in found.values()):
-                return {at: it for at, (it, _) in found.items() if it.is_committed}
+                return {at: it for at, (it, _) in found.items()}
             if self._admin.clock.monotonic() >= until:
                 raise _not_known("its end is under way")
             self._admin.clock.sleep(AGAIN)
@@ -126,8 +144,8 @@ def of_id(transactional_id: str, answers: Answers) -> dict[TopicAndPartition, tu
     return found
 
 
-def _first(missing: Missing) -> str:
-    topic, number = min(missing)
+def _first(partitions: Iterable[TopicAndPartition]) -> str:
+    topic, number = min(partitions)
     return f"{topic}-{number}"
 
 
@@ -135,14 +153,15 @@ def _not_known(why: str) -> KafkaException:
     return KafkaException(KafkaError(KafkaError._TIMED_OUT, f"whether the last transaction is complete is not known: {why}"))
 
 
-async def _write(client: AIOKafkaClient, missing: Missing) -> None:
+async def _write(client: AIOKafkaClient, ends: Mapping[TopicAndPartition, ActiveProducer], committed: bool) -> None:
     """Raises an error of aiokafka."""
     by_leader = defaultdict[tuple[int, int, int, int], defaultdict[str, list[int]]](partial(defaultdict, list))
-    for (topic, number), it in missing.items():
+    for (topic, number), it in ends.items():
         leader = client.cluster.leader_for_partition(TopicPartition(topic, number))
         by_leader[leader, it.producer_id, it.epoch, max(0, it.coordinator_epoch)][topic].append(number)
     for (leader, producer_id, epoch, coordinator_epoch), partitions in by_leader.items():
-        answer = plain(await client.send(leader, WriteCommits(producer_id, epoch, coordinator_epoch, partitions)))
+        producer = producer_id, epoch, coordinator_epoch
+        answer = plain(await client.send(leader, WriteEnds(producer, partitions, committed=committed)))
         for of_producer in answer["markers"]:
             for topic in of_producer["topics"]:
                 for each in topic["partitions"]:

@@ -163,20 +163,23 @@ class WriteTxnMarkersRequestV1(RequestStruct):
     )  # fmt: skip
 
 
-class WriteCommits(Request[WriteTxnMarkersRequestV1]):
-    """Sent to the leader of these partitions, by topic: it ends the producer's transaction there, as committed."""
+class WriteEnds(Request[WriteTxnMarkersRequestV1]):
+    """Sent to the leader of these partitions, by topic: it ends the producer's transaction there, as committed or aborted."""
 
     API_KEY = 27
 
-    def __init__(self, producer_id: int, epoch: int, coordinator_epoch: int, partitions: Mapping[str, Sequence[int]]) -> None:
-        self._producer, self._partitions = (producer_id, epoch, coordinator_epoch), partitions
+    def __init__(
+        self, producer: tuple[int, int, int], partitions: Mapping[str, Sequence[int]], *, committed: bool
+    ) -> None:
+        """`producer`: its id, its epoch, and that of its coordinator."""
+        self._producer, self._partitions, self._committed = producer, partitions, committed
 
     def build(self, struct: type[WriteTxnMarkersRequestV1]) -> WriteTxnMarkersRequestV1:
         number, epoch, coordinator_epoch = self._producer
         topics: list[tuple[str, list[int], dict[int, bytes]]] = [
             (topic, list(partitions), {}) for topic, partitions in self._partitions.items()
         ]
-        return struct([(number, epoch, True, topics, coordinator_epoch, {})], {})
+        return struct([(number, epoch, self._committed, topics, coordinator_epoch, {})], {})
 
 
 def plain(response: Any) -> dict[str, Any]:

@@ -159,6 +159,20 @@ def test_what_an_earlier_producer_left_is_not_committed(config: Config, foreign:
     assert left.held() == [at]
 
 
+def test_an_offset_that_an_earlier_producer_left_open_is_aborted(config: Config, foreign: Foreign) -> None:
+    """Seen after a full disk: restores of all who read the group's offsets waited for an end that never came."""
+    left = Left(foreign, f"{config.prefix}retold.probe.echo.gone.0")
+    left.commit()
+    first = left.last()
+    left.offset(first, 7)
+    left.commit()
+    assert left.last().epoch > first.epoch
+    assert len(left.held()) == 1
+    left.complete()
+    assert left.held() == []
+    assert left.committed() < 0, "nothing of it counts"
+
+
 def test_a_transaction_that_is_open_is_left_to_its_producer(config: Config, foreign: Foreign) -> None:
     """Its end is not decided yet."""
     left = Left(foreign, f"{config.prefix}retold.probe.echo.busy.0")

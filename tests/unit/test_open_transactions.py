@@ -141,6 +141,20 @@ def test_one_that_kafka_has_committed_elsewhere_must_not_be_aborted() -> None:
     assert "abort --topic user" in sentence(late, "kafka:9092", "p.")
 
 
+@pytest.mark.parametrize(
+    ("state", "epoch", "left"),
+    [
+        ("CompleteAbort", 2, True), ("Empty", 2, True), ("Ongoing", 3, True), ("CompleteCommit", 3, True),
+        ("Ongoing", 2, False), ("PrepareAbort", 2, False), ("CompleteCommit", 2, False), ("CompleteAbort", 1, False),
+    ],
+)  # fmt: skip
+def test_what_its_coordinator_will_not_end_any_more_is_left(state: str, epoch: int, left: bool) -> None:
+    """An open one of the same epoch is somebody's, a committed one is to be committed, and what is not proven is left alone."""
+    both, known = [producer(7, 1042)], {7: replace(LOST, state=state, epoch=epoch)}
+    assert [it.is_left for it in still_active(both, both, known, all_asked=True)] == [left]
+    assert [it.is_left for it in still_active(both, both, known, all_asked=False)] == [False]
+
+
 def test_who_does_not_know_whether_it_is_committed_asks_again() -> None:
     """A broker that has just started may not say yet: to go on would abort a part of what is committed."""
     both, at = [producer(7, 1042)], ("user", 3)
