@@ -194,10 +194,11 @@ def test_one_that_is_asked_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(answering_processes, "IDLE_SECONDS", 0.05)
     processes = AnsweringProcesses(answer)
     try:
-        found = set[bytes]()
+        found = {processes.ask(b"who", 30)}
+        until(lambda: not any(is_there(int(it)) for it in found), "the first stays")
         for _ in range(20):
             found.add(processes.ask(b"who", 30))
-            time.sleep(0.05)
+            time.sleep(0.05)  # as long as one waits: now and then it ends in the moment in which it is asked
         assert len(found) > 1
         until(lambda: not any(is_there(int(it)) for it in found), "one stays")
     finally:
