@@ -71,23 +71,27 @@ def leave(file: str) -> None:
     os.waitpid(pid, 0)
 
 
-def answer_twice(_: str) -> None:
-    """The copy comes later, when the next question may have been asked; nobody waits for it."""
+def is_orphan() -> bool:
+    """Forks twice; True in the copy, whose parent has ended."""
     if (pid := os.fork()) == 0:
         if os.fork() == 0:
-            time.sleep(0.3)
-            return
+            return True
         os._exit(0)
     os.waitpid(pid, 0)
+    return False
+
+
+def answer_twice(_: str) -> None:
+    """The copy comes later, when the next question may have been asked; nobody waits for it."""
+    if is_orphan():
+        time.sleep(0.3)
 
 
 def leave_soon(_: str) -> None:
     """One that ends by itself, and whose parent has ended before it."""
-    if (pid := os.fork()) == 0:
-        if os.fork() == 0:
-            time.sleep(0.1)
+    if is_orphan():
+        time.sleep(0.1)
         os._exit(0)
-    os.waitpid(pid, 0)
 
 
 ACTS: dict[str, Callable[[str], object]] = {
