@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.errors import NamespaceStopped
+from streams.kafka.producer import YOUNG
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import RestoredCalls
 from tests.applications import probe, shop, timed
@@ -85,6 +87,26 @@ def test_a_worker_ends_what_the_process_before_left_in_its_own_inbox(tmp_path: P
     for _ in range(ENOUGH):
         worker.step()
     assert there.logged() == dict.fromkeys(KEYS, 2)
+
+
+def test_a_worker_that_is_fenced_in_its_first_seconds_goes_on(tmp_path: Path) -> None:
+    """By what the process before it had asked; later it is another worker of its name, and it stops."""
+    there = site(tmp_path)
+    worker = Worker(there, 0)
+    publish(there, range(12))
+    go_on(there, worker)
+    [name] = there.broker.producers
+
+    def fence() -> None:
+        there.broker.producers[name] = MemoryProducer(there.broker, {"transactional.id": name})
+        publish(there, range(12, 24))
+        go_on(there, worker)
+
+    fence()
+    assert there.logged() == dict.fromkeys(KEYS, 2)
+    there.broker.clock.sleep(YOUNG)
+    with pytest.raises(NamespaceStopped, match="RETOLD_INSTANCE"):
+        fence()
 
 
 ACTIONS = st.lists(st.sampled_from(["publish", "first", "second", "join", "leave", "expire"]), min_size=5, max_size=60)
