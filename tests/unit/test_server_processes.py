@@ -413,3 +413,22 @@ def test_a_process_ends_with_its_owner(owner: ServerOwner) -> None:
     one.thread.join()
     assert (one.ended, two.ended) == (["the process that owns this one has ended"], [])
     one.kill()
+
+
+def test_a_link_that_is_closed_is_read_to_its_end() -> None:
+    """However fast the thread that writes is: a socket that it closes while another one reads ends for nobody."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that the thread that writes comes in between at any place
+    try:
+        for _ in range(500):
+            ours, theirs = socket.socketpair()
+            link = _Link(ours)
+            link.start(lambda link=link: [*link.messages()])  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+            link.send(Reported(FollowerReport()))
+            theirs.settimeout(60)
+            assert theirs.recv(1 << 16)  # so both threads wait
+            link.close()
+            assert theirs.recv(1) == b""
+            theirs.close()
+    finally:
+        sys.setswitchinterval(interval)

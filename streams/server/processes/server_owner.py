@@ -191,10 +191,14 @@ class _Link:
             asked.set()
 
     def close(self) -> None:
-        """Its process reads the end."""
-        self._queue.put(None)
+        """Its process reads the end.
+
+        The socket is shut down before the thread that writes is told to close it: one that is read in another thread
+        stays open until that read returns, so neither end would ever hear of it.
+        """
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        self._queue.put(None)
 
     def _write(self) -> None:
         with self._socket, suppress(OSError):
