@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from confluent_kafka import Message
@@ -13,6 +14,7 @@ from streams.engine.stored import due_record
 from streams.engine.stored import parked_record as stored_parked
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.sealed_file import seal
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.store import Store
@@ -80,3 +82,12 @@ def forget_schemas(codec: AvroCodec, decoders: str = "_decoders") -> None:
     for prefix in list(getattr(codec, decoders)):
         for known in (getattr(codec, decoders), codec._texts, codec._names, codec._fingerprints):
             known.pop(prefix, None)
+
+
+@contextmanager
+def edited(file: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that changes a past that was exported, which has its checksum afterwards."""
+    with closing(sqlite3.connect(file)) as db:
+        yield db
+        db.commit()
+    seal(file)

@@ -44,7 +44,7 @@ from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, Sto
 from tests.applications.timed.events import AlarmTouch
 from tests.support.other_code import refusing, row_with, with_change
 from tests.support.pasts import KINDS, answered, made, past_of
-from tests.support.stored_pasts import exported
+from tests.support.stored_pasts import edited, exported
 from tests.unit.test_branch import a_change
 
 CASES = int(os.environ.get("BRANCH_CASES", "10"))
@@ -325,11 +325,10 @@ def test_a_row_of_which_an_event_was_erased_is_not_asked(
 ) -> None:
     """Without that event another row would be told; neither when, nor shrink, nor `retold when` does."""
     path, _ = file
-    with closing(sqlite3.connect(path)) as db:
+    with edited(path) as db:
         [part, seq] = db.execute("select part, seq from record where ns = 'stock' and key = 'x' order by seq").fetchone()
         db.execute("delete from record where ns = 'stock' and part = ? and seq = ?", (part, seq))
         db.execute("insert into erased(ns, part, seq, key) values('stock', ?, ?, 'x')", (part, seq))
-        db.commit()
     sentence = f"the row 'x' of stock cannot be told: its event with the sequence {seq} was erased"
     with History.open(shop.app(), path) as history:
         for ask in (history.when, history.shrink):
@@ -353,9 +352,8 @@ def test_a_row_of_which_an_event_was_erased_is_not_asked(
 def test_a_projection_that_an_erased_event_may_have_been_folded_into_is_refused(file: tuple[Path, Any]) -> None:
     """It would silently be without it."""
     path, _ = file
-    with closing(sqlite3.connect(path)) as db:
+    with edited(path) as db:
         db.execute("insert into erased(ns, part, seq, key) values('order', 0, 99, 'o99')")
-        db.commit()
     with History.open(shop.app(), path) as history:
         with pytest.raises(BeforeHistory, match="the projection orders_per_day cannot be told: the row 'o99' of order"):
             history.table(shop.orders_per_day)
@@ -427,10 +425,8 @@ def test_a_damaged_file_is_a_sentence(file: tuple[Path, Any]) -> None:
     path, _ = file
     content = path.read_bytes()
     path.write_bytes(content[:8192] + bytes(len(content) - 8192))
-    with pytest.raises(HistoryError, match=r"cannot be read|no past that was exported|another version"), History.open(
-        shop.app(), path
-    ) as history:
-        list(history.events())
+    with pytest.raises(HistoryError, match="is damaged"), History.open(shop.app(), path):
+        pass
 
 
 def test_a_handler_that_rejects_now_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import sqlite3
 from contextlib import closing, suppress
@@ -30,13 +31,15 @@ from streams.history.difference.difference import Difference
 from streams.history.difference.difference_members import summary_members
 from streams.history.past_times import cut_of
 from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.sealed_file import PLACE, WIDTH
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.applications import shop as shop_application
 from tests.applications.shop.events import OrderCancel, OrderPaid, OrderPlace
+from tests.support.cases import cases
 from tests.support.other_code import refusing, strict, with_change, without_handler
 from tests.support.pasts import made, past_of
-from tests.support.stored_pasts import stored
+from tests.support.stored_pasts import edited, stored
 
 
 @pytest.mark.parametrize(
@@ -266,11 +269,10 @@ def test_what_had_happened_and_is_held_back_is_counted(
     name: str, key: str | None, where: str, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An event that depends on a later one is in no row as of its own time: it is told of all that was read, also in JSON."""
-    with closing(sqlite3.connect(shop)) as db:
+    with edited(shop) as db:
         [until] = db.execute("select max(time) from record").fetchone()
         db.execute(f"update record set high = {until} + 1000000 where {where}")
         [count] = db.execute(f"select count(*) from record where {where}").fetchone()
-        db.commit()
     try:
         get(name, key, history=shop, as_of=Cut(until))
     except typer.Exit:
@@ -330,7 +332,8 @@ def test_exit_codes_of_commands_that_ask_the_past(
 def test_a_file_that_was_damaged_is_no_fault_of_the_command(
     words: list[str], shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It was copied while the disk was full, say: it opens if its first pages are whole."""
+    """Also one from before files had a checksum: it opens if its first pages are whole."""
+    unseal(shop)
     whole, said = shop.read_bytes(), ""
     for at in range(PAGE, len(whole), PAGE):
         shop.write_bytes(whole[:at] + bytes(PAGE) + whole[at + PAGE :])
@@ -343,6 +346,40 @@ def test_a_file_that_was_damaged_is_no_fault_of_the_command(
 
 PAGE = 4096
 """Bytes that SQLite writes together."""
+
+
+def unseal(file: Path) -> None:
+    """As one that was exported before there was a checksum."""
+    content = file.read_bytes()
+    file.write_bytes(content[:PLACE] + bytes(WIDTH) + content[PLACE + WIDTH :])
+
+
+def test_a_file_that_was_cut_anywhere_or_has_another_byte_is_damaged(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SQLite reads most of these as other data: a flipped bit in a body was another amount, and nobody knew."""
+    whole = shop.read_bytes()
+    dice = random.Random(7)
+    bits = [(at, 1 << dice.randrange(8)) for at in (*range(PLACE, PLACE + WIDTH), *dice.sample(range(len(whole)), cases(100)))]
+    for content in (whole[:-1], whole[: len(whole) // 2], whole + b"x", *(flipped(whole, *it) for it in bits)):
+        shop.write_bytes(content)
+        assert run_command(["get", "order", "--history", str(shop)]) == exit_codes.CONFIGURATION
+        said = " ".join(capsys.readouterr().err.split())
+        assert "is damaged (its checksum is of other bytes): copy it again, or export it again" in said or NO_DATABASE in said, said
+
+
+NO_DATABASE = "is no past that was exported: file is not a database"
+"""Where the first 16 bytes are others."""
+
+
+def flipped(content: bytes, at: int, bit: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :]
+
+
+def test_a_file_from_before_there_was_a_checksum_is_read(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["get", "order", "--history", str(shop)]) == exit_codes.OK
+    said = capsys.readouterr().out
+    unseal(shop)
+    assert run_command(["get", "order", "--history", str(shop)]) == exit_codes.OK
+    assert capsys.readouterr().out == said
 
 
 def twofold_shop() -> App:
@@ -438,11 +475,10 @@ def test_a_row_is_told_up_to_where_this_code_cannot_tell_it(
     assert f"It is told up to there and no further: the row '{paid}' of order cannot be told: order.paid was accepted as" in said
     assert "--history FILE" in said
     monkeypatch.setenv("RETOLD_APP", "tests.applications.shop:app")
-    with closing(sqlite3.connect(shop)) as db:
+    with edited(shop) as db:
         last = whole[-1]["position"].partition("-")[2].split(":")
         db.execute("insert into erased(ns, part, seq, key) values('order', ?, ?, ?)", (*last, paid))
         db.execute("delete from record where ns = 'order' and part = ? and seq = ?", last)
-        db.commit()
     found, said = told()
     assert found[:-1] == whole[:-1]
     assert "was erased" in said
@@ -473,11 +509,10 @@ def test_a_handler_that_is_gone_leaves_its_own_rows_untold(
 
 def test_replay_says_how_many_events_are_parked(shop: Path) -> None:
     """They are not in the past: in text, as Markdown and for programs. With none, nothing is said."""
-    with closing(sqlite3.connect(shop)) as db:
+    with edited(shop) as db:
         for number, status in enumerate(("parked", "parked", "quarantined")):
             text = "insert into aside(ns, part, place, status, recorded, value, headers) values('order', 0, ?, ?, 0, '', '')"
             db.execute(text, (f"{number}", status))
-        db.commit()
     found = Difference()
     with open_past(shop) as opened:
         found.parked = opened.waiting.count("parked")

@@ -12,6 +12,7 @@ import msgspec
 
 from streams.app import App
 from streams.errors import UNREADABLE_JSON, HistoryError
+from streams.history.stored.sealed_file import is_whole
 
 FORMAT = 13
 """Of the file: another one is read again from Kafka."""
@@ -60,12 +61,19 @@ def connected(file: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -
 
 
 def open_export(file: Path, app: App) -> HistoryFile:
-    """A file that `retold history --export` has written. Raises HistoryError if it is none, or of another application."""
+    """A file that `retold history --export` has written. Raises HistoryError if it is none, damaged, or of another application.
+
+    All of it is read once, for its checksum: 2 GB took a second.
+    """
     if not file.is_file():
         raise HistoryError(f"there is no file {file}: `retold history --export {file}` writes one")
     try:
+        if not is_whole(file):
+            raise HistoryError(f"the file {file} is damaged (its checksum is of other bytes): copy it again, or export it again")
         with closing(connected(file)) as db:
             meta = dict(db.execute("select name, value from meta").fetchall())
+    except OSError as error:
+        raise HistoryError(f"the file {file} cannot be read: {error}") from error
     except sqlite3.Error as error:
         raise HistoryError(f"{file} is no past that was exported: {error}") from error
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from streams.errors import ConfigError
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.sealed_file import seal
 from streams.history.stored.stored_corrections import put_corrections
 from streams.private_files import open_private
 from streams.server.readmodel.store_high_water import put_frontier
@@ -30,6 +31,7 @@ def export(source: HistoryFile, target: Path, corrections: Sequence[KnownCorrect
         with closing(sqlite3.connect(part, isolation_level=None)) as out:
             out.execute("attach database ? as past", (str(source.file),))
             _copy(out, source.frontier, corrections)
+        seal(part)
         part.replace(target)
         return target.stat().st_size
     except (OSError, sqlite3.Error) as error:
