@@ -26,6 +26,7 @@ from streams.engine.changes import (
     TimerReference,
 )
 from streams.engine.image import Image
+from streams.engine.pending import FiringLimit
 from streams.engine.stored import pending_at, place_of
 from streams.engine.wire_format import WireFormat
 from streams.errors import BrokerError
@@ -37,6 +38,12 @@ log = structlog.get_logger("retold.worker")
 
 IN_MEMORY = 4 * 1024 * 1024
 """Bytes that timers and calls of a partition may take in memory with their bodies, about. Beyond, bodies are left to the topic."""
+OVERDUE = 4
+"""Times as many bytes have timers that were overdue when they were scheduled: each is read back before an event of its key."""
+BESIDE = 1_500
+"""Bytes that a timer takes in memory beside its event, about, as `Client` writes them."""
+NEVER = -(2**63)
+"""µs at which no timer is due."""
 WRITTEN = 5_000
 """Records of the topic, about, among which one is looked for: so often its end is asked for."""
 NEAR, AHEAD = 10_000_000, 3_600_000_000
@@ -104,15 +111,29 @@ class RecentlyDue:
         """The end is not known now: a broker that is slow is not asked in each transaction."""
         self._written, self._stay = 0, _memory(image)
 
-    def leave(self, image: Image, now: int) -> None:
-        """Keep no bodies but of timers that fire next, at `now` in µs, and of those that were read for what comes next."""
-        near = {it.event_id for it in fires_next(image, now)}
+    def leave(self, image: Image, now: int, most: int = IN_MEMORY) -> None:
+        """Keep no bodies but of timers that fire next, at `now` in µs, and of those that were read for what comes next.
+
+        Timers that were overdue when they were scheduled wait for an event of their key, as a rule the earliest first: of these,
+        too, the first stay, with bodies of `OVERDUE` times `most` bytes.
+        """
+        near = {it.event_id for it in fires_next(image, now)} | self._first_overdue(OVERDUE * most)
         for name, it in list(self._places.items()):
-            if name in self._needed or name in near or (isinstance(it, TimerReference) and it.overdue and it.at <= now):
+            if name in self._needed or name in near:
                 continue
             exchange(image, it)
             del self._places[name]
         self._pause, self._stay = len(self._places), _memory(image)
+
+    def _first_overdue(self, most: int) -> set[str]:
+        timers = [it for it in self._places.values() if isinstance(it, TimerReference) and it.overdue]
+        first, memory = set[str](), 0
+        for it in sorted(timers, key=lambda it: it.at):
+            memory += it.size + BESIDE
+            if memory > most:
+                break
+            first.add(it.event_id)
+        return first
 
     def bring(self, image: Image, found: FoundBodies, places: Iterable[DueReference], *, needed: bool) -> None:
         """Keep these bodies, if they were `needed` until what they are for has come."""
@@ -142,8 +163,17 @@ def fires_next(image: Image, now: int, refused: Collection[str] = ()) -> list[Ke
 
     While an inbox is not read to its end, none of them fires, and more and more are due: only the first come into memory.
     """
+    return _first(image, image.limit(now + NEAR), refused)
+
+
+def imported_next(image: Image, now: int, refused: Collection[str] = ()) -> list[KeptTimer]:
+    """The timers that the clock of an import fires next, as `fires_next`; none if there is no import."""
+    return _first(image, FiringLimit(NEVER, now), refused) if image.imports else []
+
+
+def _first(image: Image, limit: FiringLimit, refused: Collection[str]) -> list[KeptTimer]:
     found, size = list[KeptTimer](), 0
-    for timer in image.due.until(image.limit(now + NEAR)):
+    for timer in image.due.until(limit):
         if timer.owner in image.parked or timer.event_id in refused:
             continue
         if len(found) == EVENTS or size > READ:
@@ -202,7 +232,7 @@ class DueBodies:
             recent.ask_later(image)
             return
         if leave:
-            recent.leave(image, self.admin.clock.now())
+            recent.leave(image, self.admin.clock.now(), self.most)
 
     def bring(self, recent: RecentlyDue, image: Image, key: str, others: Iterable[str] = ()) -> bool:
         """Read the bodies that this key needs, and timers of `others`, which come next. False: the topic does not have one."""
@@ -210,14 +240,16 @@ class DueBodies:
         calls = [it for it in image.calls.of(key) if isinstance(it, CallReference)]
         if not self._bring(recent, image, [*calls, *timers], needed=True):
             return False
-        until = timers[0].at + AHEAD if timers else 0
-        next_ones = (it for other in others for it in islice(_timers(image, other), 1) if it.at <= until)
+        until, overdue = (timers[0].at + AHEAD, timers[0].overdue) if timers else (NEVER, False)
+        firsts = (it for other in others for it in islice(_timers(image, other), 1))
+        next_ones = (it for it in firsts if it.at <= until or (overdue and it.overdue))
         return self._bring(recent, image, list(islice(next_ones, EVENTS)), needed=True)
 
     def bring_near(self, recent: RecentlyDue, image: Image, refused: Collection[str]) -> bool:
         """Read the events of timers that fire next. False: the topic does not have one."""
-        near = fires_next(image, self.admin.clock.now(), refused)
-        return self._bring(recent, image, to_read(near), needed=False)
+        now = self.admin.clock.now()
+        places = [*to_read(fires_next(image, now, refused)), *to_read(imported_next(image, now, refused))]
+        return self._bring(recent, image, list(dict.fromkeys(places)), needed=False)
 
     def _bring(self, recent: RecentlyDue, image: Image, places: Sequence[DueReference], *, needed: bool) -> bool:
         if not places:

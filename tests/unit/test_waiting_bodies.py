@@ -14,7 +14,15 @@ from streams import Event, Gateway
 from streams.codec import codec_of
 from streams.config import load
 from streams.data import EventData
-from streams.engine.changes import CallReference, PendingCall, PendingTimer, SetAsideRecord, TimerReference
+from streams.engine.changes import (
+    CallReference,
+    Changes,
+    ImportClock,
+    PendingCall,
+    PendingTimer,
+    SetAsideRecord,
+    TimerReference,
+)
 from streams.engine.engine import Engine
 from streams.engine.envelope import ParkedHeader
 from streams.engine.image import Image
@@ -23,7 +31,18 @@ from streams.engine.stored import due_record, place_of
 from streams.errors import UnsupportedSchema
 from streams.worker.call_queues import BODIES, Assignment, BodyWanted, ReadyCalls
 from streams.worker.caller import Caller, CallResult, RetryPolicy
-from streams.worker.due_bodies import EVENTS, NEAR, READ, WRITTEN, FoundBodies, RecentlyDue, fires_next, to_read
+from streams.worker.due_bodies import (
+    BESIDE,
+    EVENTS,
+    NEAR,
+    READ,
+    WRITTEN,
+    FoundBodies,
+    RecentlyDue,
+    fires_next,
+    imported_next,
+    to_read,
+)
 from streams.worker.image_reader import ImageReader
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
@@ -262,6 +281,21 @@ def test_of_many_timers_that_are_due_the_first_alone_are_in_memory() -> None:
     recent.bring(image, FoundBodies({"t8": whole[8]}), [place_of(whole[8], 8, 9)], needed=False)
     recent.leave(image, 9)
     assert isinstance(image.due["t8"], TimerReference)
+
+
+def test_of_many_timers_that_were_overdue_the_first_alone_stay_in_memory() -> None:
+    """An import schedules them by the hundred thousand; the earliest fire first, by its clock or before an event of their key."""
+    image, recent = Image(), RecentlyDue(0)
+    image.imports = {"import": ImportClock(1)}
+    many = [timer(number, number, f"k{number}")._replace(overdue=True) for number in range(9, -1, -1)]
+    for it in many:
+        image.due.add(it)
+    recent.committed(Changes(0, 0, 0, 0, due=many))
+    recent.note(image, 10)
+    recent.leave(image, 10**6, most=BESIDE)
+    assert [it.at for it in image.due.values() if isinstance(it, PendingTimer)] == [2, 1, 0]
+    assert [it.at for it in fires_next(image, 10**6)] == [0]
+    assert [it.at for it in imported_next(image, 10**6)] == [*range(10)]
 
 
 def test_no_more_timers_come_than_are_read_at_once() -> None:
