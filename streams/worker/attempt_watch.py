@@ -26,7 +26,7 @@ from streams.worker.threads import Stack, stack_of, this_thread
 log = structlog.get_logger("retold.worker")
 
 LOOK = 0.25
-TOLD, LIMIT = 5.0, 7.5
+TOLD, LIMIT = 2.5, 7.5
 """s after which a call is named, and after which it is ended. With what was handled before it in its batch this is less than a
 transaction's timeout."""
 ROUNDS = 2
@@ -168,7 +168,7 @@ class AttemptWatch:
                 stack = self._stack()
                 log.warning(
                     "a handler has not returned yet",
-                    detail=f"{stack.where}: the handler of {self._named(attempt)} has not returned for {took:.0f} s; after "
+                    detail=f"{stack.where}: the handler of {self._named(attempt)} has not returned for {took:.1f} s; after "
                     f"{LIMIT:g} s its process ends, and after {ROUNDS} such calls the event is parked. It is here:\n{stack.lines}",
                 )
 

@@ -51,7 +51,7 @@ def watch_of(folder: Path, clock: VirtualClock) -> AttemptWatch:
     return AttemptWatch("p.probe", "topic-id", Notes(folder), clock)
 
 
-def test_a_call_is_named_after_five_seconds_and_ended_after_seven_and_a_half(tmp_path: Path) -> None:
+def test_a_call_is_named_after_two_seconds_and_a_half_and_ended_after_seven_and_a_half(tmp_path: Path) -> None:
     """In the log with the line where it is, once, and in the report of its partition; then a note says that it was tried."""
     clock, gone = VirtualClock(), list[HandlerTimeout]()
     watch = watch_of(tmp_path, clock)

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from streams import Projection
+from streams.server.readmodel import fold_record
 from streams.server.readmodel.fold_note import LARGEST, NOTE, FoldNote, FoldPlace
+from streams.server.readmodel.fold_record import FoldRecord, FoldWatch, shared_file
+from tests.applications.bank.events import AccountOpen
+from tests.applications.shop.events import OrdersPerDayRow
 from tests.unit.test_refolded_projections import Following, counting
 
 HERE = FoldPlace("charges", "order.place, order-1:7")
@@ -93,3 +98,30 @@ def test_so_does_one_that_is_folded_again(tmp_path: Path) -> None:
     assert (faults["good"], "twice, at account.open, account-0:2" in str(faults["bad"])) == (None, True)
     note.close()
     following.end()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_another_process_sees_which_fold_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+    """Also while a projection is folded again; and none between two folds."""
+    monkeypatch.setattr(fold_record, "TOLD", 0.0)
+    seen, made = list[str](), Projection[OrdersPerDayRow]("slow", row=OrdersPerDayRow)
+    with shared_file() as file:
+        record, watch = FoldRecord(file.fileno()), FoldWatch(file.fileno())
+
+        @made.folds(AccountOpen, key=lambda event: "all")
+        def fold(row: OrdersPerDayRow | None, event: object) -> OrdersPerDayRow:
+            watch.look()
+            seen.append(str(watch.look()))
+            return OrdersPerDayRow(count=1)
+
+        if again:
+            before = Following(tmp_path, [counting("slow", 1)])
+            before.take(range(1, 2))
+            before.end()
+        following = Following(tmp_path, [made], "2")
+        following.writer.note_folds(None, record)
+        following.refold()
+        following.take(range(1 + again, 3))
+        following.end()
+    places = [f"the fold of the projection slow has not returned for 0 s, at account.open, account-0:{at}" for at in (1, 2)]
+    assert (seen, watch.look()) == (places, None)

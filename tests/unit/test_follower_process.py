@@ -13,6 +13,7 @@ import pytest
 
 from streams.codec import codec_of
 from streams.server.readmodel import child_follower, follower_process
+from streams.server.readmodel.fold_record import shared_file
 from streams.server.readmodel.follower_process import FollowerProcess
 from streams.server.readmodel.model import ReadModel
 from tests.applications import bank
@@ -70,6 +71,10 @@ def test_what_an_application_prints_is_no_report(tmp_path: Path) -> None:
         **os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "RETOLD_APP": "noisy:app",
         "RETOLD_STATE": str(tmp_path / "state"),
     }  # fmt: skip
-    command = [sys.executable, "-P", "-m", child_follower.__name__, "127.0.0.1:1"]
-    done = subprocess.run(command, input=b"", capture_output=True, cwd=tmp_path, env=env, timeout=120, check=True)
+    with shared_file() as folds:
+        number = folds.fileno()
+        command = [sys.executable, "-P", "-m", child_follower.__name__, "127.0.0.1:1", str(number)]
+        done = subprocess.run(
+            command, input=b"", capture_output=True, cwd=tmp_path, env=env, timeout=120, check=True, pass_fds=[number]
+        )
     assert (done.stdout, done.stderr.split()) == (b"", [b"hello"])

@@ -13,13 +13,13 @@ from streams.codec import codec_of
 from streams.server.processes import server_owner
 from streams.server.processes.process_link import ProcessLink
 from streams.server.processes.server_owner import ServerOwner
-from streams.server.readmodel import follower_process, follower_state, watched_reports
+from streams.server.readmodel import fold_record, follower_process, follower_state, watched_reports
 from streams.server.readmodel.follower_process import FollowerProcess
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.model import ReadModel
 from tests.applications import bank
-from tests.support import stopped_follower
+from tests.support import hanging_fold, stopped_follower
 from tests.support.workers import until
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,26 @@ def test_a_follower_that_is_stopped_is_said_until_it_goes_on(tmp_path: Path, mon
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGCONT)
     until(lambda: model.behind is None, "it is missed for ever")
     assert (model.waits, model.faults) == (None, {"disk": "it is full"})
+    stopped.set()
+    following.join(30)
+
+
+def test_a_fold_that_does_not_return_is_named_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Though no other thread of its process can run: by its projection, event and partition, with its stack, until it returns."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(follower_process, "MODULE", hanging_fold.__name__)
+    monkeypatch.setattr(fold_record, "TOLD", 0.5)
+    model, stopped = new_model(), threading.Event()
+    following = threading.Thread(target=FollowerProcess(model, "nobody:0", tmp_path).run, args=(stopped,), daemon=True)
+    following.start()
+    until(lambda: "fold" in model.faults, "it is not named")
+    place = "the fold of the projection balances has not returned for 0.5 s, at account.open, account-3:7"
+    assert model.faults == {"disk": "it is full", "fold": place}
+    assert place in caplog.text
+    until(lambda: model.faults == {"disk": "it is full", "later": "another"}, "it is named for ever")
+    assert "sleep_with_the_lock" in capfd.readouterr().err
     stopped.set()
     following.join(30)
 

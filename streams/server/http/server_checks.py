@@ -16,6 +16,7 @@ DISK_WARN, DISK_BAD = 0.10, 0.03
 FOLLOWING = {
     **dict.fromkeys(("following", "follower"), "See the server's log. What is there is answered meanwhile, and grows old."),
     "corrections": "Bring the topic back from a backup.",
+    "fold": "Correct the fold and start the server again: the log has where it is.",
 }
 """What to do about a fault, by what it is about."""
 NOT_OURS = "it was not written by a retold worker"

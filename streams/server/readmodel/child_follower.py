@@ -1,4 +1,4 @@
-"""The process that follows Kafka: `python -m streams.server.readmodel.child_follower ADDRESS [after-end]`, started by the server.
+"""The process of a server that follows Kafka: `python -m streams.server.readmodel.child_follower ADDRESS FOLDS [after-end]`.
 
 It reads the settings as the server does, writes what it has to tell and to log as lines of JSON to stdout, and ends with stdin.
 So no decoding and no fold shares an interpreter with an answer.
@@ -20,6 +20,7 @@ from streams.codec import codec_of
 from streams.config import load
 from streams.kafka.clients import Clients
 from streams.load import application
+from streams.server.readmodel.fold_record import FoldRecord
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_process import AFTER_END
 from streams.server.readmodel.follower_report import FollowerReport
@@ -30,8 +31,8 @@ COLLECT_AFTER = 100_000
 log = logging.getLogger("retold.server")
 
 
-def follow(address: str, *, after_end: bool = False) -> int:
-    """Until stdin ends. Returns an exit code. `after_end` as for TopicFollower."""
+def follow(address: str, folds: int, *, after_end: bool = False) -> int:
+    """Until stdin ends. Returns an exit code. `folds` is the descriptor of a FoldRecord; `after_end` as for TopicFollower."""
     stopped = threading.Event()
     pipe = ReportPipe(os.dup(STDOUT))
     os.dup2(STDERR, STDOUT)  # what the application prints is no report
@@ -49,7 +50,7 @@ def follow(address: str, *, after_end: bool = False) -> int:
         threading.Thread(target=_until_stdin_ends, args=(stopped,), daemon=True).start()
         clients = Clients.of(config, address)
         follower = TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell, config.history)
-        follower.run(stopped, after_end=after_end)
+        follower.run(stopped, after_end=after_end, folds=FoldRecord(folds))
     except Exception:
         log.exception("the process that follows Kafka failed")
         return 1
@@ -83,4 +84,4 @@ def _until_stdin_ends(stopped: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(follow(sys.argv[1], after_end=sys.argv[2:] == [AFTER_END]))
+    sys.exit(follow(sys.argv[1], int(sys.argv[2]), after_end=sys.argv[3:] == [AFTER_END]))

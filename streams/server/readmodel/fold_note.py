@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from streams.server.readmodel.fold_record import FoldRecord
+
 NOTE: Final = "folding"
 """The file, beside that of the read model."""
 LARGEST: Final = 4096
@@ -72,20 +74,24 @@ class FoldNote:
 
 
 class FoldNoting:
-    """Of a process that follows. `after_end`: another one did so before it, and ended without being told to."""
+    """Of a process that follows. `after_end`: another one did so before it, and ended without being told to.
+
+    `record` is seen by the process that looks at this one.
+    """
 
     def __init__(self) -> None:
         self.after_end = False
+        self.record: FoldRecord | None = None
         self._note: FoldNote | None = None
 
-    def begin(self, folder: Path, note_folds: Callable[[FoldNote], None]) -> None:
-        """Have what writes the file in a folder note its folds, if the process before may have ended by one."""
+    def begin(self, folder: Path, note_folds: Callable[[FoldNote | None, FoldRecord | None], None]) -> None:
+        """Have what writes the file in a folder note its folds: in a file, too, if the process before may have ended by one."""
         with suppress(OSError):  # such as a full disk: then nothing is noted
-            if not self.after_end:
+            if self.after_end:
+                self._note = self._note or FoldNote(folder)
+            else:
                 FoldNote.forget(folder)
-                return
-            self._note = self._note or FoldNote(folder)
-            note_folds(self._note)
+        note_folds(self._note, self.record)
 
     def close(self) -> None:
         if self._note is not None:

@@ -23,6 +23,7 @@ from streams.kafka.watched_corrections import WatchedCorrections
 from streams.server.readmodel import file_journal
 from streams.server.readmodel.corrected_folds import CorrectedFolds
 from streams.server.readmodel.fold_note import FoldNoting
+from streams.server.readmodel.fold_record import FoldRecord
 from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
@@ -63,9 +64,9 @@ class TopicFollower:
         self._ends_of: EndsOf = ends
         self._noting = FoldNoting()
 
-    def run(self, stopped: threading.Event, *, after_end: bool = False) -> None:
-        """`after_end`: another process did so, and ended without being told to."""
-        self._noting.after_end = after_end
+    def run(self, stopped: threading.Event, *, after_end: bool = False, folds: FoldRecord | None = None) -> None:
+        """`after_end`: another process did so, and ended without being told to. `folds`: where another one sees this one's."""
+        self._noting.after_end, self._noting.record = after_end, folds
         while not stopped.is_set():
             try:
                 self._store = self._store or Store(self._path, self._prefix, self._app, self._codec, history=self._history)

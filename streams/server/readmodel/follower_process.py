@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from streams.server.readmodel.fold_record import FoldWatch, shared_file
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.watched_reports import FAULT, FollowerListener, WatchedReports
 
@@ -45,14 +47,19 @@ class FollowerProcess:
     def _follow(self, stopped: threading.Event) -> str:
         """Why a process has ended, or was not started. Nobody else would start it again."""
         try:
-            command = [sys.executable, "-P", "-m", MODULE, self._address, *self._words]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder)
+            with shared_file() as folds:
+                number = folds.fileno()
+                command = [sys.executable, "-P", "-m", MODULE, self._address, str(number), *self._words]
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder, pass_fds=[number]
+                )
+                watch = FoldWatch(number)
         except OSError as error:  # such as no descriptor or no memory left
             return f"the process that follows Kafka cannot be started ({error}); that is tried again"
         self._reports.begin()
         with process:
             try:
-                threading.Thread(target=self._watch, args=(process, stopped), daemon=True).start()
+                threading.Thread(target=self._watch, args=(process, watch, stopped), daemon=True).start()
                 self._listen(process)
                 self._words = (AFTER_END,)
                 return f"the process that follows Kafka ended with {process.wait()}, and is started again"
@@ -72,12 +79,14 @@ class FollowerProcess:
                 level, name, text = report.log
                 logging.getLogger(name).log(level, "%s", text)
 
-    def _watch(self, process: subprocess.Popen[bytes], stopped: threading.Event) -> None:
+    def _watch(self, process: subprocess.Popen[bytes], watch: FoldWatch, stopped: threading.Event) -> None:
         """Until it has ended: when the server stops, and at the latest by itself."""
         while not stopped.wait(0.2):
             if process.poll() is not None:
                 return
             self._reports.look()
+            if self._reports.slow(watch.look()):
+                process.send_signal(signal.SIGUSR1)  # it writes where its threads are to stderr, whatever they do
         if process.stdin is not None:
             process.stdin.close()
         try:

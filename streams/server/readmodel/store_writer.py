@@ -23,6 +23,7 @@ from streams.server.readmodel.corrected_note import NOT_LOOKED_AT
 from streams.server.readmodel.deleted_rows import DeletedRows
 from streams.server.readmodel.erased_times import ERASE, NOTE
 from streams.server.readmodel.fold_note import FoldNote
+from streams.server.readmodel.fold_record import FoldRecord
 from streams.server.readmodel.left_out import leaves_out
 from streams.server.readmodel.left_out_records import IDH, LeftOutRecords
 from streams.server.readmodel.log_record import ALWAYS, LogRecord
@@ -86,7 +87,7 @@ class StoreWriter:
             name: RowWriter(rows_beside(name) if name in self._reread else row_table(name), of)
             for name, of in self._row_types.items()
         }
-        self._note: FoldNote | None = None
+        self._noted: tuple[FoldNote | None, FoldRecord | None] = None, None
         self.projections: dict[str, StoredProjection] = {}
         self.folded_again([it.name for it in app.projections if it.name not in held])
         self._records: list[LogRecord] = []
@@ -99,15 +100,16 @@ class StoreWriter:
         self.in_order = bool(self.folded_types) or before > 0
         """Whether records are to be given in the order of time."""
 
-    def note_folds(self, note: FoldNote) -> None:
+    def note_folds(self, note: FoldNote | None, record: FoldRecord | None = None) -> None:
         """What goes on is noted, and the one that has ended its process stands still."""
-        self._note = note
+        self._noted = note, record
         for it in self.projections.values():
             self.note_folds_of(it)
 
     def note_folds_of(self, it: StoredProjection) -> None:
         """The same of one that is not among those here yet."""
-        it.note, fatal = self._note, None if self._note is None else self._note.fatal
+        it.note, it.record = self._noted
+        fatal = None if it.note is None else it.note.fatal
         if fatal is not None and fatal.projection == it.projection.name and it.fault is None:
             it.stand_still("ended the process that folds it, twice,", fatal.where)
 

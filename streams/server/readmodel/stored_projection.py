@@ -13,6 +13,7 @@ from streams.engine.records import Codec
 from streams.event import Event
 from streams.projection import Projection
 from streams.server.readmodel.fold_note import FoldNote
+from streams.server.readmodel.fold_record import FoldRecord
 from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store_schema import projection_table
@@ -29,7 +30,9 @@ class StoredProjection:
     ) -> None:
         self.projection, self.fault = projection, fault
         self.note: FoldNote | None = None
-        """Where it is noted which fold goes on."""
+        """Where it is noted which fold goes on, for the process after this one."""
+        self.record: FoldRecord | None = None
+        """The same for the process that looks at this one."""
         self._codec = codec
         table = table or projection_table(projection.name)
         self._rows = _FoldedRows(db, table, RowDecoder(projection.row_type, codec))
@@ -42,12 +45,16 @@ class StoredProjection:
             return
         if self.note is not None:
             self.note.begin(self.projection.name, _place(event, where))
+        if self.record is not None:
+            self.record.begin(self.projection.name, event.data.event_type, where)
         try:
             key, row = self._projector.change(self.projection, event, self._rows)
         except BaseException as error:  # noqa: BLE001 - the application's own function may raise anything
             self.stand_still(f"raised {in_a_line(error)}", _place(event, where))
             return
         finally:
+            if self.record is not None:
+                self.record.end()
             if self.note is not None:
                 self.note.end()
         self._rows.known[key] = row
