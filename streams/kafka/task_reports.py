@@ -82,6 +82,12 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     copies: list[CopyReport] = []
 
 
+class ReadReport(Report, frozen=True):
+    """A report as it was read; `written` in µs since 1970: its worker writes it again and again."""
+
+    written: int = 0
+
+
 class State(NamedTuple):
     """A partition's state, since when (µs since 1970) and why, in words and by cause, as far as it is known."""
 
@@ -145,7 +151,8 @@ def ended(
 ) -> Report | None:
     """The report that a namespace was ended, if that is still so. `owners` by partition; none while the inbox is missing.
 
-    It is over for a partition that has been reported as running or blocked since then, or that another worker runs.
+    It is over for a partition that has been reported as running or blocked since then, or that another worker runs. A worker writes
+    its reports again and again, so one of the same name that ended this one, and has run all along, is seen after a minute.
     """
     end = None if reports is None else reports.get(namespace)
     if reports is None or end is None or end.state != ENDED:
@@ -158,7 +165,11 @@ def ended(
 def _works_since(end: Report, last: Report | None, owner: str | None) -> bool:
     if last is None or last.state not in (RUNNING, BLOCKED):
         return False
-    return last.since > end.since or (last.worker == owner and owner != end.worker)
+    return _last_said(last) > end.since or (last.worker == owner and owner != end.worker)
+
+
+def _last_said(report: Report) -> int:
+    return max(report.since, report.written) if isinstance(report, ReadReport) else report.since
 
 
 def _report_trace(lines: str) -> str:
@@ -263,14 +274,14 @@ class ReportReader:
         self._next = max(end, self._next)
 
 
-def _read(message: Message) -> Report | None:
+def _read(message: Message) -> ReadReport | None:
     """A report; None if no worker wrote it. Lengths are limited here too, since other programs may write there."""
     try:
         report = msgspec.json.decode(message.value() or b"", type=Report)
     except UNREADABLE_JSON as error:
         log.debug("%s@%s is no report: %s", message.topic(), message.offset(), error)
         return None
-    return msgspec.structs.replace(
+    bounded = msgspec.structs.replace(
         report,
         state=named(report.state),
         why=report_reason(report.why),
@@ -278,3 +289,4 @@ def _read(message: Message) -> Report | None:
         cause=named(report.cause),
         copies=report.copies[:COPIES_SHOWN],
     )
+    return ReadReport(**msgspec.structs.asdict(bounded), written=max(0, message.timestamp()[1] * 1_000))

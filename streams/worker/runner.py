@@ -84,10 +84,10 @@ class NamespaceRunner:
         if self._ended.is_set():
             return
         self.error = error
+        for job in self._working:  # what one reports from now on would say that it goes on
+            job.cancel()
         self._tell_end(error)
         self._ended.set()
-        for job in self._working:
-            job.cancel()
         self._beside.close(wait=False)
         self._thread.stop()
 

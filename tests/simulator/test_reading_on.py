@@ -17,7 +17,7 @@ from streams.engine.records import PARKED, QUARANTINED
 from streams.kafka.backlog import BacklogReader, SetAside
 from streams.kafka.offset_set import OffsetSet
 from streams.kafka.schemas_topic import LearningCodec, PublishedSchema, SchemaReader
-from streams.kafka.task_reports import Report, ReportReader, ReportWriter
+from streams.kafka.task_reports import ReadReport, Report, ReportReader, ReportWriter
 from streams.kafka.topics import describe
 from streams.schemas.schema_ids import canonical, id_of
 from tests.applications import probe
@@ -26,6 +26,8 @@ from tests.simulator.broker import MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import VirtualClock
 
+BEGIN = 1_700_000_000_000_000
+"""µs since 1970 at which the clock of a Kafka in memory begins."""
 TOPIC = "item-parked"
 
 
@@ -146,10 +148,10 @@ def test_reports_of_a_topic_that_was_made_again_replace_those_before(kafka: Memo
     kafka.create(["retold-tasks"], 1)
     kafka.append(topic, b"item-0", msgspec.json.encode(Report("running", 1, "w")), [], None)
     reader = ReportReader(at, at.admin(), "")
-    assert reader.read() == {"item-0": Report("running", 1, "w")}
+    assert reader.read() == {"item-0": ReadReport("running", 1, "w", written=BEGIN)}
     kafka.create(["retold-tasks"], 1)
     kafka.append(topic, b"item-1", msgspec.json.encode(Report("running", 2, "w")), [], None)
-    assert reader.read() == {"item-1": Report("running", 2, "w")}
+    assert reader.read() == {"item-1": ReadReport("running", 2, "w", written=BEGIN)}
 
 
 def test_a_report_that_was_deleted_is_not_told_any_more(kafka: MemoryBroker) -> None:
@@ -161,7 +163,7 @@ def test_a_report_that_was_deleted_is_not_told_any_more(kafka: MemoryBroker) -> 
     assert set(reader.read() or ()) == {"item w", "item-0"}
     writer.write({"item w": None})
     assert [entry.value for _, entry in kafka.partition(topic).committed()][-1] is None
-    assert reader.read() == ReportReader(at, at.admin(), "").read() == {"item-0": Report("running", 1, "w")}
+    assert reader.read() == ReportReader(at, at.admin(), "").read() == {"item-0": ReadReport("running", 1, "w", written=BEGIN)}
 
 
 def test_a_published_schema_that_is_not_supported_hides_no_other(kafka: MemoryBroker, caplog: pytest.LogCaptureFixture) -> None:

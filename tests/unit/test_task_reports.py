@@ -22,6 +22,7 @@ from streams.kafka.task_reports import (
     REASON_SHOWN,
     TRACE_SHOWN,
     CopyReport,
+    ReadReport,
     Report,
     State,
     _read,
@@ -145,7 +146,7 @@ def test_a_report_without_a_cause_is_read() -> None:
     """As a worker of an earlier version wrote it: its state, since when and why are known all the same."""
     value = b'{"state":"blocked","since":6,"worker":"w","why":"the handler of item.do has not returned yet"}'
     found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value))
-    assert found == Report("blocked", 6, "w", "the handler of item.do has not returned yet")
+    assert found == ReadReport("blocked", 6, "w", "the handler of item.do has not returned yet")
 
 
 def test_a_handler_that_does_not_return_is_reported_as_such() -> None:
@@ -291,8 +292,13 @@ END = Report("ended", 9, ME, "why")
         ({"user": END, "user-0": Report("running", 10, ME), "user-1": Report("running", 10, ME)}, [None, None], False),
         ({"user": END, "user-0": Report("running", 5, OTHER), "user-1": Report("blocked", 10, OTHER)}, [OTHER] * 2, False),
         ({"user": END, "user-0": Report("running", 5, OTHER), "user-1": Report("running", 5, ME)}, [OTHER, None], True),
+        ({"user": END, **{f"user-{at}": ReadReport("running", 5, ME, written=10) for at in (0, 1)}}, [ME, ME], False),
+        ({"user": END, **{f"user-{at}": ReadReport("running", 5, ME, written=9) for at in (0, 1)}}, [ME, ME], True),
     ],
-    ids=["none", "nobody", "comes again", "ran before", "restores again", "ran since", "another", "another has a part"],
+    ids=[
+        "none", "nobody", "comes again", "ran before", "restores again", "ran since", "another", "another has a part",
+        "a rival of its name", "its last word",
+    ],
 )
 def test_a_namespace_has_ended_until_all_of_it_runs_again(
     reports: Mapping[str, Report], owners: list[str | None], is_ended: bool
