@@ -8,6 +8,7 @@ from itertools import groupby
 from sys import intern, maxsize
 from typing import NamedTuple
 
+from confluent_kafka import Message
 from msgspec.structs import replace
 
 from streams.engine import control
@@ -144,12 +145,20 @@ def _records(clients: Clients, at: TopicAndPartition, places: Collection[int]) -
                 yield place or 0, parked_message(message)
 
 
-def send_commands(clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1) -> None:
+def send_commands(
+    clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1
+) -> list[InboxOffset]:  # fmt: skip
     """Send commands to the inbox: to the partitions of their keys, or to the `partition` that they are about.
 
-    Raises BrokerError if any was not delivered.
+    Returns where they are. Raises BrokerError if any was not delivered.
     """
-    producer, inbox = ConfirmedProducer(clients, "retold-parked"), topic_names(prefix, namespace).inbox
+    places = list[InboxOffset]()
+
+    def delivered(message: Message) -> None:
+        places.append(InboxOffset(namespace, message.partition() or 0, message.offset() or 0))
+
+    producer, inbox = ConfirmedProducer(clients, "retold-parked", delivered), topic_names(prefix, namespace).inbox
     for command in commands:
         producer.put(inbox, control.encode(command), command.key.encode(), partition)
     producer.flush(f"a command did not reach the inbox of {namespace}", "Say it again")
+    return places

@@ -44,6 +44,24 @@ def first_at(inbox_offset: InboxOffset, found: Sequence[ParkedEntry]) -> tuple[P
     return event, key
 
 
+def why_unchanged(inbox_offset: InboxOffset, key: str, sent: InboxOffset, found: Iterable[ParkedEntry]) -> str:
+    """Why a decision that its worker has handled left what it is about as it was. It is at `sent` in the inbox.
+
+    `found` has what is set aside of its key, and at `sent`, in the order of places.
+    """
+    there = list(found)
+    refused = next((it.header.reason for it in there if it.inbox_offset == sent and it.header.key is None), None)
+    if refused is not None:
+        return f"{inbox_offset} is as it was: the decision could not be carried out, and is quarantined as {sent}: {refused}"
+    first = next((it.inbox_offset for it in there if it.header.key == key), inbox_offset)
+    if first != inbox_offset:
+        return (
+            f"{inbox_offset} is as it was: meanwhile {first} was set aside before it, and only the first of a key can be retried, "
+            "rejected or answered. Name that one; the events behind it follow"
+        )
+    return f"{inbox_offset} is as it was: its worker has seen the decision, and cannot read or handle the event"
+
+
 def refuse_unasked(event: ParkedEntry) -> None:
     """Raises InvalidEvent unless it is a request whose gateway gave no answer."""
     if event.header.status != UNANSWERED:

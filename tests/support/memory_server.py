@@ -29,6 +29,7 @@ from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.recorded_event import NamespacePartition
 from streams.history.stored.stored_corrections import put_corrections
 from streams.kafka.corrections_topic import APPLIED, CorrectionState
+from streams.kafka.parked import InboxOffset
 from streams.kafka.status import Status
 from streams.listening import url_of
 from streams.receipt import Receipt
@@ -235,15 +236,17 @@ class MemoryKafka:
             take(at, _message(topic, 0, *record))
         self._kept[topic] = there
 
-    def command(self, namespace: str, command: OperatorCommand) -> None:
+    def command(self, namespace: str, command: OperatorCommand) -> InboxOffset:
         if self.broken:
             raise BrokerError("the broker is gone")
         with self._turn:
             self.commands.append(command)
-            if not self.held:
-                self.world.publish(namespace, command.key.encode(), control.encode(command))
-                self.world.settle(parked="allow")
-                self.show()
+            if self.held:
+                return InboxOffset(namespace, 0, 2**40)
+            offset = self.world.publish(namespace, command.key.encode(), control.encode(command))
+            self.world.settle(parked="allow")
+            self.show()
+            return InboxOffset(namespace, 0, offset)
 
     def _logged(self, namespace: str) -> list[Message]:
         records = self.world.log_records(namespace)

@@ -18,7 +18,7 @@ from streams.engine.envelope import ParkedHeader
 from streams.engine.parking import BEHIND
 from streams.errors import InvalidEvent
 from streams.kafka.parked import InboxOffset, ParkedEntry
-from streams.kafka.parked_checks import first_at, one_at
+from streams.kafka.parked_checks import first_at, one_at, why_unchanged
 from streams.receipt import EventOutcome
 
 APP = processors.app()
@@ -62,6 +62,20 @@ def test_an_inbox_offset_that_no_command_applies_to_is_refused(offset: int, mess
     """No worker would act on it, so nothing is sent, and nobody waits; for an event behind another one, that one is named."""
     with pytest.raises(InvalidEvent, match=message):
         first_at(inbox_offset(offset), QUEUES)
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (QUEUES, "email-0@0 is as it was: its worker has seen the decision, and cannot read or handle the event"),
+        ([kept(-1, "unanswered", "a"), *QUEUES], "meanwhile email-0@-1 was set aside before it, and only the first"),
+        ([*QUEUES, kept(9, "quarantined", None)], "could not be carried out, and is quarantined as email-0@9: it had to be"),
+    ],
+    ids=["not handled here", "not the first any more", "refused"],
+)
+def test_a_decision_that_changed_nothing_has_a_reason(found: list[ParkedEntry], why: str) -> None:
+    """Somebody was faster, or its worker could not: a later look would find the same."""
+    assert why in why_unchanged(inbox_offset(0), "a", inbox_offset(9), found)
 
 
 def test_all_of_one_is_found_whatever_it_is() -> None:

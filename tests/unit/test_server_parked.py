@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from streams.engine.control import OperatorCommand
+from streams.kafka.parked import InboxOffset
+from streams.server.http import decisions
 from tests.support.memory_server import MemoryServer
 from tests.support.troubled_shop import Trouble, troubled_server
 from tests.unit.test_server_errors import assert_problem
@@ -127,6 +131,21 @@ def test_a_decision_that_no_worker_carries_out_yet_is_sent(shop: tuple[MemorySer
     got = server.http.post(f"{url(listed(server)['parked'])}/retry", json={}, headers={"Prefer": "wait=0"})
     assert (got.status_code, got.json()["outcome"]) == (202, "pending")
     assert len(server.kafka.commands) == 1
+
+
+def test_a_decision_that_came_too_late_says_so(shop: tuple[MemoryServer, Trouble], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another event of the key was set aside before it meanwhile: that it is handled later would be waited for in vain."""
+    server, _ = shop
+    monkeypatch.setattr(decisions, "FOR_AN_OUTCOME", 0.1)
+    it, send = listed(server)["parked"], server.kafka.command
+
+    def passed_over(namespace: str, command: OperatorCommand) -> InboxOffset:
+        return send(namespace, msgspec.structs.replace(command, offset=command.offset + 99))
+
+    server.kafka.command = passed_over  # type: ignore[method-assign]  # for this test
+    got = server.http.post(f"{url(it)}/retry", json={}, headers={"Prefer": "wait=0"})
+    assert_problem(got, 409, f"{it['position']} is as it was: its worker has seen the decision")
+    assert listed(server)["parked"] == it
 
 
 def test_what_waits_is_listed(shop: tuple[MemoryServer, Trouble]) -> None:

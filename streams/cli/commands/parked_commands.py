@@ -22,7 +22,7 @@ from streams.kafka.blocked import Blocked, blocked_partitions
 from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import send_commands as send
-from streams.kafka.parked_checks import first_at
+from streams.kafka.parked_checks import first_at, why_unchanged
 from streams.kafka.status import NamespaceStatus, status
 from streams.receipt import EventOutcome, Receipt
 
@@ -32,8 +32,8 @@ WAIT, RETRIED_PER_SECOND = 10.0, 100.0
 FOR_AN_OUTCOME = 3.0
 """s to find in the log what became of an event that was handled."""
 SHOWN = 10
-EVERY = 0.2
-"""s between two looks."""
+EVERY, LOOK = 0.2, 1.0
+"""s between two looks, and between two that ask how far a worker is."""
 
 
 def command(
@@ -56,15 +56,19 @@ def command(
         return {it.inbox_offset: it for it in found if it.header.key == key}
 
     def is_handled() -> bool | None:
+        is_seen = has_passed(place)  # asked first: what it has changed is there by then
         now = now_parked()
         if at not in now:
             return True
         if now[at].header.recorded != event.header.recorded:
             raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}")
+        if is_seen:
+            raise InvalidEvent(why_unchanged(at, key, place, found_at(session, at)))
         return None
 
     with _followed(session, event) as outcome:
-        send(session.clients, session.config.prefix, at.namespace, [control])
+        [place] = send(session.clients, session.config.prefix, at.namespace, [control])
+        has_passed = _passing(session)
         _until(
             is_handled, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
         )
@@ -73,6 +77,21 @@ def command(
     behind = sum(it.header.key == key and it.inbox_offset != at for it in before)
     said = what_followed(what, event, became, handled=max(behind - len(left), 0), left=left)
     talk(said)
+
+
+def _passing(session: Session) -> Callable[[InboxOffset], bool]:
+    """Says whether a worker has handled what is at a place of an inbox. It looks now and then, not each time that it is asked."""
+    next_look = time.monotonic() + LOOK
+
+    def has_passed(place: InboxOffset) -> bool:
+        nonlocal next_look
+        if time.monotonic() < next_look:
+            return False
+        [space] = status(session.clients, session.config.prefix, [place.namespace], session.codec).namespaces
+        next_look = time.monotonic() + LOOK
+        return any(it.partition == place.partition and it.position > place.offset for it in space.partitions)
+
+    return has_passed
 
 
 def _standing_still(look: Callable[[], list[ParkedEntry]], seconds: float) -> list[ParkedEntry]:

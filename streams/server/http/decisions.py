@@ -15,7 +15,7 @@ from streams.engine.readable import one_line
 from streams.engine.records import PARKED, UNANSWERED
 from streams.errors import UNREADABLE_JSON, InvalidEvent, did_you_mean
 from streams.kafka.parked import InboxOffset, ParkedEntry
-from streams.kafka.parked_checks import answer_value, first_at
+from streams.kafka.parked_checks import answer_value, first_at, why_unchanged
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import ready
 from streams.server.http.parameters import known_params
@@ -24,7 +24,7 @@ from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, STOPS, Problem
 from streams.server.http.requests import JSON, media_type, read_body, wait_of
 from streams.server.http.set_aside import entries_at, place_named
-from streams.server.readmodel.aside_listing import count_aside, set_aside_since
+from streams.server.readmodel.aside_listing import aside_entries, count_aside, set_aside_since
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
@@ -50,12 +50,13 @@ class DecisionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SentDecision(NamedTuple):
-    """What was decided about what, and what stood behind it then."""
+    """What was decided about what, and what stood behind it then. `place` is that of the decision in the inbox."""
 
     at: InboxOffset
     key: str
     entry: ParkedEntry
     behind: int
+    place: InboxOffset
 
 
 async def decide(request: Request) -> Response:
@@ -102,9 +103,10 @@ def _send(parts: ServerParts, at: InboxOffset, what: Decision, asked: DecisionDo
     if what == "reject" and not asked.why.strip():
         raise Problem(422, "a rejection needs a reason, which is kept in the event log", field="why")
     value = _answer(parts, entry, asked) if what == "answer" else b""
-    parts.archive.command(at.namespace, OperatorCommand(what, key, at.offset, who, asked.why.strip(), value, at.timer))
+    command = OperatorCommand(what, key, at.offset, who, asked.why.strip(), value, at.timer)
+    place = parts.archive.command(at.namespace, command)
     log.info("%s of %s by %s", what, at, one_line(who))
-    return SentDecision(at, key, entry, len(found) - 1)
+    return SentDecision(at, key, entry, len(found) - 1, place)
 
 
 def _answer(parts: ServerParts, entry: ParkedEntry, asked: DecisionDocument) -> bytes:
@@ -128,6 +130,10 @@ async def _followed(parts: ServerParts, what: Decision, sent: SentDecision, seco
         return None if since == sent.entry.header.recorded else (since,)
 
     found = await until(parts.model.notifier, moved, seconds)
+    if found is None and _is_handled(parts, sent):  # what it has set aside may be read a moment later
+        found = await until(parts.model.notifier, moved, FOR_AN_OUTCOME)
+        if found is None and not parts.model.notifier.ended:
+            raise Problem(409, await in_thread(parts.pools.memory, _why_unchanged, parts, sent))
     if found is None:
         if parts.model.notifier.ended:
             raise Problem(503, f"{STOPS}; the decision about {sent.at} is sent", headers=RETRY_AFTER)
@@ -143,6 +149,17 @@ async def _followed(parts: ServerParts, what: Decision, sent: SentDecision, seco
     if became is None:
         return _told(200, what, sent, "handled", None, left)
     return _told(200, what, sent, became.outcome, became.reason, left)
+
+
+def _is_handled(parts: ServerParts, sent: SentDecision) -> bool:
+    last = parts.model.markers.get((sent.place.namespace, sent.place.partition))
+    return last is not None and last.inbox_next > sent.place.offset
+
+
+def _why_unchanged(parts: ServerParts, sent: SentDecision) -> str:
+    with parts.model.reading() as db:
+        found = [*aside_entries(db, sent.at), *aside_entries(db, sent.place)]
+    return why_unchanged(sent.at, sent.key, sent.place, found)
 
 
 async def _became(parts: ServerParts, sent: SentDecision) -> KnownOutcome | None:

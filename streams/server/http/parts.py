@@ -18,6 +18,7 @@ from streams.data import EventData
 from streams.engine.control import OperatorCommand
 from streams.history.correction.told_correction import ToldCorrections
 from streams.history.recorded_event import NamespacePartition
+from streams.kafka.parked import InboxOffset
 from streams.kafka.status import Status
 from streams.namespace import FIRST
 from streams.query.declared_indexes import TableIndex
@@ -94,8 +95,8 @@ class Archive(Protocol):
 
     def status(self) -> Status: ...
 
-    def command(self, namespace: str, command: OperatorCommand) -> None:
-        """Send it to the partition of its key. Raises BrokerError."""
+    def command(self, namespace: str, command: OperatorCommand) -> InboxOffset:
+        """Send it to the partition of its key; returns where it is in the inbox. Raises BrokerError."""
 
     def schemas(self) -> Mapping[int, str]:
         """The canonical text of every published schema, by id."""

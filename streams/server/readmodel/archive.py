@@ -19,7 +19,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.deleted_records import NOTHING, Accepted
 from streams.kafka.offsets import ends, starts
 from streams.kafka.outcomes import OutcomeReader
-from streams.kafka.parked import send_commands
+from streams.kafka.parked import InboxOffset, send_commands
 from streams.kafka.schemas_topic import LearningCodec, all_schemas
 from streams.kafka.status import Status, status
 from streams.kafka.topics import topic_names
@@ -95,8 +95,10 @@ class KafkaArchive:
         """The status, at most a second old."""
         return self._status.get()
 
-    def command(self, namespace: str, command: OperatorCommand) -> None:
-        send_commands(self._clients, self._prefix, namespace, [command])
+    def command(self, namespace: str, command: OperatorCommand) -> InboxOffset:
+        """Send it to its key's partition; returns where it is."""
+        [place] = send_commands(self._clients, self._prefix, namespace, [command])
+        return place
 
     def schemas(self) -> Mapping[int, str]:
         return all_schemas(self._clients, self._prefix)
