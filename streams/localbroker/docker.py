@@ -17,6 +17,7 @@ from pathlib import Path
 from streams.errors import BrokerUnavailable
 from streams.kafka.broker_check import check_broker
 from streams.localbroker import state
+from streams.localbroker.faults import ENDS_AT_A_FAULT
 from streams.localbroker.jars import KAFKA_VERSION, Progress
 from streams.private_files import write_private
 
@@ -30,6 +31,7 @@ DATA = "/var/lib/kafka/data"
 def environment(port: int) -> dict[str, str]:
     """The image's settings, the same as the embedded broker's; `port` is on this machine's loopback."""
     return {
+        "KAFKA_OPTS": " ".join(ENDS_AT_A_FAULT),
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_NODE_ID": "1",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",

@@ -26,6 +26,7 @@ from streams.errors import BrokerUnavailable, ConfigError, how_ended, unwritable
 from streams.kafka.broker_check import check_broker
 from streams.kafka.local_access import client_file, read_options
 from streams.localbroker import class_archive, data_folder, jars, keeper, password, state
+from streams.localbroker.faults import ENDS_AT_A_FAULT, full_disk
 from streams.private_files import make_private, open_private, write_private
 
 SECONDS_TO_START = 90.0
@@ -228,7 +229,7 @@ def _commands(home: Path, java: Path, class_path: list[Path], extra: list[str]) 
         "-cp",
         os.pathsep.join(map(str, class_path)),
     ]
-    run = [*program, *FOR_SHORT_RUNS, *extra, *common, "kafka.Kafka", settings]
+    run = [*program, *FOR_SHORT_RUNS, *ENDS_AT_A_FAULT, *extra, *common, "kafka.Kafka", settings]
     if holds_data(home.parent):
         return [run]
     tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={data_folder.random_name()}", "--ignore-formatted", "-c", settings]
@@ -269,7 +270,7 @@ def _await(broker: EmbeddedBroker) -> None:
         if broker.process.poll() is not None:
             raise BrokerUnavailable(
                 f"the embedded Kafka ended while it started: it {_how_ended(broker.process.returncode)}. "
-                f"{_last_lines(broker.folder)}"
+                f"{full_disk(broker.folder)}{_last_lines(broker.folder)}"
             )
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
@@ -289,7 +290,7 @@ def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
     if not broker.stopping:
         say(
             f"Kafka {_how_ended(broker.process.returncode)}. What it confirmed is kept; nothing is handled until it runs "
-            f"again: end this command and start it again. {_last_lines(broker.folder)}"
+            f"again: end this command and start it again. {full_disk(broker.folder)}{_last_lines(broker.folder)}"
         )
 
 

@@ -36,7 +36,7 @@ def with_own_mounts(words: Sequence[str]) -> None:
 
 
 class SmallDisk:
-    """Mounted on `folder` until its block ends."""
+    """Mounted on `folder` until its block ends; what it had then is left in the folder, so that it can be kept."""
 
     def __init__(self, folder: Path, megabytes: int = MEGABYTES) -> None:
         self._folder, self._megabytes, self._filling = folder, megabytes, folder / "filling"
@@ -66,4 +66,9 @@ class SmallDisk:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.free()
+        left = self._folder.with_name(f"{self._folder.name}-left")
+        subprocess.run(["cp", "-a", "--sparse=always", str(self._folder), str(left)], check=False)
         subprocess.run(["umount", "--lazy", str(self._folder)], check=False)
+        shutil.copytree(left, self._folder, dirs_exist_ok=True, copy_function=os.rename)
+        shutil.rmtree(left)

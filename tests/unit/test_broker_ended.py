@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from streams.localbroker.embedded import _how_ended
+from streams.localbroker.faults import full_disk
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,11 @@ from streams.localbroker.embedded import _how_ended
 def test_only_an_exit_code_of_a_signal_names_one(code: int, expected: str) -> None:
     """A negative one is the keeper's own; 129 to 192 is what a keeper says of its broker's; 255 is any failure."""
     assert _how_ended(code) == expected
+
+
+def test_a_disk_that_is_full_is_named_and_another_one_is_not(tmp_path: Path) -> None:
+    """Kafka's own words may not be in its log: that is on the same disk."""
+    assert full_disk(tmp_path, least=0) == ""
+    said = full_disk(tmp_path, least=1 << 62)
+    assert said.startswith(f"The disk of {tmp_path} is full, with ")
+    assert said.endswith(" KiB left: make room there first. ")

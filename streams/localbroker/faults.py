@@ -1,0 +1,29 @@
+"""A Kafka whose disk is full ends at once, wherever it finds out.
+
+It writes its indexes to mapped memory. A page for which the disk has no room left faults, which Java makes an InternalError: the
+records are in the log's file by then, and are refused. Kafka goes on, and writes the next ones at the same offsets. When it has
+been killed, its next start finds offsets that do not grow, and deletes the whole segment, with all that it had confirmed (seen with
+Kafka 4.3.1). Where the log itself cannot be written it ends, and cuts off the torn record when it starts. So it ends at such a
+fault, too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+ENDS_AT_A_FAULT = (
+    "-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UnlockDiagnosticVMOptions", "-XX:AbortVMOnException=java.lang.InternalError",
+    "-XX:AbortVMOnExceptionMessage=unsafe", "-XX:-CreateCoredumpOnCrash",
+)  # fmt: skip
+"""For Java: "a fault occurred in an unsafe memory access operation", or in a recent one in compiled code. A core is as large as
+the memory, and the disk is full."""
+
+LEAST = 16 * 1024 * 1024
+"""Bytes, below which a disk counts as full: Kafka writes in larger pieces than what is left."""
+
+
+def full_disk(folder: Path, least: int = LEAST) -> str:
+    """A sentence about the folder's disk, with a space behind it; empty if there is room."""
+    free = shutil.disk_usage(folder).free
+    return f"The disk of {folder} is full, with {free // 1024:,} KiB left: make room there first. " if free < least else ""
