@@ -24,9 +24,9 @@ log = structlog.get_logger("retold.worker")
 EVERY = 0.2
 
 
-def runtime(batch_dropped: Callable[[], None] = lambda: None) -> Runtime:
+def runtime(batch_taken: Callable[[], None] = lambda: None, batch_dropped: Callable[[], None] = lambda: None) -> Runtime:
     """The real runtime: the system clock, and threads."""
-    return Runtime(SYSTEM, threading.Event, ThreadBackground, batch_dropped)
+    return Runtime(SYSTEM, threading.Event, ThreadBackground, batch_taken, batch_dropped)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class NamespaceRunner:
         self.cycle, self._slot, self._works, self._tell_end = cycle, slot, beside, tell_end
         self.error: BaseException | None = None
         self.ready, self._ended = runtime.flag(), runtime.flag()
-        self._batch_dropped = runtime.batch_dropped
+        self._batch_taken, self._batch_dropped = runtime.batch_taken, runtime.batch_dropped
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
         self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 4)
         self._working: list[Job[None]] = []
@@ -110,11 +110,14 @@ class NamespaceRunner:
     def _handle(self, batch: PolledBatch) -> None:
         members, count = self.cycle.members, len(batch)
         began = members.clock.monotonic()
-        self.cycle.handle(batch)
+        self._batch_taken()
+        try:
+            self.cycle.handle(batch)
+        finally:
+            batch.drop()
+            self._batch_dropped()
         if count:
             members.meter.handled(members.clock.monotonic() - began)
-        batch.drop()
-        self._batch_dropped()
 
     def _finish(self) -> None:
         self._run(self.cycle.finish)

@@ -51,10 +51,11 @@ class Background(Protocol):
 class Runtime:
     """`background(name, count)` has `count` threads, or a simulator's equivalent.
 
-    `batch_dropped` is called when a batch is handled and gone.
+    `batch_taken` is called before a batch is handled, `batch_dropped` when that is over and it is gone; each from its thread.
     """
 
     clock: Clock
     flag: Callable[[], Flag]
     background: Callable[[str, int], Background]
+    batch_taken: Callable[[], None] = lambda: None
     batch_dropped: Callable[[], None] = lambda: None

@@ -28,13 +28,17 @@ def test_a_batch_is_gone_when_the_collector_may_look(tmp_path: Path) -> None:
     while not worker.has_records():
         worker.step()
     batch, left = worker.take(), list[int]()
-    assert len(batch) > 0
-    told = replace(runtime(), batch_dropped=lambda: left.append(len(batch)))
+    assert (there_were := len(batch)) > 0
+
+    def tell() -> None:
+        left.append(len(batch))
+
+    told = replace(runtime(), batch_taken=tell, batch_dropped=tell)
     runner = NamespaceRunner(worker.cycle, Slot(tmp_path / "slots", "echo"), [], lambda _: None, lambda _: None, told)
     runner._thread.start()
     asyncio.run(runner.handle(batch))
     runner._thread.stop()
-    assert left == [0]
+    assert left == [there_were, 0]
     go_on(there, worker)
     assert sum(there.logged().values()) == 12
     worker.stop()

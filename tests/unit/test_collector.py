@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.cli.process.collector import COLLECT_AFTER, OLD, collect_between_batches
+from streams.cli.process.collector import COLLECT_AFTER, OLD, WHILE_ANOTHER_LIVES, BetweenBatches
 
 
 class Circle:
@@ -36,8 +36,28 @@ def test_cycles_are_collected_between_batches_when_many_containers_are_new() -> 
 def test_nothing_is_collected_between_small_batches() -> None:
     """An idle worker has hundreds of cycles a second."""
     circle = weakref.ref(Circle())
-    collect_between_batches()
+    between = BetweenBatches()
+    between.taken()
+    between.dropped()
     assert circle() is not None
+
+
+def test_what_another_namespace_has_in_hand_is_not_looked_through() -> None:
+    """All of it lives, and three namespaces are hardly ever without a batch: they wait for more to be new, and then collect."""
+    circle, between = weakref.ref(Circle()), BetweenBatches()
+    between.taken()
+    between.taken()
+    many = [[] for _ in range(2 * COLLECT_AFTER)]
+    between.dropped()
+    assert circle() is not None
+    between.dropped()
+    assert circle() is None
+    circle = weakref.ref(Circle())
+    between.taken()
+    between.taken()
+    many += [[] for _ in range(WHILE_ANOTHER_LIVES + COLLECT_AFTER)]
+    between.dropped()
+    assert circle() is None
 
 
 def test_old_cycles_are_collected_less_often_between_batches() -> None:
@@ -56,6 +76,8 @@ def test_old_cycles_are_collected_less_often_between_batches() -> None:
 
 
 def between_batches() -> None:
+    between = BetweenBatches()
+    between.taken()
     many = [[] for _ in range(2 * COLLECT_AFTER)]
-    collect_between_batches()
+    between.dropped()
     assert many

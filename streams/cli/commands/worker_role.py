@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streams.app import App
 from streams.cli.output.readiness import WorkerReadinessReporter
 from streams.cli.process import exit_codes, logging_setup
-from streams.cli.process.collector import WHILE_A_BATCH_LIVES, collect_between_batches, spare_the_collector
+from streams.cli.process.collector import WHILE_A_BATCH_LIVES, BetweenBatches, spare_the_collector
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.config import Config
 from streams.errors import unwritable_state
@@ -62,7 +62,8 @@ def handle_events(
     spare_the_collector(WHILE_A_BATCH_LIVES)
     deadman = _deadman(config)
     try:
-        real = runtime(collect_between_batches)
+        between = BetweenBatches()
+        real = runtime(between.taken, between.dropped)
         worker = shutdown.unless_stopped(partial(assemble.worker, app, config, address, namespaces, real, deadman))
         if worker is None:
             return shutdown.code
