@@ -20,7 +20,12 @@ TOLD: Final = 2.5
 def shared_file() -> IO[bytes]:
     """For a FoldRecord and its FoldWatch. Raises OSError."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asks closes it
-    file.truncate(SIZE)
+    try:
+        file.write(bytes(SIZE))  # it takes its place on the disk now: a page of a mapped file that finds none ends its process
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
