@@ -265,14 +265,21 @@ def describe(
     return found
 
 
-def too_small(admin: Admin, config: Config, namespace: str) -> str:
-    """A sentence about a topic of a namespace that takes smaller records than it should; empty if none does, or nobody tells."""
+def too_small(admin: Admin, config: Config, namespace: str, targets: Collection[str] = ()) -> str:
+    """A sentence about a topic that takes smaller records than it should; empty if none does, or nobody tells.
+
+    One of a namespace, or one of `targets`, which are inboxes that it emits into: also those of other applications, that may
+    not be there yet.
+    """
     asked = [topic for topic in wanted(config, [namespace]) if topic.namespace is not None]
+    [inbox] = [topic for topic in asked if topic.kind == "inbox"]
+    asked += [inbox._replace(name=target) for target in sorted({*targets} - {inbox.name})]
     try:
-        found = settings_of(admin, [topic.name for topic in asked])
+        there = describe(admin, [topic.name for topic in asked])
+        found = settings_of(admin, list(there))
     except BrokerError:
         return ""
-    name = "max.message.bytes"
+    name, asked = "max.message.bytes", [it for it in asked if it.name in found]
     problems = (setting_problem(it.name, name, it.checks[name], it.settings[name], found[it.name].get(name, "")) for it in asked)
     return next(filter(None, problems), "")
 

@@ -263,7 +263,9 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             _unblocker(parts, topics),
             calls,
             _bodies(parts, restorer),
-            TopicComparison(topics, at.targets, at.described, admin, began, partial(too_small, admin, config, namespace)),
+            TopicComparison(
+                topics, at.targets, at.described, admin, began, partial(too_small, admin, config, namespace, at.targets)
+            ),
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,
             _attempts(parts, topics, at.ids[topics.inbox], slot),

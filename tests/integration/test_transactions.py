@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -168,6 +169,24 @@ def test_a_topic_that_was_set_to_take_less_ends_its_namespace_and_leaves_nothing
     with Running(probe.app(), config, broker, ["probe"]):
         until(lambda: len(foreign.read("probe-log")) == len(events), "not handled")
     assert [foreign.codec.decode(it.value() or b"") for it in foreign.read("probe-log")] == events
+
+
+def test_another_namespaces_inbox_that_was_set_to_take_less_ends_who_emits_into_it(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """It refuses what an event emits, and the event is not to blame: set aside, it would never have happened."""
+    long = "k" + secrets.token_hex(200)
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        ensure(foreign.clients.admin(), config, ["echo"])
+        foreign.alter("echo", "max.message.bytes", "300")
+        foreign.publish(*(ProbeDo(name=name, how="echo") for name in ("k", long, "k2", long)))
+        until(worker.ended, "the worker goes on")
+    assert "echo has max.message.bytes=300; at least 1114112 was expected. Set it: kafka-configs" in str(worker.errors[0])
+    assert foreign.read("probe-parked") == []
+    foreign.alter("echo", "max.message.bytes", "1114112")
+    with Running(probe.app(), config, broker, ["probe"]):
+        until(lambda: len(foreign.read("echo")) == 4, "not handled")
+    assert Counter((it.key() or b"").decode() for it in foreign.read("echo")) == {"k": 1, "k2": 1, long: 2}
 
 
 def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(
