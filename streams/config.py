@@ -226,7 +226,8 @@ SETTINGS = (
     ),
     Setting(
         "accepted_starts", None, first_offsets, "partitions and offsets such as user-due-0@12, with commas between",
-        "First offsets of table, due and parked topics before which records were deleted, and that you have dealt with.", "none",
+        "First offsets of inbox, table, due and parked topics before which records were deleted, and that you have dealt with.",
+        "none",
     ),
     Setting(
         "java", None, path, "the path of a java program, version 17 or later",

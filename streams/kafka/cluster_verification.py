@@ -65,13 +65,14 @@ def verify_cluster(  # noqa: PLR0913 - the options of a command
 ) -> VerificationReport:
     """Verify all namespaces of `app`. A transaction that is open for `patience` s is a finding.
 
-    So is a table, due or parked topic whose first records were deleted, unless `accepted` has where it begins.
+    So is a table, due or parked topic whose first records were deleted, unless `accepted` has where it begins, and an inbox
+    that begins behind where handling goes on.
 
     Where a log is not as the note `since` has it is a finding, too. The report has a note if `noting`.
 
     Adds published schemas to `codec`. Raises BrokerError, and TopicMismatch if topics are missing or do not fit together.
     """
-    made = _ClusterVerification(clients, prefix, app, codec, window, progress, patience)
+    made = _ClusterVerification(clients, prefix, app, codec, window, progress, patience, accepted)
     made.tell_deleted(accepted)
     report = made.run(since, noting=noting)
     return report._replace(note=made.note(prefix, app.name)) if noting else report
@@ -88,9 +89,10 @@ class _Reading:
 
 
 class _ClusterVerification:
-    def __init__(
-        self, clients: Clients, prefix: str, app: App, codec: AvroCodec, window: int, progress: Progress, patience: float
-    ) -> None:
+    def __init__(  # noqa: PLR0913 - the options of a command
+        self, clients: Clients, prefix: str, app: App, codec: AvroCodec, window: int, progress: Progress, patience: float,
+        accepted: Accepted,
+    ) -> None:  # fmt: skip
         self._clients, self._progress, self._patience = clients, progress, patience
         self._admin: Admin = clients.admin("retold-verify")
         add_schemas(codec.add_schema, all_schemas(clients, prefix))
@@ -109,12 +111,10 @@ class _ClusterVerification:
         guessed = self._last | ends(self._admin, [each for each in everything if each not in self._last])
         self._done, self._total = 0, sum(guessed[each] - self._first[each] for each in everything)
         names_of = {names.namespace: names for names in self._names}
-        begun = {
-            each: PartitionStart(
-                self._first[names_of[each[0]].log, each[1]] == 0, self._first[names_of[each[0]].inbox, each[1]]
-            )
-            for each in at
-        }
+        begun = {}
+        for each in at:
+            log, inbox = ((topic, each[1]) for topic in (names_of[each[0]].log, names_of[each[0]].inbox))
+            begun[each] = PartitionStart(self._first[log] == 0, self._first[inbox], accepted.get(inbox, 0))
         self._digests: dict[NamespacePartition, LogDigests] = {}
         self._verification = Verification(app, codec, begun, self._partition_of, window=window, digests=self._digests)
         self._sources = {

@@ -56,6 +56,19 @@ def remedy(found: Sequence[DeletedRecords]) -> str:
     )
 
 
+def not_handled(inbox: str, partition: int, start: int, position: int) -> str:
+    """About an inbox that begins at `start`, behind the `position` where handling should go on.
+
+    The end of a transaction takes an offset, too, so that an inbox in which all is handled may be deleted beyond its position.
+    """
+    return (
+        f"handling of {inbox}-{partition} should go on at offset {position}, and the topic begins at {start}: events were deleted "
+        "before they were handled, or an end of a transaction was, which takes an offset too. Look at its retention. When what is "
+        f"missing is published again, or nothing is, accept it: RETOLD_ACCEPTED_STARTS={inbox}-{partition}@{start}, beside what is "
+        "accepted already; docs/troubleshooting.md says more"
+    )
+
+
 def accepted_starts(text: str | None) -> Accepted:
     """Reads the setting `accepted_starts`, such as `user-due-0@12,user-table-1@40`."""
     found = (re.fullmatch(FIRST_OFFSET, part) for part in (text or "").split(","))

@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from streams.engine.image import Image
 from streams.engine.marker import Marker
 from streams.errors import NamespaceTaken, TopicMismatch
-from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records, remedy
+from streams.kafka.deleted_records import Accepted, DeletedRecords, deleted_records, not_handled, remedy
 from streams.kafka.offsets import Offsets
 from streams.kafka.topics import TopicNames, after_recreation, after_repartition, without_group
 from streams.worker.log_tail import LoggedOrigin, LogTail
@@ -64,12 +64,18 @@ class RestoreChecks:
                 )
 
     def positions(self, image: Image, tail: LogTail, inbox_start: int) -> None:
-        """Compare the end of the log with the marker, and the marker's offset with the first of the inbox (rule 32)."""
+        """Compare the end of the log with the marker, and the marker's offset with the first of the inbox (rule 32).
+
+        What was deleted before it was handled is passed over if an operator has accepted it.
+        """
+        inbox = self.names.inbox, image.partition
         if image.inbox_next < inbox_start:
-            raise TopicMismatch(
-                f"handling of {self.names.inbox}-{image.partition} should go on at offset {image.inbox_next}, and the "
-                f"topic begins at {inbox_start}: events were deleted before they were handled. Look at its retention"
-            )
+            if self.accepted.get(inbox, 0) < inbox_start:
+                raise TopicMismatch(not_handled(*inbox, inbox_start, image.inbox_next))
+            log.warning("records that were deleted before they were handled are passed over, as RETOLD_ACCEPTED_STARTS says",
+                inbox=self.names.inbox, partition=image.partition, first=image.inbox_next, last=inbox_start - 1,
+            )  # fmt: skip
+            image.inbox_next = inbox_start
         if tail.sequence != image.sequence:
             raise TopicMismatch(
                 f"{self.names.log}-{image.partition} ends at sequence {tail.sequence}, and the table's marker says "

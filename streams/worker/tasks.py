@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
@@ -28,6 +28,9 @@ log = structlog.get_logger("retold.worker")
 
 RETRY = 1.0
 """s after which a failed restore is retried."""
+NOWHERE = OFFSET_END
+"""Where a partition is assigned. The client may ask for records before it is paused, and at any offset they may have been
+deleted: that would be an error, which ends the namespace."""
 LEAVING, LEAVING_POLLS = 0.05, 40
 """s of a poll that waits until every partition is revoked, and how many such polls there are at most: no broker is asked."""
 
@@ -187,11 +190,11 @@ class Tasks:
         return True
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Assign paused and with an explicit offset: the marker, not the committed offset, says where to start (rule 1c)."""
+        """Assign paused: the marker, not the committed offset, says where to start, once a partition is restored (rule 1c)."""
         self._assigned_once = True
         if not partitions:
             return
-        topic_partitions = [self._at(at.partition, 0) for at in partitions]
+        topic_partitions = [self._at(at.partition, NOWHERE) for at in partitions]
         consumer.incremental_assign(topic_partitions)
         self._assigned_now |= {at.partition for at in partitions}
         consumer.pause(topic_partitions)

@@ -156,3 +156,21 @@ def test_aborted_records_at_the_end_of_a_log_hide_nothing(tmp_path: Path, prefix
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=4)}, "not gone on")
+
+
+def test_a_worker_starts_where_handled_events_of_its_inbox_were_deleted(config: Config, broker: str) -> None:
+    """Until its restore knows where to go on, it reads from nowhere: Kafka may have nothing at offset 0."""
+    foreign = Foreign(probe.app(), config, broker)
+    heard = 20
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish_together({f"{n}": EchoHear(name=f"k{n}") for n in range(heard)})
+        until(lambda: worker.counted("echo", "accepted") == heard, "not handled")
+    places = [TopicPartition(f"{config.prefix}echo", at, last.inbox_next) for at, last in foreign.markers("echo").items()]
+    admin = foreign.clients.admin()
+    for answer in admin.client.delete_records(places).values():
+        answer.result(20)
+    for n in range(4):  # most starts asked for records before the partitions were paused
+        with Running(probe.app(), config, broker, ["echo"]) as worker:
+            foreign.publish(EchoHear(name=f"again{n}"))
+            until(lambda n=n: worker.counted("echo", "accepted") == heard + n + 1, "not handled")
+        assert worker.errors == []

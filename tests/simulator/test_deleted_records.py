@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from streams.kafka.topics import TOPICS, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 from tests.simulator.clients import clients
+from tests.simulator.test_topics_change import stopped
 from tests.simulator.workers import PARTITIONS, MemorySite, Worker, go_on
 
 NAMES = topic_names("", "probe")
@@ -134,3 +136,33 @@ def test_a_status_names_a_setting_by_which_records_are_deleted(site: MemorySite,
     site.broker.settings[wrong][name] = "odd"
     [check] = [it for it in checks(look(site), 0) if it.name == "settings"]
     assert (check.state, f"The topic {wrong} has {name}=odd; " in check.detail) == ("bad", True)
+
+
+@pytest.fixture
+def passed(site: MemorySite) -> str:
+    """An inbox of which an event was deleted before it was handled, and another one comes behind it. Where it begins."""
+    site.publish(ProbeDo(name="k", text="lost"))
+    partition = site.broker.partition((NAMES.inbox, AT))
+    partition.low = partition.end
+    return f"{NAMES.inbox}-{AT}@{partition.low}"
+
+
+def test_what_was_deleted_before_it_was_handled_ends_a_namespace_until_it_is_accepted(site: MemorySite, passed: str) -> None:
+    """The sentence has the setting; the worker goes on behind what is missing then, and later ones need no setting."""
+    worker = Worker(site, 1)
+    assert f"accept it: RETOLD_ACCEPTED_STARTS={passed}, beside" in stopped(worker)
+    worker.stop()
+    refused, site.config = site.config, replace(site.config, accepted_starts=passed)
+    another(site)
+    site.config = refused
+    another(site)
+    assert site.logged() == {"k": 4}
+
+
+def test_a_verification_names_what_was_deleted_before_it_was_handled(site: MemorySite, passed: str) -> None:
+    """Until it is accepted. It said that nothing is wrong in what can be checked."""
+    app = probe.app()
+    for accepted, count in (("", 1), (passed, 0)):
+        report = verify_cluster(clients(site.broker), "", app, codec_of(app), window=100, accepted=accepted_starts(accepted))
+        found = [(it.kind.name, it.where) for it in report.findings]
+        assert found == [("deleted records", f"probe-{AT}@2")] * count

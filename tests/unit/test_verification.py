@@ -496,7 +496,7 @@ def test_a_log_whose_beginning_was_deleted_is_checked_from_there() -> None:
 def test_an_inbox_whose_beginning_was_deleted_is_compared_from_there() -> None:
     """The log is checked without it."""
     _, topics = a_past("bank", 11)
-    for where in [where for where in topics.topics if where.kind == INBOX]:
+    for where in [where for where, records in topics.topics.items() if where.kind == INBOX and len(records) > 5]:
         topics.topics[where] = topics.topics[where][5:]
         topics.starts[where.place] = PartitionStart(inbox=5)
     report = topics.verified()

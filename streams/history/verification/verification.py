@@ -44,10 +44,14 @@ NO_DIGESTS: Mapping[NamespacePartition, LogDigests] = {}
 
 
 class PartitionStart(NamedTuple):
-    """`log_begins`: the log has its first record, unless that was lost. `inbox` is the first offset that the inbox has."""
+    """`log_begins`: the log has its first record, unless that was lost. `inbox` is the first offset that the inbox has.
+
+    An operator knows that the inbox begins at `accepted`, or before.
+    """
 
     log_begins: bool = True
     inbox: int = 0
+    accepted: int = 0
 
 
 class _Part(NamedTuple):
@@ -76,7 +80,7 @@ class Verification:
         digests: Mapping[NamespacePartition, LogDigests] = NO_DIGESTS,
     ) -> None:
         self.findings = Findings()
-        self._digests = digests
+        self._digests, self._starts = digests, starts
         self._gateways = {namespace_of(gateway.data.event_type) for gateway in app.gateways}
         handlers = ApplicationHandlers(app, codec)
         self._reader = reader = EventReader(handlers, codec)
@@ -143,7 +147,7 @@ class Verification:
         """
         for part in self._parts.values():
             part.log.finish(hidden=part.at in hidden)
-            _check_end(self.findings, part, quiet=part.at not in moved)
+            _check_ends(self.findings, part, self._starts[part.at], quiet=part.at not in moved)
         aside = {at: list(part.pending.set_aside()) for at, part in self._parts.items()}
         pending = {at: part.pending.pending() for at, part in self._parts.items()}
         waiting = [*self._set_aside(aside)]
@@ -261,7 +265,16 @@ class Verification:
         )  # fmt: skip
 
 
-def _check_end(findings: Findings, part: _Part, *, quiet: bool) -> None:
+def _check_inbox_start(findings: Findings, part: _Part, start: PartitionStart) -> None:
+    """Where an inbox begins was asked for before its newest marker was read, if nothing hides that."""
+    position = part.inbox.position
+    if position < start.inbox and start.accepted < start.inbox and not part.log.hidden:
+        found = f"it begins at offset {start.inbox}: what was before was deleted, and was not handled"
+        findings.add(DELETED, part.at, "an inbox from where handling goes on", found, offset=position)
+
+
+def _check_ends(findings: Findings, part: _Part, start: PartitionStart, *, quiet: bool) -> None:
+    _check_inbox_start(findings, part, start)
     marker, last = part.marker.last, part.log.sequences.last
     end = 0 if marker is None else marker.last
     if last < end and not last and not part.log.sequences.is_begun:

@@ -52,8 +52,9 @@ END = FindingKind("torn transaction", True, COPY)
 PENDING = FindingKind("wrong pending", True, "`retold timers` and `retold parked list` show what is pending and set aside")
 NOTED = FindingKind("altered since the note", True, COPY)
 DELETED = FindingKind(
-    "deleted records", True, "`retold status` says what to do about each topic; docs/troubleshooting.md says more"
-)
+    "deleted records", True,
+    "`retold status`, or a worker that starts, says what to do about each topic; docs/troubleshooting.md says more",
+)  # fmt: skip
 OPEN = FindingKind("open transaction", True, "`retold status` says whose it is, and what ends it")
 DECIDES = FindingKind("decides otherwise", False, CODE)
 SAYS = FindingKind("emits otherwise", False, CODE)
