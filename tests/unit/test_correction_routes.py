@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -279,7 +280,7 @@ def limited(tmp_path: Path) -> Iterator[MemoryServer]:
 def test_a_correction_needs_the_right_to_every_namespace_that_it_touches(limited: MemoryServer) -> None:
     """Not only to those of the events that it names: their consequences count. Who has it is kept as who corrects."""
     http = limited.http
-    assert assert_problem(planned(http, bearer("stocks")), 403, "is missing")["right"] == "correct order"
+    assert assert_problem(planned(http, bearer("stocks"), remove=["order-0:1"]), 403, "is missing")["right"] == "correct order"
     assert_problem(planned(http, bearer("orders")), 403, "is missing")
     assert_problem(planned(http, bearer("stocks"), remove=["receive"]), 403, "is missing")
     own = planned(http, bearer("stocks"), remove=["receive-b"])
@@ -293,6 +294,18 @@ def test_a_correction_needs_the_right_to_every_namespace_that_it_touches(limited
         assert_problem(http.post(f"{url_of(made)}/withdraw", json={}, headers=bearer(name)), 403, "is missing")
     seen = {name: len(http.get("/corrections", headers=bearer(name)).json()["corrections"]) for name in ("ann", "stocks", "orders")}
     assert seen == {"ann": 2, "stocks": 1, "orders": 0}
+
+
+def test_whether_another_namespace_has_an_event_is_not_told(limited: MemoryServer) -> None:
+    """By no status and no word: neither of an id that it has, nor of a position there."""
+    http, stocks = limited.http, bearer("stocks")
+    for there, not_there in (("place-1", "place-9"), ("order-0:1", "order-0:9")):
+        for change in ({"remove": [there]}, {"replace": {there: {"quantity": 1}}}):
+            otherwise = json.loads(json.dumps(change).replace(there, not_there))
+            got, other = planned(http, stocks, **change), planned(http, stocks, **otherwise)
+            assert got.status_code == (404 if there == "place-1" else 403)
+            assert got.text.replace(there, not_there) == other.text
+    assert planned(http, stocks, remove=["receive-b"]).status_code == planned(http, stocks, remove=["stock-0:2"]).status_code == 201
 
 
 def test_calls_are_seen_and_closed_by_who_may_correct_them(limited: MemoryServer) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
+from streams.app import App
 from streams.data import namespace_of
-from streams.history.branch.change_document import ChangeDocument, change_of
+from streams.engine.readable import named
+from streams.errors import NoSuchEvent
+from streams.history.branch.change_document import ChangeDocument, Find, change_of
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.planning import plan_again, plan_correction
 from streams.history.correction.told_correction import told_correction
@@ -16,7 +20,8 @@ from streams.history.event_lookup import in_file
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_waiting import StoredWaiting
-from streams.server.access.principal import Right
+from streams.history.story.named_event import POSITION
+from streams.server.access.principal import Principal, Right
 from streams.server.http.access_checks import require
 from streams.server.http.answering_parts import AnsweringParts
 from streams.server.http.problems import Problem
@@ -34,12 +39,7 @@ def plan(parts: AnsweringParts, asked: PlanQuestion) -> AnswerBody:
         so_far = _so_far(parts, stored, asked.begun)
         past, find = so_far.past(parts.handlers), in_file(stored, waiting, parts.app)
 
-        def permitted(name: str) -> RecordedEvent:
-            found = find(past, name)
-            require(asked.principal, Right("correct", found.namespace))
-            return found
-
-        change = change_of(parts.app, document, permitted)
+        change = change_of(parts.app, document, _permitted(parts.app, asked.principal, lambda name: find(past, name)))
         if not (change.insert or change.remove or change.replace):
             raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
         for it in change.insert:
@@ -48,6 +48,29 @@ def plan(parts: AnsweringParts, asked: PlanQuestion) -> AnswerBody:
         return AnswerBody(msgspec.json.encode(planned))
 
     return parts.ask_past(ask, codec=parts.codec)
+
+
+def _permitted(app: App, principal: Principal, find: Find) -> Find:
+    """Finds what the principal may correct. Whether there is any other event of a name is not told: not by another error either."""
+    names = [space.name for space in app.namespaces]
+    may = {name for name in names if principal.may(Right("correct", name))}
+
+    def permitted(text: str) -> RecordedEvent:
+        if len(may) == len(names):
+            return find(text)
+        at = POSITION.fullmatch(text)
+        if at is not None and at[1] in names:
+            require(principal, Right("correct", at[1]))
+            return find(text)
+        with suppress(NoSuchEvent):
+            if (found := find(text)).namespace in may:
+                return found
+        raise NoSuchEvent(
+            f"there is no event of the id {named(text)!r} that {principal.name} may correct, or more than one: name one by its "
+            "position, such as user-0:7"
+        )
+
+    return permitted
 
 
 def plan_once_more(parts: AnsweringParts, asked: PlanAgainQuestion) -> AnswerBody:
