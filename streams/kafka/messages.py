@@ -19,7 +19,7 @@ from streams.engine.envelope import VERSION_HEADER, DueHeader, Envelope, LogHead
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
 from streams.engine.generations import BUILT_TO, LATER, BuiltTo, decode_built_to, row_key_of
-from streams.engine.records import NO_OFFSET, Headers, InboxRecord, QueuePosition
+from streams.engine.records import NO_OFFSET, UNREADABLE, Headers, InboxRecord, QueuePosition
 from streams.engine.times import from_micros
 from streams.errors import UndecodableRecord
 from streams.event import Event
@@ -199,8 +199,13 @@ def table_record(message: Message, headers: Headers | None = None) -> marker.Mar
         return marker.decode(value)
     if key.startswith(BUILT_TO):
         return decode_built_to(value)
-    version = b"0"
-    for name, text in headers_of(message) if headers is None else headers:
+    version, given = b"0", headers_of(message) if headers is None else headers
+    if given is UNREADABLE:
+        raise UndecodableRecord(
+            f"a row of {message.topic()} with the key {key[:80]!r} has a header whose name is not UTF-8: it was not written by a "
+            "retold worker"
+        )
+    for name, text in given:
         if name == VERSION_HEADER:
             version = text or b"0"
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypeGuard
+from unicodedata import normalize
 
 from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, json_line, plural, say_lines, table, talk
 from streams.data import Record
@@ -26,6 +27,16 @@ def natural(key: str) -> tuple[int, int, str]:
     return (0, int(key), key) if key.isascii() and key.isdigit() else (1, 0, key)
 
 
+def told_apart(keys: Sequence[str]) -> list[str]:
+    """Keys as they are shown. Some look alike and are not, such as é of one character and of two: these are spelt, too."""
+    plain = [key if key.isascii() else normalize("NFC", key) for key in keys]
+    alike = Counter(plain)
+    return [
+        key if alike[same] == 1 else f"{key} ({key.encode('ascii', 'backslashreplace').decode()})"
+        for key, same in zip([key or EMPTY_KEY for key in keys], plain, strict=True)
+    ]
+
+
 def show_one(key: str, row: Record, version: int) -> None:
     """Its fields, below key and version."""
     fields = [(name, getattr(row, name)) for name in row.__struct_fields__]
@@ -38,7 +49,7 @@ def show_many(name: str, rows: TableRows, key_fields: set[str]) -> None:
         return
     fields = rows[0][1].__struct_fields__
     cells = {field: [cell_text(getattr(row, field)) for _, row, _ in rows] for field in fields}
-    keys, versions = [key or EMPTY_KEY for key, _, _ in rows], [str(version) for _, _, version in rows]
+    keys, versions = told_apart([key for key, _, _ in rows]), [str(version) for _, _, version in rows]
     left = data_console().width - _width("key", keys) - _width("version", versions)
     columns = [field for field in fields if field not in key_fields or cells[field] != [key for key, _, _ in rows]]
     chosen: list[str] = []
@@ -61,7 +72,9 @@ def show_projected(rows: Sequence[tuple[str, Record]], *, one: bool) -> None:
         [(key, row)] = rows
         table((key, ""), [(field, getattr(row, field)) for field in fields])
         return
-    table(("key", *fields), [(key or EMPTY_KEY, *(cell_text(getattr(row, field)) for field in fields)) for key, row in rows])
+    keys = told_apart([key for key, _ in rows])
+    cells = [[cell_text(getattr(row, field)) for field in fields] for _, row in rows]
+    table(("key", *fields), [(key, *its) for key, its in zip(keys, cells, strict=True)])
 
 
 def _width(head: str, cells: Sequence[str]) -> int:
