@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ import typer
 from streams.cli.command_table import CommandTable
 from streams.cli.output.screen import OutputClosed, OutputFailed, discard_output, prepare_streams, talk
 from streams.cli.process import exit_codes
-from streams.errors import BrokerError, ConfigError, StreamsError
+from streams.errors import BrokerError, ConfigError, StreamsError, unwritable_state
 
 OUTSIDE = frozenset(
     (
@@ -22,6 +24,8 @@ OUTSIDE = frozenset(
     )
 )
 """Errors of the machine around retold. Another OSError, such as a file that is not there, was to be expected, and handled."""
+UNWRITABLE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT))
+"""Those of a file or folder that cannot be written."""
 
 
 def version(wanted: bool) -> None:
@@ -92,6 +96,10 @@ def _of_this_machine(error: OSError | MemoryError) -> int:
     """A full disk, a folder that cannot be written and the like are told in a sentence; the rest is a fault of ours."""
     if isinstance(error, OSError) and error.errno not in OUTSIDE:
         return _fault()
+    if isinstance(error, OSError) and (folder := _state_folder_of(error)) is not None:
+        _report(unwritable_state(folder, error))
+        discard_output()
+        return exit_codes.CONFIGURATION
     if isinstance(error, MemoryError):
         what = "the memory of this machine, or its limit, is used up"
     else:
@@ -100,6 +108,19 @@ def _of_this_machine(error: OSError | MemoryError) -> int:
     _report(ConfigError(f"retold cannot go on: {what}. Change that and try again; what was confirmed before is kept"))
     discard_output()  # Python would fail again on what is left in its buffer
     return exit_codes.CONFIGURATION
+
+
+def _state_folder_of(error: OSError) -> Path | None:
+    """The state folder, if a file there cannot be written: another folder is what an operator can choose."""
+    from streams.config import load
+
+    if error.errno not in UNWRITABLE or not isinstance(error.filename, str | os.PathLike):
+        return None
+    try:
+        folder = load().state
+    except StreamsError:
+        return None
+    return folder if Path(error.filename).absolute().is_relative_to(folder.absolute()) else None
 
 
 def _fault() -> int:

@@ -69,20 +69,32 @@ def test_a_value_without_a_letter_is_still_json(tmp_path: Path) -> None:
     assert done.stdout == b'{"name": "Zo\\u00eb \\ud83e\\uded6"}\n'
 
 
-def test_a_project_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    """Here by its disk, which is full: the file is named."""
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        (
+            "schemas/lock.json",
+            "retold cannot go on: schemas/lock.json: Read-only file system. Change that and try again; what was confirmed before "
+            "is kept.\n",
+        ),
+        (
+            "/srv/state/read/0/lock",
+            "the state folder /srv/state cannot be written (Read-only file system); retold keeps its locks, notes and its Kafka's "
+            "data there. Make it writable, or set RETOLD_STATE to a folder of your own.\n",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_a_sentence(file: str, says: str) -> None:
+    """Here by its disk: the file is named, or the setting by which it may be elsewhere."""
     code = (
         "import errno, os, sys\nfrom streams import cli\n"
         "import streams.cli.commands.schemas as command\n"
-        "def full(*_): raise OSError(errno.EROFS, os.strerror(errno.EROFS), 'schemas/lock.json')\n"
+        f"def full(*_): raise OSError(errno.EROFS, os.strerror(errno.EROFS), {file!r})\n"
         "command.formats.generate = full\nsys.exit(cli.run_command(['schemas', 'generate']))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ(), capture_output=True, text=True, check=False)
-    assert done.returncode == exit_codes.CONFIGURATION
-    assert done.stderr == (
-        "retold cannot go on: schemas/lock.json: Read-only file system. Change that and try again; what was confirmed before is "
-        "kept.\n"
-    )
+    env = environ(RETOLD_STATE="/srv/state")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (exit_codes.CONFIGURATION, says)
 
 
 def test_a_container_with_a_codec_that_is_not_there_is_one(tmp_path: Path) -> None:
