@@ -60,7 +60,7 @@ class NamespaceRunner:
         self._thread.submit(partial(self._run, self.cycle.open))
 
     async def poll(self) -> PolledBatch:
-        """The next batch, perhaps empty. Once the namespace has ended, it never returns."""
+        """The next batch; an empty one is for the end only. Once the namespace has ended, it never returns."""
         batch = await asyncio.wrap_future(self._thread.submit(self._poll))
         if batch is None:
             await asyncio.Event().wait()
@@ -96,6 +96,10 @@ class NamespaceRunner:
         return self._ended.wait(timeout) or self._leaving.given_up
 
     def _poll(self) -> PolledBatch | None:
+        """What a poll without records leads to, such as a timer that is due, is done here, and is no batch for the agent.
+
+        The way to it and back, ten times a second, took a sixth of the CPU of an idle worker.
+        """
         batch: PolledBatch | None = None
 
         def poll() -> None:
@@ -105,6 +109,10 @@ class NamespaceRunner:
                 self.ready.set()
 
         self._run(poll)
+        while batch is not None and not batch and not self.cycle.stopping.is_set():
+            self._run(partial(self._handle, batch))
+            batch = None
+            self._run(poll)
         return batch
 
     def _handle(self, batch: PolledBatch) -> None:

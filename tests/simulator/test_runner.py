@@ -44,6 +44,35 @@ def test_a_batch_is_gone_when_the_collector_may_look(tmp_path: Path) -> None:
     worker.stop()
 
 
+def test_a_namespace_that_has_nothing_to_do_leaves_the_event_loop_alone(tmp_path: Path) -> None:
+    """It polls ten times a second, and looks for timers and answers each time; its agent hears of records, and of the end."""
+    there = site(tmp_path)
+    publish(there, range(12))
+    worker, dropped = Worker(there, 0), threading.Semaphore(0)
+    go_on(there, worker)
+    told = replace(runtime(), batch_dropped=dropped.release)
+    runner = NamespaceRunner(worker.cycle, Slot(tmp_path / "slots", "echo"), [], lambda _: None, lambda _: None, told)
+    runner._thread.start()
+
+    async def polled() -> int:
+        coming = asyncio.ensure_future(runner.poll())
+        for _ in range(3):
+            await asyncio.to_thread(dropped.acquire, timeout=20)
+        assert not coming.done()
+        publish(there, range(12, 24))
+        got = len(batch := await coming)
+        await runner.handle(batch)
+        coming = asyncio.ensure_future(runner.poll())
+        await asyncio.to_thread(dropped.acquire, timeout=20)
+        runner.stop()
+        assert len(await coming) == 0
+        return got
+
+    assert asyncio.run(polled()) > 0
+    until(lambda: runner.join(0.0), "it does not end")
+    assert runner.error is None
+
+
 def test_a_partition_does_not_wait_for_a_poll_once_it_is_restored(tmp_path: Path) -> None:
     """While one is restored, a poll without a record ends after 20 ms; later after 100 ms."""
     there = site(tmp_path)

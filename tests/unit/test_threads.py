@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +68,52 @@ def test_a_cancelled_job_lets_go_what_it_holds(background: ThreadBackground) -> 
     assert closed.is_set()
     with pytest.raises(PartitionLost):
         job.value()
+
+
+def test_the_end_of_a_pause_wakes_one_thread() -> None:
+    """A worker has a dozen threads for each namespace, and something that is looked for ten times a second."""
+    many, others, woken = ThreadBackground("many", 20), threads(), list[int]()
+
+    def looks(_: Cancelled) -> Steps[None]:
+        for _ in range(LOOKS):
+            yield 0.005
+        woken.append(sum(map(switches, threads() - others)))
+
+    jobs = [many.start(looks), many.start(looks)]
+    try:
+        until(lambda: all(job.done() for job in jobs), "they do not end", seconds=20)
+    finally:
+        many.close(wait=True)
+    assert max(woken) < 10 * LOOKS
+
+
+LOOKS = 50
+
+
+def threads() -> set[Path]:
+    return set(Path("/proc/self/task").iterdir())
+
+
+def switches(thread: Path) -> int:
+    """How often a thread of this process has waited for something."""
+    [found] = re.findall(r"^voluntary_ctxt_switches:\s*(\d+)$", (thread / "status").read_text(), re.MULTILINE)
+    return int(found)
+
+
+def test_jobs_go_on_when_their_own_pause_ends() -> None:
+    """Whoever waits for the pause of another one."""
+    several, ended = ThreadBackground("several", 3), list[float]()
+
+    def waits(pause: float, _: Cancelled) -> Steps[None]:
+        yield pause
+        ended.append(pause)
+
+    pauses = [0.6, 0.2, 0.4, 30.0, 0.0]
+    jobs = [several.start(partial(waits, pause)) for pause in pauses]
+    until(lambda: sum(job.done() for job in jobs) == 4, "some do not go on", seconds=20)
+    jobs[3].cancel()
+    several.close(wait=True)
+    assert sorted(ended) == [0.0, 0.2, 0.4, 0.6]
 
 
 def test_a_job_that_is_cancelled_in_time_is_never_begun(background: ThreadBackground) -> None:
