@@ -90,8 +90,7 @@ class TransactionalProducer:
         self._make, self._id, self._what, self._timeout, self._clock = make, transactional_id, what, timeout, clock
         self._producer: Producer | None = None
         self._coordinator = CoordinatorConnection(clock)
-        self._failures: list[KafkaError] = []
-        self._began = 0.0
+        self._failures, self._began = list[KafkaError](), 0.0
         self._made, self._doubtful, self._late_until = 0, False, clock.monotonic() + YOUNG
         self._written, self._held_up, self._complete = WrittenPartitions(), held_up, complete
         self.is_open = False
@@ -224,6 +223,7 @@ class TransactionalProducer:
             if self._coordinator.disturbances or self._doubtful:
                 self._late_until = self._clock.monotonic() + LATE
         self._coordinator.disturbances, self._doubtful = 0, False
+        self._complete(self._id)  # what came since then; from here on only this producer is let in
         self._end_what_hangs(producer)
         return producer
 
