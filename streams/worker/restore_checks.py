@@ -109,15 +109,20 @@ class RestoreChecks:
 
     def ahead(self, group: str, partition: int, committed: int, handled: int) -> TopicMismatch:
         """What to raise for a committed offset that stays ahead of the marker."""
+        delete = without_group(group)
+        then = (
+            f"If `retold verify` finds nothing then, no record is lost, and the offset alone is wrong: delete the group's offsets "
+            f"({delete}), and handling goes on at {handled}"
+        )
         begin_anew = (
-            f". If you deleted the other topics of this namespace, for all of {self.names.inbox} to be handled again and gateways "
-            f"to be called again, delete the group's offsets, too: {without_group(group)}"
+            f"If you deleted the other topics of this namespace, for all of {self.names.inbox} to be handled again and gateways "
+            f"to be called again, delete the group's offsets, too: {delete}"
         )
         return TopicMismatch(
             f"the group {group} committed {self.names.inbox}-{partition}@{committed}, and the table's marker "
-            f"says that handling stands at {handled}. Both are written in one transaction, so either "
-            f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
-            f"{'' if handled else begin_anew}"
+            f"says that handling stands at {handled}. Both are written in one transaction, so another program commits for this "
+            "group, Kafka lost what a transaction wrote, or it committed an offset of one that was aborted, as was seen after its "
+            f"disk was full. {self._save()}. {then if handled else begin_anew}"
         )
 
     def _save(self) -> str:

@@ -256,16 +256,23 @@ def test_another_application_may_not_take_a_namespace(config: Config, broker: st
 
 
 def test_a_committed_offset_ahead_of_the_marker_is_refused(config: Config, broker: str, foreign: Foreign) -> None:
-    """Somebody else commits for our group: rows would miss events (rule 1c)."""
+    """Somebody else commits for our group: rows would miss events (rule 1c). What the sentence says to do then works."""
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: len(worker.rows("echo")) == 1, "not handled")
     at = [TopicPartition(f"{config.prefix}echo", partition, 100) for partition in (0, 1)]
-    commit(broker, f"{config.prefix}retold.echo", at)
+    group, admin = f"{config.prefix}retold.echo", foreign.clients.admin()
+    commit(broker, group, at)
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         until(worker.ended, "the worker goes on")
     assert isinstance(worker.errors[0], TopicMismatch)
-    assert "@100" in str(worker.errors[0])
+    said = " ".join(str(error) for error in worker.errors)
+    assert "@100" in said
+    assert f"delete the group's offsets (kafka-consumer-groups --delete --group {group}), and handling goes on at 1" in said
+    admin.client.delete_consumer_groups([group])[group].result(20)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "it does not go on")
 
 
 def test_lost_group_offsets_do_no_harm(config: Config, broker: str, foreign: Foreign) -> None:
