@@ -117,7 +117,7 @@ class Client:
             timeout: Seconds to wait.
 
         Raises:
-            BrokerError: It was not delivered, and will not be.
+            BrokerError: It was refused or given up. Publish it again under its id: if it is there all the same, it is handled once.
             OutcomeTimeout: It is not confirmed in time, and may still arrive.
 
         """

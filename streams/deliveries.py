@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from streams.confirmations import Confirmations
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.clients import OnDelivery
+from streams.kafka.words_of_errors import words_of
 from streams.prepared_event import PreparedEvent
 from streams.receipt import Receipt
 
@@ -22,6 +23,8 @@ log = logging.getLogger("retold.client")
 Headers = list[tuple[str, bytes]]
 CONFIRM_EVERY = 200
 """Events between two polls for the broker's confirmations."""
+AGAIN = "If it is sent again, then under the same id, so that it is handled once"
+"""Also after an error: the broker may have what it did not confirm."""
 
 
 class Deliveries:
@@ -86,7 +89,7 @@ class Deliveries:
         while not receipt.delivered:
             if receipt.error is not None:
                 self._forget_failure(receipt)
-                raise BrokerError(f"{receipt.what} (id {receipt.id}) was not delivered: {receipt.error}")
+                raise BrokerError(f"{receipt.what} (id {receipt.id}) was not delivered: {receipt.error}. {AGAIN}")
             if time.monotonic() > deadline:
                 raise not_confirmed(receipt, timeout)
             self._confirmations.wait(receipt)
@@ -109,7 +112,7 @@ class Deliveries:
         event, error = failures[0]
         raise BrokerError(
             f"{_were(len(failures), 'event')} not delivered; the first is {event.event_type} of {event.key!r}, id "
-            f"{event.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
+            f"{event.id} ({words_of(error)}). Publish them again with their ids: what did arrive is not handled twice"
         )
 
     def leave(self, error: BaseException | None) -> None:
@@ -132,7 +135,7 @@ class Deliveries:
             receipt.partition, receipt.timestamp = message.partition(), message.timestamp()[1]
             receipt.offset = message.offset()  # last: a receipt with an offset is delivered
         else:
-            receipt.error = error.str()
+            receipt.error = words_of(error)
             if not self._confirm_each:
                 self._failures.append((receipt, error))
         self._confirmations.told(receipt)
@@ -150,8 +153,7 @@ class Deliveries:
 
 def not_confirmed(receipt: Receipt, timeout: float) -> OutcomeTimeout:
     return OutcomeTimeout(
-        f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
-        "if it is sent again, then under the same id, so that it is handled once"
+        f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive. {AGAIN}"
     )
 
 

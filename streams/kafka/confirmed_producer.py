@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, Message
 from streams.engine.records import Header
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
+from streams.kafka.words_of_errors import words_of
 
 
 class ConfirmedProducer:
@@ -47,5 +48,5 @@ class ConfirmedProducer:
         left, failed = self._producer.flush(self._patience), [*self._failed]
         self._failed.clear()
         if left or failed:
-            why = failed[0].str() if failed else f"no confirmation in {self._patience:.0f} s"
+            why = words_of(failed[0]) if failed else f"no confirmation in {self._patience:.0f} s"
             raise BrokerError(f"{what}: {why}. {then}")

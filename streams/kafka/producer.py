@@ -20,6 +20,7 @@ from streams.errors import StreamsError
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import as_raised
+from streams.kafka.words_of_errors import words_of
 from streams.kafka.written_partitions import WrittenPartitions
 
 log = logging.getLogger("retold.kafka")
@@ -178,7 +179,7 @@ class TransactionalProducer:
         # A producer that got no answer from a broker may never find its coordinator again (rule 35). One of which the broker
         # refused a record has counted it, so the broker would refuse its next record there as out of order (rule 8).
         self._doubtful |= isinstance(error, BufferError) or (bool(codes) and codes <= SILENT) or not codes.isdisjoint(POISON)
-        causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
+        causes = "; ".join(sorted({words_of(failure) for failure in self._failures})) or str(error)
         raise TransactionAborted(
             f"a transaction of {self._what} was aborted and is tried again: {causes}",
             poison=isinstance(error, RecordRefused) or (bool(codes) and codes <= POISON),

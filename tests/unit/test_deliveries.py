@@ -31,9 +31,9 @@ class AwayProducer:
     def poll(self, _timeout: float) -> int:
         return 0
 
-    def give_up(self) -> None:
+    def give_up(self, code: int = KafkaError._MSG_TIMED_OUT) -> None:
         for report in self._reports:
-            report(KafkaError(KafkaError._MSG_TIMED_OUT), None)
+            report(KafkaError(code), None)
         self._reports.clear()
 
 
@@ -67,6 +67,20 @@ def test_a_program_of_its_own_hears_of_it_at_its_next_event() -> None:
     with pytest.raises(BrokerError, match=r"1 event was not delivered; the first is echo\.hear of 'theirs', id e1"):
         deliveries.raise_failures()
     deliveries.raise_failures()
+
+
+def test_a_refusal_without_a_cause_says_where_to_look_and_what_to_do() -> None:
+    """So a Kafka refuses events whose disk is full, and it may have them all the same."""
+    producer: Any = AwayProducer()
+    deliveries = Deliveries(producer)
+    receipt = waited_for_in_vain(deliveries)
+    producer.give_up(KafkaError.UNKNOWN)
+    with pytest.raises(BrokerError) as told:
+        deliveries.confirm(receipt, 0.0)
+    assert str(told.value) == (
+        "echo.hear of 'theirs' (id e1) was not delivered: Unknown broker error (it names no cause: look at Kafka's log, and "
+        "whether its disk is full). If it is sent again, then under the same id, so that it is handled once"
+    )
 
 
 class BusyProducer(AwayProducer):
