@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 import pytest
@@ -412,28 +414,46 @@ def test_the_command_serves_until_it_is_stopped(broker: str, prefix: str, tmp_pa
     assert (open_to_all.returncode, "RETOLD_HTTP_TOKEN" in open_to_all.stderr) == (3, True)
 
 
-@pytest.mark.slow
-def test_a_follower_that_is_killed_is_started_again(broker: str, prefix: str, tmp_path: Path) -> None:
-    """It goes on where its file ends; answers go on meanwhile, and say that they may be old."""
-    config = settings(tmp_path, prefix, http_port="0")
-    env = environment(broker, prefix, tmp_path, app="tests.applications.bank:app") | {"RETOLD_HTTP_PORT": "0"}
-    log = tmp_path / "log"
-    with Running(bank.app(), config, broker), Process("server", env=env, log=log) as process:
+class Commanded(NamedTuple):
+    """A `retold server` that is ready; `stop` gives its exit code."""
+
+    process: subprocess.Popen[bytes]
+    http: httpx.Client
+    log: Path
+    stop: Callable[[], int]
+
+
+@contextmanager
+def commanded(
+    broker: str, prefix: str, folder: Path, name: str, worked: App | None = None, **others: str
+) -> Iterator[Commanded]:
+    """Of the application of this name, with a worker of the bank's, or of the one that is `worked`."""
+    env = environment(broker, prefix, folder, app=name, **others)
+    log, config = folder / "log", settings(folder, prefix, http_port="0")
+    with Running(worked or bank.app(), config, broker), Process("server", env=env, log=log) as process:
         until(lambda: "Listening at " in log.read_text(), "the server does not listen")
         url = log.read_text().split("Listening at ")[1].split(";")[0]
         with httpx.Client(base_url=url, timeout=90.0) as http:
             until(lambda: http.get("/-/ready").status_code == 200, "the server is not ready")
-            assert opened(http, "a", 1, **WAIT).status_code == 200
-            for signalled in (signal.SIGKILL, signal.SIGTERM):
-                [follower] = [pid for pid in descendants(process.process.pid) if is_follower(pid)]
-                os.kill(follower, signalled)
-                assert http.get("/rows/account/a").status_code == 200
-                until(lambda: http.get("/-/ready").status_code == 503, "nobody is told")
-                until(lambda: http.get("/-/ready").status_code == 200, "it is not started again")
-                assert opened(http, signalled.name, 1, **WAIT).status_code == 200
-            assert len(http.get("/rows/account").json()["rows"]) == 3
-        assert process.stop() == 0
-    assert "the process that follows Kafka ended with -9" in log.read_text()
+            yield Commanded(process.process, http, log, process.stop)
+
+
+@pytest.mark.slow
+def test_a_follower_that_is_killed_is_started_again(broker: str, prefix: str, tmp_path: Path) -> None:
+    """It goes on where its file ends; answers go on meanwhile, and say that they may be old."""
+    with commanded(broker, prefix, tmp_path, "tests.applications.bank:app") as server:
+        process, http = server.process, server.http
+        assert opened(http, "a", 1, **WAIT).status_code == 200
+        for signalled in (signal.SIGKILL, signal.SIGTERM):
+            [follower] = [pid for pid in descendants(process.pid) if is_follower(pid)]
+            os.kill(follower, signalled)
+            assert http.get("/rows/account/a").status_code == 200
+            until(lambda: http.get("/-/ready").status_code == 503, "nobody is told")
+            until(lambda: http.get("/-/ready").status_code == 200, "it is not started again")
+            assert opened(http, signalled.name, 1, **WAIT).status_code == 200
+        assert len(http.get("/rows/account").json()["rows"]) == 3
+        assert server.stop() == 0
+    assert "the process that follows Kafka ended with -9" in server.log.read_text()
 
 
 def ending() -> App:
@@ -452,20 +472,47 @@ def ending() -> App:
 @pytest.mark.slow
 def test_a_fold_that_ends_its_process_stands_still(broker: str, prefix: str, tmp_path: Path) -> None:
     """The process would end at that event for ever, and nothing else would be followed."""
-    config = settings(tmp_path, prefix, http_port="0")
-    env = environment(broker, prefix, tmp_path, app="tests.integration.test_server:ending") | {"RETOLD_HTTP_PORT": "0"}
-    log = tmp_path / "log"
-    with Running(bank.app(), config, broker), Process("server", env=env, log=log) as process:
-        until(lambda: "Listening at " in log.read_text(), "the server does not listen")
-        url = log.read_text().split("Listening at ")[1].split(";")[0]
-        with httpx.Client(base_url=url, timeout=90.0) as http:
-            until(lambda: http.get("/-/ready").status_code == 200, "the server is not ready")
-            assert opened(http, "a", 13).status_code == 202
-            until(lambda: "ends" in str(http.get("/-/health").json().get("checks")), "nobody is told of the fold")
-            until(lambda: http.get("/-/ready").status_code == 200, "it is not followed on")
-            assert opened(http, "b", 1, **WAIT).status_code == 200
-            assert (http.get("/projections/ends").status_code, http.get("/projections/openings/1").status_code) == (500, 200)
-        assert process.stop() == 0
+    with commanded(broker, prefix, tmp_path, f"{__name__}:ending") as server:
+        http = server.http
+        assert opened(http, "a", 13).status_code == 202
+        until(lambda: "ends" in str(http.get("/-/health").json().get("checks")), "nobody is told of the fold")
+        until(lambda: http.get("/-/ready").status_code == 200, "it is not followed on")
+        assert opened(http, "b", 1, **WAIT).status_code == 200
+        assert (http.get("/projections/ends").status_code, http.get("/projections/openings/1").status_code) == (500, 200)
+        assert server.stop() == 0
+
+
+def hanging() -> App:
+    """With a projection that hangs at an account with a balance of 13, so that no thread of its process can run."""
+
+    def hangs(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        for _ in range(6 if event.data.balance == 13 else 0):  # a signal ends one of them
+            ctypes.PyDLL(None).sleep(1)
+        return OrdersPerDayRow(count=event.data.balance)
+
+    projection = Projection("hangs", row=OrdersPerDayRow)
+    projection.folds(AccountOpen, key=lambda event: event.key)(hangs)
+    return replace(APP, projections=[*APP.projections, projection])
+
+
+@pytest.mark.slow
+def test_a_fold_that_hangs_is_named_until_it_returns(broker: str, prefix: str, tmp_path: Path) -> None:
+    """By health, with the event and its partition, and by the log, with the stack."""
+    with commanded(broker, prefix, tmp_path, f"{__name__}:hanging") as server:
+        http = server.http
+
+        def named() -> list[str]:
+            return [it["detail"] for it in http.get("/-/health").json()["checks"] if it["name"] == "reading.fold"]
+
+        at = opened(http, "a", 13).json()
+        until(named, "nobody is told of the fold")
+        [why] = named()
+        assert f"the projection hangs has not returned for 2.5 s, at account.open, account-{at['partition']}:1" in why
+        until(lambda: not named(), "it is named for ever")
+        assert opened(http, "b", 1, **WAIT).status_code == 200
+        assert server.stop() == 0
+    log = server.log.read_text()
+    assert (why.rstrip(".") in log, "in hangs" in log) == (True, True)
 
 
 def spinning() -> App:
@@ -481,19 +528,14 @@ def spinning() -> App:
 @pytest.mark.slow
 def test_what_a_killed_server_was_asked_ends_with_it(broker: str, prefix: str, tmp_path: Path) -> None:
     """A view would go on for as long as the machine does."""
-    config = settings(tmp_path, prefix, http_port="0")
-    env = environment(broker, prefix, tmp_path, app=f"{__name__}:spinning", view_seconds="60")
-    log = tmp_path / "log"
-    with Running(app(), config, broker), Process("server", env=env, log=log) as process:
-        until(lambda: "Listening at " in log.read_text(), "the server does not listen")
-        url = log.read_text().split("Listening at ")[1].split(";")[0]
-        until(lambda: httpx.get(f"{url}/-/ready").status_code == 200, "the server is not ready")
-        before = descendants(process.process.pid)
-        with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as client:
+    with commanded(broker, prefix, tmp_path, f"{__name__}:spinning", app(), view_seconds="60") as server:
+        process, url = server.process, server.http.base_url
+        before = descendants(process.pid)
+        with socket.create_connection((url.host, url.port or 0)) as client:
             client.sendall(b"GET /views/spin HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            until(lambda: len(descendants(process.process.pid)) == len(before) + 1, "it is not asked")
-            there = descendants(process.process.pid)
-            process.process.kill()
+            until(lambda: len(descendants(process.pid)) == len(before) + 1, "it is not asked")
+            there = descendants(process.pid)
+            process.kill()
             until(lambda: not any(map(is_there, there)), "something outlives it")
 
 
