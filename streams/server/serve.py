@@ -113,8 +113,8 @@ def _rpc_server(api: ASGIApp, parts: ServerParts) -> RpcServer | None:
     return RpcServer(api, parts, parts.config.grpc_port)
 
 
-OF_SOCKETS = ('%s - "WebSocket', "Invalid UTF-8 sequence")
-"""How lines begin that uvicorn writes for each WebSocket, and for each that sends no text."""
+OF_SOCKETS = ('%s - "WebSocket', "Invalid UTF-8 sequence", "ASGI callable returned without completing handshake")
+"""How lines begin that uvicorn writes for each WebSocket, for each that sends no text, and for each that was refused."""
 
 
 class _Server(uvicorn.Server):

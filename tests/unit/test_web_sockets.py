@@ -220,10 +220,12 @@ def watching_raw(folder: Path, *, seconds: float, buffer: int) -> Iterator[tuple
         yield server, client
 
 
-def test_another_address_or_protocol_is_refused(server: MemoryServer) -> None:
-    """Before the connection is made."""
+def test_another_address_or_protocol_is_refused(server: MemoryServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Before the connection is made, and without a line in the log for whoever asks."""
     assert raw_handshake(server, "Host: localhost\r\n", path="/rows").startswith(b"HTTP/1.1 404 ")
     assert raw_handshake(server, "Host: localhost\r\n", protocol="other").startswith(b"HTTP/1.1 400 ")
+    assert server.http.get("/-/live").status_code == 200  # by then what uvicorn says of it is said
+    assert caplog.text == ""
 
 
 def test_a_token_is_shown_first_and_counts_as_long_as_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
