@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Set
 from pathlib import Path
 from typing import IO
@@ -90,6 +91,23 @@ LONGEST = 25 * 60.0
 """s. A lane that takes longer has one that hangs: pytest bounds each test, but not its end after a failure, nor its own."""
 
 
+MANY = 50
+"""Files of a folder."""
+
+
+def named_by_folder(paths: list[str]) -> list[str]:
+    """Arguments of pytest for these paths. Many files of one folder are the folder, without its others.
+
+    For each file that is named, pytest makes an object of each file in its folder: collecting took 8.5 and 6.3 s of CPU for the
+    two lanes of unit tests, and takes 4.6 and 3.9.
+    """
+    counts = Counter(Path(path).parent.as_posix() for path in paths)
+    many = {folder for folder, count in counts.items() if count >= MANY}
+    there = (path.relative_to(ROOT).as_posix() for folder in sorted(many) for path in sorted((ROOT / folder).glob("test_*.py")))
+    named = dict.fromkeys(folder if (folder := Path(path).parent.as_posix()) in many else path for path in paths)
+    return [*named, *(f"--ignore={path}" for path in there if path not in paths)]
+
+
 def pytest_command(arguments: list[str]) -> list[str]:
     return [sys.executable, "-X", "faulthandler", "-m", "pytest", "-q", *arguments]
 
@@ -155,7 +173,7 @@ def _cpu_of_ended() -> float:
 
 def commands(arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Of each lane, with its name. The `arguments` are for pytest."""
-    return [LINT, *((name, pytest_command([*paths, *arguments])) for name, paths in LANES.items())]
+    return [LINT, *((name, pytest_command([*named_by_folder(paths), *arguments])) for name, paths in LANES.items())]
 
 
 def run(lanes: list[tuple[str, list[str]]], fine: Set[int]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import LANES, ROOT, Lane, commands, pytest_command, run
+from tests.lanes import LANES, MANY, ROOT, Lane, commands, named_by_folder, pytest_command, run
 from tests.support.workers import until
 
 FILES = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -21,6 +21,20 @@ def test_every_file_of_tests_is_in_one_lane() -> None:
     assert all(path.exists() for path in paths)
     times = Counter(file for path in paths for file in (path.rglob("test_*.py") if path.is_dir() else [path]))
     assert times == dict.fromkeys(FILES, 1)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_pytest_is_given_the_files_of_a_lane(lane: str) -> None:
+    """However they are named: for each single file, it would look at all others of the folder."""
+    given = named_by_folder(LANES[lane])
+    named = [ROOT / word for word in given if not word.startswith("--ignore=")]
+    ignored = {ROOT / word.removeprefix("--ignore=") for word in given if word.startswith("--ignore=")}
+    wanted, found = (
+        [file for path in paths for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path]) if file not in less]
+        for paths, less in ((map(ROOT.joinpath, LANES[lane]), set[Path]()), (named, ignored))
+    )
+    assert found == wanted
+    assert max(Counter(file.parent for file in named).values()) < MANY
 
 
 def test_pytest_alone_finds_the_same() -> None:
