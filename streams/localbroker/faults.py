@@ -1,10 +1,9 @@
 """A Kafka whose disk is full ends at once, wherever it finds out.
 
 It writes its indexes to mapped memory. A page for which the disk has no room left faults, which Java makes an InternalError: the
-records are in the log's file by then, and are refused. Kafka goes on, and writes the next ones at the same offsets. When it has
-been killed, its next start finds offsets that do not grow, and deletes the whole segment, with all that it had confirmed (seen with
-Kafka 4.3.1). Where the log itself cannot be written it ends, and cuts off the torn record when it starts. So it ends at such a
-fault, too.
+records are in the log's file by then, and are refused. Kafka goes on, and writes the next ones at the same offsets. Its next start
+finds offsets that do not grow, and deletes the whole segment, with all that it had confirmed (seen with Kafka 4.3.1). Where the
+log itself cannot be written it ends, and cuts off the torn record when it starts. So it ends at such a fault, too.
 """
 
 from __future__ import annotations

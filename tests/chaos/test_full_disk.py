@@ -23,11 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PREFIX = "full."
 STEPS = (
-    "full.user",  # an event is published, or emitted
-    "full.user-log", "full.user-table",  # records are produced, and the ends of a transaction written
+    "full.user-table",  # records are produced, and the ends of a transaction written
     "__transaction_state",  # partitions are added, and an end is decided on
     "__consumer_offsets",  # offsets are sent, and their end is written
-)  # fmt: skip
+)
 AT_ONCE = 5
 
 
