@@ -273,7 +273,7 @@ class TransactionalProducer:
         now, fenced = self._clock.monotonic(), error.args[0].code() in FENCED
         if was_open and not fenced:  # the broker may end late what was left open, and fence with that who came meanwhile
             self._late_until = now + LATE
-        why, late = f"the producer {self._id} was lost: {error.args[0].str()}", now < self._late_until
+        why, late = f"the producer {self._id} was lost: {words_of(error.args[0])}", now < self._late_until
         return ProducerLost(why, fenced=fenced, age=now - self._began, late=late)
 
 

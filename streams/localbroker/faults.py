@@ -8,6 +8,7 @@ log itself cannot be written it ends, and cuts off the torn record when it start
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -24,5 +25,8 @@ LEAST = 16 * 1024 * 1024
 
 def full_disk(folder: Path, least: int = LEAST) -> str:
     """A sentence about the folder's disk, with a space behind it; empty if there is room."""
-    free = shutil.disk_usage(folder).free
-    return f"The disk of {folder} is full, with {free // 1024:,} KiB left: make room there first. " if free < least else ""
+    with contextlib.suppress(OSError):  # the folder may be gone
+        free = shutil.disk_usage(folder).free
+        if free < least:
+            return f"The disk of {folder} is full, with {free // 1024:,} KiB left: make room there first. "
+    return ""

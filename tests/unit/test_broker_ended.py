@@ -28,6 +28,7 @@ def test_only_an_exit_code_of_a_signal_names_one(code: int, expected: str) -> No
 def test_a_disk_that_is_full_is_named_and_another_one_is_not(tmp_path: Path) -> None:
     """Kafka's own words may not be in its log: that is on the same disk."""
     assert full_disk(tmp_path, least=0) == ""
+    assert full_disk(tmp_path / "gone") == ""
     said = full_disk(tmp_path, least=1 << 62)
     assert said.startswith(f"The disk of {tmp_path} is full, with ")
     assert said.endswith(" KiB left: make room there first. ")
