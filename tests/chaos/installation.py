@@ -67,6 +67,9 @@ class Broker:
             self.ended_by_itself += 1
             self._running.stop()
             self._running = None
+            home = self._folder / "kafka"
+            with contextlib.suppress(FileNotFoundError):  # the next start begins another one
+                (home / "broker.log").replace(home / f"broker-ended-{self.ended_by_itself}.log")
             self.start()
 
     def stand_still(self) -> None:
