@@ -24,6 +24,7 @@ class Calls:
 
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, parking: Parking) -> None:
         self._handlers, self._wire, self._overlay, self._parking = handlers, wire, overlay, parking
+        self._shared = _shared_headers(handlers.source, overlay.now)
 
     def answer(self, call: PendingCall, answer: EventData, value: bytes = b"") -> int:
         """Publish an answer; returns its size. `value` has its bytes if it was checked already (`answer_value`).
@@ -33,7 +34,7 @@ class Calls:
         Raises InvalidEvent for an answer that the gateway does not declare or that is about another key; then nothing changes.
         """
         value = value or answer_value(self._handlers, self._wire, call, answer)
-        headers = answer_headers(self._handlers.source, call, answer, self._overlay.now)
+        headers = _answer_headers(self._shared, call, answer)
         changes = self._overlay.changes
         changes.emitted.append(EmittedRecord(namespace_of(answer.event_type), answer.key.encode(), value, headers))
         changes.counters.emitted += 1
@@ -90,16 +91,23 @@ def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, a
 
 def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) -> Headers:
     """The answer's id is derived from its request alone, so of two owners' answers only one counts. Its time is the clock's."""
-    request = call.event
+    return _answer_headers(_shared_headers(source, now), call, answer)
+
+
+def _shared_headers(source: str, now: int) -> Headers:
+    """Those that all answers of a batch have."""
+    return [("ce_source", source.encode()), ("ce_time", iso_text_of(now).encode()), ("content-type", CONTENT_TYPE)]
+
+
+def _answer_headers(shared: Headers, call: PendingCall, answer: EventData) -> Headers:
+    reference = call.reference
     trace = [pair for pair in call.headers if pair[0] == "traceparent"]
     return [
         ("ce_specversion", b"1.0"),
-        ("ce_id", answer_id(request.reference).encode()),
+        ("ce_id", answer_id(reference).encode()),
         ("ce_type", answer.event_type.encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", iso_text_of(now).encode()),
-        ("content-type", CONTENT_TYPE),
-        *caused_by(request, call.recorded, call.hops),
+        *shared,
+        *caused_by(call.event, call.recorded, call.hops, reference),
         *trace[-1:],
     ]
 

@@ -59,7 +59,8 @@ class Emissions:
         """
         following, scheduled, emitted_by = EmissionRecords([], [], []), list[Emission](), cause.data.event_type
         ordinals: dict[tuple[str, str], int] = {}
-        reference, common = cause.reference, self._common(cause, around, recorded)
+        reference = cause.reference
+        common = self._common(cause, reference, around, recorded)
         happened = "ce_time", iso_text(cause.time).encode()
         for emission in emit:
             if not isinstance(emission, Scheduled):
@@ -81,10 +82,10 @@ class Emissions:
         following.emissions.extend(scheduled)
         return following
 
-    def _common(self, cause: Event[Any], around: Around, recorded: int) -> Headers:
+    def _common(self, cause: Event[Any], reference: str, around: Around, recorded: int) -> Headers:
         """The headers that all emissions of one cause have."""
         hops, trace = around
-        common = [*self._first, *caused_by(cause, recorded, hops)]
+        common = [*self._first, *caused_by(cause, recorded, hops, reference)]
         if trace is not None:
             common.append(("traceparent", trace))
         return common

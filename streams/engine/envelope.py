@@ -156,10 +156,10 @@ def is_emitted(data: EventData, envelope: Envelope, event_id: str, reference: st
     return event_id == emitted_id(reference, data.event_type, data.key, envelope.ordinal, envelope.revision)
 
 
-def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
+def caused_by(cause: Event[Any], recorded: int, hops: int, reference: str | None = None) -> Headers:
     """An event's headers about its cause, which was recorded at `recorded` (µs), `hops` events away from its root.
 
-    The cause's source is a header only if the cause's id alone is not unique.
+    The cause's source is a header only if the cause's id alone is not unique; `reference` is the cause's, where it is known.
     """
     cause_id, first = cause.id.encode(), cause.correlation
     headers = [
@@ -168,7 +168,8 @@ def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
         ("ce_correlationid", first.encode() if first and first is not cause.id else cause_id),
         ("ce_hops", b"%d" % (hops + 1)),
     ]
-    if cause.source and not is_unique(cause.source, cause.id):
+    is_named = is_unique(cause.source, cause.id) if reference is None else reference == cause.id
+    if cause.source and not is_named:
         headers.append(("ce_causationsource", cause.source.encode()))
     return headers
 

@@ -66,12 +66,10 @@ class Image:
         self._apply_parked(changes)
         for due in changes.due:
             self.due.add(due)
-        for reference, call in changes.calls.items():
-            self.due.discard(reference)  # of a request that was scheduled: the call takes its timer's place in the due topic
-            self.calls.add(call)
-        for key in changes.settled:
-            self.due.discard(key)
-            self.calls.discard(key)
+        self.due.discard_all(changes.calls)  # of requests that were scheduled: a call takes its timer's place in the due topic
+        self.calls.add_all(changes.calls)
+        self.due.discard_all(changes.settled)
+        self.calls.discard_all(changes.settled)
         self.sequence, self.recorded = changes.sequence, changes.recorded
         self.inbox_next = changes.inbox_next
         if changes.imports is not None:

@@ -90,9 +90,12 @@ class Overlay:
             if call.key == key and reference not in self.changes.settled:
                 yield call
 
-    def ask(self, call: PendingCall) -> None:
-        """Have the gateway called once this is committed, even if the call was given up before in the same batch."""
-        reference = call.reference
+    def ask(self, call: PendingCall, reference: str = "") -> None:
+        """Have the gateway called once this is committed, even if the call was given up before in the same batch.
+
+        `reference` is the call's, where it is known.
+        """
+        reference = reference or call.reference
         self.changes.calls[reference] = call
         self.changes.settled.pop(reference, None)
 

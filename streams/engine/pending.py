@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush, merge
 from typing import Any, NamedTuple
 
@@ -70,6 +70,13 @@ class PendingTimers(Mapping[str, KeptTimer]):
         heap = self._overdue if timer.overdue else self._live
         while heap and not self._waits(heap[0]):
             heappop(heap)
+
+    def discard_all(self, event_ids: Iterable[str]) -> None:
+        """Those of them that there are: most are of calls, and of no timers."""
+        there = self._by_id
+        for event_id in event_ids if there else ():
+            if event_id in there:
+                self.discard(event_id)
 
     def exchange(self, timer: KeptTimer) -> None:
         """Have it in the place of the one of its id, which is the same timer: its event leaves memory, or comes back."""
@@ -142,27 +149,35 @@ class PendingCalls(Mapping[str, KeptCall]):
         self.memory = 0
 
     def add(self, call: KeptCall) -> None:
-        reference, key = call.reference, call.key
-        self.discard(reference)
-        self._by_reference[reference] = call
-        of_key = self._by_key.get(key)
-        if of_key is None:
-            self._by_key[key] = [reference]
-        else:
-            of_key.append(reference)
-        if isinstance(call, PendingCall):
-            self.memory += call.memory
+        self.add_all({call.reference: call})
+
+    def add_all(self, calls: Mapping[str, KeptCall]) -> None:
+        """By their references: to derive one takes as long as all the rest."""
+        there, by_key = self._by_reference, self._by_key
+        for reference, call in calls.items():
+            if reference in there:
+                self.discard(reference)
+            there[reference] = call
+            by_key.setdefault(call.key, []).append(reference)
+            if isinstance(call, PendingCall):
+                self.memory += call.memory
 
     def discard(self, reference: str) -> None:
-        call = self._by_reference.pop(reference, None)
-        if call is None:
-            return
-        of_key = self._by_key[call.key]
-        of_key.remove(reference)
-        if not of_key:
-            del self._by_key[call.key]
-        if isinstance(call, PendingCall):
-            self.memory -= call.memory
+        self.discard_all((reference,))
+
+    def discard_all(self, references: Iterable[str]) -> None:
+        """Those of them that there are."""
+        take, by_key = self._by_reference.pop, self._by_key
+        for reference in references:
+            call = take(reference, None)
+            if call is None:
+                continue
+            of_key = by_key[key := call.key]
+            of_key.remove(reference)
+            if not of_key:
+                del by_key[key]
+            if isinstance(call, PendingCall):
+                self.memory -= call.memory
 
     def exchange(self, call: KeptCall) -> None:
         """Have it in the place of the one of its reference, which is the same call: its body leaves memory, or comes back."""

@@ -23,7 +23,7 @@ from streams.engine.quick_types import PREFIX, QuickType, QuickTypes
 from streams.engine.records import ACCEPTED, PLAIN_KEY, Headers, InboxRecord
 from streams.engine.timers import Timers
 from streams.engine.wire_format import WireFormat
-from streams.event import Event, reference_of
+from streams.event import OURS, Event, reference_of
 from streams.outcome import Rejected
 
 
@@ -162,7 +162,8 @@ class QuickHandling:
         )
         changes.results.append(handled)
         if is_request:
-            self._overlay.ask(PendingCall(event, recorded, offset, value, headers, around[0]))
+            derived = event.id if event.cause is not None and event.source.startswith(OURS) else ""  # `take` has derived it
+            self._overlay.ask(PendingCall(event, recorded, offset, value, headers, around[0]), derived)
             return
         changes.rows[key] = new, sequence
         changes.row_bytes[key] = encoded

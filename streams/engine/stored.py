@@ -5,7 +5,7 @@ Headers are made here, when a record is produced; before that there are values o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -21,6 +21,7 @@ from streams.engine.changes import (
 )
 from streams.engine.envelope import (
     CALL,
+    DUE_HEADER,
     KEY_HEADER,
     LOG_HEADER,
     TIMER,
@@ -97,11 +98,16 @@ def due_record(namespace: str, pending: Pending) -> tuple[bytes, bytes, Headers]
             owner=pending.owner, own=pending.own, overdue=pending.overdue,
         )  # fmt: skip
         return pending.event_id.encode(), emitted.value, [*emitted.headers, pack(header)]
-    event = pending.event
-    header = DueHeader(
-        CALL, pending.recorded, namespace, event.key, pending.offset, pending.hops, to_micros(event.time), event.id, pending.timer
-    )
-    return event.reference.encode(), pending.value, [*pending.headers, pack(header)]
+    [record] = call_records(namespace, {pending.reference: pending})
+    return record
+
+
+def call_records(namespace: str, calls: Mapping[str, PendingCall]) -> Iterator[tuple[bytes, bytes, Headers]]:
+    """What `due_record` gives of calls by their references, in one loop."""
+    for reference, it in calls.items():
+        event = it.event
+        header = DueHeader(CALL, it.recorded, namespace, event.key, it.offset, it.hops, to_micros(event.time), event.id, it.timer)
+        yield reference.encode(), it.value, [*it.headers, (DUE_HEADER, _json(header))]
 
 
 def pending_of(

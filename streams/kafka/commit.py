@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,17 +11,15 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from streams.engine import marker
-from streams.engine.changes import Changes, PendingCall, PendingTimer
+from streams.engine.changes import Changes
 from streams.engine.envelope import version_header
 from streams.engine.generations import row_key
 from streams.engine.image import Image
 from streams.engine.records import DuplicateRecord
-from streams.engine.stored import due_record, log_records, parked_record
-from streams.kafka.producer import UNFINISHED, TransactionalProducer
+from streams.engine.stored import call_records, due_record, log_records, parked_record
+from streams.kafka.producer import BY_KEY, UNFINISHED, TransactionalProducer
 from streams.kafka.topics import TopicNames
-
-PARTITION_BY_KEY = -1
-"""The partitioner chooses, however many partitions the other namespace has."""
+from streams.kafka.written_partitions import Keyed
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,11 @@ class TransactionWriter:
         self._sent[changes.partition] = len(changes.results), len(changes.emitted)
         if logged := list(log_records(changes.results[results:])):
             self.producer.put_all(self._to.topics.log, changes.partition, logged)
-        put = self.producer.put
-        for record in changes.emitted[emitted:]:
-            put(self._to.inbox_of(record.namespace), record.value, record.key, PARTITION_BY_KEY, record.headers)
+        inboxes = defaultdict[str, list[Keyed]](list)
+        for it in changes.emitted[emitted:]:
+            inboxes[it.namespace].append(it[1:])
+        for namespace, records in inboxes.items():
+            self.producer.put_all(self._to.inbox_of(namespace), BY_KEY, records)
 
     def write(self, parts: Iterable[Changes], metadata: Any, before: Mapping[int, Image]) -> None:
         """Commit the changes of some partitions. `metadata` is the group metadata taken with the batch (rule 4).
@@ -92,12 +93,8 @@ class TransactionWriter:
             put(topics.parked, value, key, partition, headers)
         for position in changes.unparked:
             put(topics.parked, None, str(position).encode(), partition, None)
-        pendings: list[PendingTimer | PendingCall] = [*changes.due, *changes.calls.values()]
-        for pending in pendings:
-            key, value, headers = due_record(topics.namespace, pending)
-            put(topics.due, value, key, partition, headers)
-        for settled in changes.settled:
-            put(topics.due, None, settled.encode(), partition, None)
+        if changes.due or changes.calls or changes.settled:
+            self.producer.put_all(topics.due, partition, _due_records(topics.namespace, changes))
 
     def _marker(self, changes: Changes, image: Image) -> bytes:
         calls, timers = image.pending_after(changes)
@@ -126,3 +123,12 @@ class TransactionWriter:
                 dropped=sorted(image.dropped if changes.dropped is None else changes.dropped),
             )
         )
+
+
+def _due_records(namespace: str, changes: Changes) -> Iterator[Keyed]:
+    """What begins to wait, and then an end of what does not wait any more."""
+    for timer in changes.due:
+        yield due_record(namespace, timer)
+    yield from call_records(namespace, changes.calls)
+    for settled in changes.settled:
+        yield settled.encode(), None, None

@@ -21,7 +21,7 @@ from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import as_raised
 from streams.kafka.words_of_errors import words_of
-from streams.kafka.written_partitions import WrittenPartitions
+from streams.kafka.written_partitions import Keyed, WrittenPartitions
 
 log = logging.getLogger("retold.kafka")
 
@@ -40,6 +40,9 @@ one of the process before: a broker that goes on may still serve it."""
 PLAIN = None, None, 0
 """What a record has by place before its headers: no callback of its own, under either name, and the time of now. Named headers
 take 0.25 µs more."""
+
+BY_KEY = -1
+"""The partition of a record that the partitioner chooses, however many partitions its topic has."""
 
 OnDelivery = Callable[[KafkaError | None, Any], None]
 HeldUp = Callable[[], Iterable[TopicAndPartition]]
@@ -132,11 +135,10 @@ class TransactionalProducer:
         self._written.add(topic, partition, key)
         _produce(self._live(), topic, value, key, partition, headers, self._clock, self._deadline())
 
-    def put_all(self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes | None, Any]]) -> None:
-        """As `put`, for key, value and headers of one partition's records: most are its, so each call for one is saved."""
+    def put_all(self, topic: str, partition: int, records: Iterable[Keyed]) -> None:
+        """As `put`, for key, value and headers of records of one partition, or BY_KEY: so each call for one is saved."""
         produce = self._live().produce
-        self._written.add(topic, partition, b"")
-        for key, value, headers in records:
+        for key, value, headers in self._written.noted(topic, partition, records):
             try:
                 produce(topic, value, key, partition, *PLAIN, headers)
             except (BufferError, ValueError, TypeError):  # it was not taken: `put` waits for space, or says what is wrong

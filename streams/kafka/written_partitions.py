@@ -8,9 +8,10 @@ The next end of a transaction of the same transactional id that reaches the part
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
@@ -24,6 +25,8 @@ KEY = b"\x00end"
 """Of records in a transaction that is aborted: nobody reads them."""
 KEPT = 10_000
 """Keys that are kept: as many records fit into any producer's queue."""
+Keyed = tuple[bytes, bytes | None, Any]
+"""Key, value and headers of a record."""
 SECONDS = 2.0
 """s that the broker has to say what is held up."""
 
@@ -40,6 +43,16 @@ class WrittenPartitions:
             self._partitions.add((topic, partition))
         elif len(self._keys) < KEPT:
             self._keys.add((topic, key))
+
+    def noted(self, topic: str, partition: int, records: Iterable[Keyed]) -> Iterable[Keyed]:
+        """The same records, which are about to be written there."""
+        if partition >= 0:
+            self._partitions.add((topic, partition))
+            return records
+        records = list(records)
+        for record in records:
+            self.add(topic, partition, record[0])
+        return records
 
     def clear(self) -> None:
         self._partitions.clear()

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import (
+    BY_KEY,
     LATE,
     YOUNG,
     OnDelivery,
@@ -182,3 +183,15 @@ def test_a_partition_that_was_written_to_in_one_go_is_kept_in_mind(broker: Memor
     producer.put_all("order-log", 0, [(b"k@1", b"1", None)])
     client.abort_transaction(1)
     assert producer._written.write_again(client, 1)
+
+
+def test_each_key_whose_partition_is_chosen_by_it_is_kept_in_mind(broker: MemoryBroker) -> None:
+    """Of records for another inbox nobody here knows the partition, so a new producer writes to each of their keys'."""
+    client = MemoryProducer(broker, {"transactional.id": "order.here.0"})
+    producer = TransactionalProducer(lambda *_: client, "order.here.0", "order", clock=broker.clock)
+    producer.ready()
+    producer.begin()
+    producer.put_all("order", BY_KEY, [(b"a", b"1", None), (b"b", b"2", None)])
+    client.abort_transaction(1)
+    assert producer._written._keys == {("order", b"a"), ("order", b"b")}
+    assert not producer._written._partitions
