@@ -9,7 +9,7 @@ from streams.data import Record
 from streams.event import Event
 from streams.history.branch.branch_calls import Answers, answer_call
 from streams.history.branch.branch_decision import as_recorded, data_of, without_emitted, without_record
-from streams.history.branch.branch_emissions import BranchEmission
+from streams.history.branch.branch_emissions import BranchEmission, is_due_otherwise
 from streams.history.branch.branch_findings import BranchFindings
 from streams.history.branch.branch_lineage import BranchLineage
 from streams.history.branch.branch_queue import BranchQueue, BranchTimer, BranchTurn, recorded_turn
@@ -157,10 +157,7 @@ class BranchConsequences:
             self._keep(before.pending if waiting is None else waiting, emissions)
         for it in map(self._without_another, emissions):
             if it.recorded is not None:
-                said.records.add(it.recorded.order)
-                early = self._lineage.early.take(it.recorded, (it.event, it.value))
-                if not early and (not it.same or it.recorded.order <= order):
-                    self._put_again(order, it.recorded, it.event, it.value)
+                self._repeat(order, turn, row, it, it.recorded, said)
             elif it.at is not None:
                 if not self._waits(row, turn, it, before.pending) and self._emit(order, turn, row, it):
                     said.new.add(it.reference)
@@ -175,6 +172,19 @@ class BranchConsequences:
                 elif self._emit(order, turn, row, it):
                     said.new.add(it.reference)
         return said
+
+    def _repeat(
+        self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission, was: RecordedEvent, said: Said
+    ) -> None:  # fmt: skip
+        """What was recorded has its turn there, unless it is a timer that is due at another time."""
+        early = self._lineage.early.take(was, (it.event, it.value))
+        if not early and is_due_otherwise(it, was):
+            self._move(order, turn, row, it)
+            said.new.add(it.reference)
+            return
+        said.records.add(was.order)
+        if not early and (not it.same or was.order <= order):
+            self._put_again(order, was, it.event, it.value)
 
     def _without_another(self, it: BranchEmission) -> BranchEmission:
         """What was in flight before a branch is so again, and takes no place of what the branch has under its id instead."""
@@ -194,6 +204,20 @@ class BranchConsequences:
             self._findings.time(it.reference, TimerChange(difference.FIRES, it.event.data, after=it.event.time))
         return True
 
+    def _move(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> None:
+        """A timer that is due at another time than it fired at leaves its place, with all that it led to there.
+
+        Where a branch has moved it before, it goes back to where it fired at that time.
+        """
+        self._lineage.move(it.reference)
+        former = self._lineage.left_place(it.event)
+        if former is not None and former > order:
+            self._queue.push(former, turn_of(it, turn.reference))
+        elif it.at is None:
+            self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
+        else:
+            self.wait(order, row, timer_of(it, turn.place, turn.reference, known=False))
+
     def _put_again(self, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
         """A recorded event that is otherwise, or has to come later than it did."""
         self.otherwise[was.order] = (event, value)
@@ -202,6 +226,9 @@ class BranchConsequences:
     def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> bool:
         """What the past has not. What it had before has its place of then. False: it is a duplicate."""
         if it.namespace not in self._handlers.spaces:
+            return True
+        if self._lineage.has_moved(turn):
+            self._move(order, turn, row, it)
             return True
         former = self._lineage.former_places(it.event)
         if former is None:

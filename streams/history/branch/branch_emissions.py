@@ -86,6 +86,11 @@ def emissions_of(
     return found
 
 
+def is_due_otherwise(it: BranchEmission, recorded: RecordedEvent) -> bool:
+    """Whether a timer was recorded as it fired, and does not fire at that time now, or what fired is said at once."""
+    return it.event.time != recorded.event.time and (it.at is not None or recorded.kind == TIMER)
+
+
 def _same(candidates: Sequence[RecordedEvent], data: EventData, time: datetime) -> RecordedEvent | None:
     """`data` is frozen: 1.0 and True equal 1, and a worker parks an event that emits them for a whole number."""
     for was in candidates:

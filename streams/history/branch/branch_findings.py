@@ -14,6 +14,8 @@ from streams.history.branch.branch_decision import changes
 from streams.history.branch.branch_rows import BranchRow
 from streams.history.difference import difference
 from streams.history.difference.difference import (
+    BEFORE,
+    NOT,
     CallChange,
     ChangedEvent,
     Difference,
@@ -93,7 +95,7 @@ class BranchFindings:
         else:
             self.found.missing.append(was)
         if asked:
-            self.call(difference.NOT, was.event)
+            self.call(NOT, was.event)
 
     def note(self, was: RecordedEvent | None, now: RecordedEvent, what: tuple[str, ...], *, is_open: bool) -> None:
         """An event was decided; `what` of it is otherwise."""
@@ -169,6 +171,9 @@ class BranchFindings:
             else:
                 found.unchanged += 1
         gone, come = {it.order for it in moved.values()}, {again[name].order for name in moved}
+        told = Counter((it.request.reference, it.kind) for it in found.calls)
+        stays = {it.reference for it in moved.values() if told[it.reference, NOT] and told[it.reference, BEFORE]}
+        found.calls[:] = [it for it in found.calls if it.kind not in (NOT, BEFORE) or it.request.reference not in stays]
         found.missing[:] = [it for it in found.missing if it.order not in gone]
         found.surplus[:] = [it for it in found.surplus if it.order not in come]
 

@@ -38,6 +38,8 @@ class BranchLineage:
         """As corrections have left timers. One that a worker has waits until it fires it; a branch fires the others itself."""
         self._seen: set[OrderKey] = set()
         self._missed: set[OrderKey] = set()
+        self._moved: set[str] = set()
+        """References of what does not stand where it was recorded, but behind its cause, or where it is due."""
         self._last = NO_EFFECTS
         """Of the event whose turn it is: as another one of its reference has its own, more may have been read of them."""
         self._decided: dict[str, tuple[tuple[Place, datetime], ...]] = {}
@@ -150,6 +152,20 @@ class BranchLineage:
         for effect in effects:
             if effect.order not in said and not self.early.take(effect, None):
                 self._queue.push(effect.order, effect)
+
+    def move(self, reference: str) -> None:
+        """An event leaves the place that it was recorded at."""
+        self._moved.add(reference)
+        self.removed |= {it.order for it in self._past.find_all(reference)}
+
+    def has_moved(self, turn: BranchTurn) -> bool:
+        return turn.was is None and turn.reference in self._moved
+
+    def left_place(self, emission: Event[Any]) -> OrderKey | None:
+        """Where an event stood that happened at the same time, before a branch took it away."""
+        there = {it.order for it in self._past.find_all(emission.reference)}
+        left = (it for it in self._past.former(emission.reference) if it.order not in there)
+        return next((it.order for it in left if it.event.time == emission.time), None)
 
     def has_turned(self, reference: str) -> bool:
         """Whether an event of this reference was decided, or is missing."""
