@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
@@ -16,6 +16,7 @@ from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMism
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.group_membership import join
 from streams.kafka.resumed_reading import read_from
+from streams.worker.assigned_offsets import assigned_offsets
 from streams.worker.call_queues import Assignment
 from streams.worker.discarded_images import DiscardedImages
 from streams.worker.meter import UNMETERED, Meter
@@ -28,9 +29,6 @@ log = structlog.get_logger("retold.worker")
 
 RETRY = 1.0
 """s after which a failed restore is retried."""
-NOWHERE = OFFSET_END
-"""Where a partition is assigned. The client may ask for records before it is paused, and at any offset they may have been
-deleted: that would be an error, which ends the namespace."""
 LEAVING, LEAVING_POLLS = 0.05, 40
 """s of a poll that waits until every partition is revoked, and how many such polls there are at most: no broker is asked."""
 
@@ -194,7 +192,7 @@ class Tasks:
         self._assigned_once = True
         if not partitions:
             return
-        topic_partitions = [self._at(at.partition, NOWHERE) for at in partitions]
+        topic_partitions = assigned_offsets(self._restorer.admin, self.inbox, [at.partition for at in partitions])
         consumer.incremental_assign(topic_partitions)
         self._assigned_now |= {at.partition for at in partitions}
         consumer.pause(topic_partitions)

@@ -159,7 +159,7 @@ def test_aborted_records_at_the_end_of_a_log_hide_nothing(tmp_path: Path, prefix
 
 
 def test_a_worker_starts_where_handled_events_of_its_inbox_were_deleted(config: Config, broker: str) -> None:
-    """Until its restore knows where to go on, it reads from nowhere: Kafka may have nothing at offset 0."""
+    """Until its restore knows where to go on, it asks for nothing before the first record: Kafka has none at offset 0."""
     foreign = Foreign(probe.app(), config, broker)
     heard = 20
     with Running(probe.app(), config, broker, ["echo"]) as worker:
