@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streams.data import Record
-from streams.event import Event
 from streams.history.branch.branch_calls import Answers, answer_call
 from streams.history.branch.branch_decision import as_recorded, data_of, without_emitted, without_record
-from streams.history.branch.branch_emissions import BranchEmission, is_due_otherwise
+from streams.history.branch.branch_emissions import BranchEmission
 from streams.history.branch.branch_findings import BranchFindings
 from streams.history.branch.branch_lineage import BranchLineage
-from streams.history.branch.branch_queue import BranchQueue, BranchTimer, BranchTurn, recorded_turn
-from streams.history.branch.branch_rows import BranchRow, timer_of, turn_of
+from streams.history.branch.branch_places import BranchPlaces
+from streams.history.branch.branch_queue import BranchQueue, BranchTurn
+from streams.history.branch.branch_rows import BranchRow, timer_of
 from streams.history.branch.early_effects import PresumedEffects
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
@@ -67,12 +67,10 @@ class BranchConsequences:
         self._findings, self._answers, self._lineage = findings, answers, lineage
         self.same_code = isinstance(base, LocalCode) and base.handlers is handlers
         end = past.end()
-        self._end = 0 if end is None else end.recorded
+        self.places = BranchPlaces(queue, lineage, handlers.spaces, 0 if end is None else end.recorded)
         self.in_flight: EmissionsByReference = {}
         self.asked: dict[str, bytes] = {}
         """What events that are gone had led to, as a BranchAside has it."""
-        self.otherwise: dict[OrderKey, tuple[Event[Any], bytes]] = {}
-        """Recorded events with other data or another time, by their places."""
 
     def presume(self, presumed: PresumedEffects) -> None:
         """Take for granted what becomes of effects that stand before their causes: both have their turns."""
@@ -85,11 +83,7 @@ class BranchConsequences:
             if it.now is None:
                 self._lineage.removed.add(it.effect.order)
             else:
-                self.otherwise[it.effect.order] = it.now
-
-    def turn_of(self, was: RecordedEvent) -> BranchTurn:
-        """Of a recorded event, as it is in the branch."""
-        return recorded_turn(was, *self.otherwise.get(was.order, (was.event, was.value)))
+                self.places.otherwise[it.effect.order] = it.now
 
     def has_untold(self, was: RecordedEvent, pending: EmissionsByReference, *, as_it_was: bool) -> bool:
         """Whether the event that the code before has folded last has emitted more than the past tells of.
@@ -157,9 +151,12 @@ class BranchConsequences:
             self._keep(before.pending if waiting is None else waiting, emissions)
         for it in map(self._without_another, emissions):
             if it.recorded is not None:
-                self._repeat(order, turn, row, it, it.recorded, said)
+                if self.places.repeat(order, turn, row, it, it.recorded):
+                    said.records.add(it.recorded.order)
+                else:
+                    said.new.add(it.reference)
             elif it.at is not None:
-                if not self._waits(row, turn, it, before.pending) and self._emit(order, turn, row, it):
+                if not self._waits(row, turn, it, before.pending) and self.places.emit(order, turn, row, it):
                     said.new.add(it.reference)
             else:
                 if waiting is None and turn.was is not None:
@@ -169,22 +166,9 @@ class BranchConsequences:
                     )
                 if self._is_in_flight(it, waiting or {}):
                     self._findings.found.in_flight.append(it.reference)
-                elif self._emit(order, turn, row, it):
+                elif self.places.emit(order, turn, row, it):
                     said.new.add(it.reference)
         return said
-
-    def _repeat(
-        self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission, was: RecordedEvent, said: Said
-    ) -> None:  # fmt: skip
-        """What was recorded has its turn there, unless it is a timer that is due at another time."""
-        early = self._lineage.early.take(was, (it.event, it.value))
-        if not early and is_due_otherwise(it, was):
-            self._move(order, turn, row, it)
-            said.new.add(it.reference)
-            return
-        said.records.add(was.order)
-        if not early and (not it.same or was.order <= order):
-            self._put_again(order, was, it.event, it.value)
 
     def _without_another(self, it: BranchEmission) -> BranchEmission:
         """What was in flight before a branch is so again, and takes no place of what the branch has under its id instead."""
@@ -203,53 +187,6 @@ class BranchConsequences:
         if it.reference not in pending:
             self._findings.time(it.reference, TimerChange(difference.FIRES, it.event.data, after=it.event.time))
         return True
-
-    def _move(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> None:
-        """A timer that is due at another time than it fired at leaves its place, with all that it led to there.
-
-        Where a branch has moved it before, it goes back to where it fired at that time.
-        """
-        self._lineage.move(it.reference)
-        former = self._lineage.left_place(it.event)
-        if former is not None and former > order:
-            self._queue.push(former, turn_of(it, turn.reference))
-        elif it.at is None:
-            self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
-        else:
-            self.wait(order, row, timer_of(it, turn.place, turn.reference, known=False))
-
-    def _put_again(self, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
-        """A recorded event that is otherwise, or has to come later than it did."""
-        self.otherwise[was.order] = (event, value)
-        self._queue.push(was.order if was.order > order else self._queue.behind(order), was)
-
-    def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> bool:
-        """What the past has not. What it had before has its place of then. False: it is a duplicate."""
-        if it.namespace not in self._handlers.spaces:
-            return True
-        if self._lineage.has_moved(turn):
-            self._move(order, turn, row, it)
-            return True
-        former = self._lineage.former_places(it.event)
-        if former is None:
-            return False
-        if former and former[0] > order:
-            self._queue.push(former[0], turn_of(it, turn.reference))
-        elif self._lineage.early.takes_again(order, turn, turn_of(it, turn.reference), former):
-            pass  # its turn is over
-        elif it.at is None:
-            behind = self._lineage.early.behind(order, turn.was, (it.namespace, it.event.key))
-            self._queue.push(self._queue.behind(behind), turn_of(it, turn.reference))
-        else:
-            timer = timer_of(it, turn.place, turn.reference, known=False)
-            self.wait(order, row, timer)
-        return True
-
-    def wait(self, order: OrderKey, row: BranchRow, timer: BranchTimer) -> None:
-        """Let a timer fire when it is due: before the next event of its row, or as the order passes its time."""
-        row.timers.append(timer)
-        if timer.due <= self._end and not timer.known:
-            self._queue.push(self._queue.when_due(timer.due, order), timer)
 
     def ask(
         self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: Said, effects: Sequence[RecordedEvent]
@@ -272,4 +209,4 @@ class BranchConsequences:
             found.recorded.value,
             found.recorded.event,
         ) or found.recorded.order <= order:
-            self._put_again(order, found.recorded, answer.event, answer.value)
+            self.places.put_again(order, found.recorded, answer.event, answer.value)

@@ -78,14 +78,14 @@ class BranchRun:
         if self._past.aside.is_empty:
             self._unchanged = UnchangedEvents(
                 self._past, self._base, self._handlers, self._findings, self._reached.rows, self.lineage,
-                self._were.erased.keys(), self._after.otherwise, self._skipped.places,
+                self._were.erased.keys(), self._after.places.otherwise, self._skipped.places,
             )
 
     def begin(self, change: Change, presumed: PresumedEffects = NOTHING_PRESUMED) -> None:
         placed = place_change(self._past, self._handlers, change, self._queue)
         self._corrections.begin(self._queue)
         self.lineage.removed |= placed.removed
-        self._after.otherwise |= placed.replaced
+        self._after.places.otherwise |= placed.replaced
         self._after.presume(presumed)
 
     def decide_all(self) -> None:
@@ -109,7 +109,7 @@ class BranchRun:
         elif self.lineage.is_gone(was):
             self._miss(was)
         else:
-            self._decide(order, self._after.turn_of(was))
+            self._decide(order, self._after.places.turn_of(was))
 
     def _miss(self, was: RecordedEvent) -> None:
         """A recorded event that the branch has not."""

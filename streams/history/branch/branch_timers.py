@@ -89,7 +89,8 @@ class BranchTimers:
         row.timers.remove(timer)
         if timer.turn.was is not None:
             self._steps.miss(timer.turn.was)
-        self._after.wait(order, row, BranchTimer(timer.due, timer.owner, replace(timer.turn, was=None), timer.own, timer.known))
+        waits = BranchTimer(timer.due, timer.owner, replace(timer.turn, was=None), timer.own, timer.known)
+        self._after.places.wait(order, row, waits)
 
     def miss(self, row: BranchRow, was: RecordedEvent) -> None:
         """An event is gone: what it had fired waits, and what had not fired before it does not if it is put in again.
@@ -116,7 +117,7 @@ class BranchTimers:
             if each.own:
                 self._steps.miss(it)  # of another row's, its own turn comes
             return
-        turn = self._after.turn_of(it)
+        turn = self._after.places.turn_of(it)
         if time is not None and turn.time < time:
             if each.own:
                 row.timers.append(BranchTimer(turn.time, each.owner, turn, own=True, known=each.known, again=True))
@@ -128,7 +129,7 @@ class BranchTimers:
         else:
             self._lineage.removed.add(it.order)
             self._queue.push(it.order, it)
-        self._after.wait(order, row, BranchTimer(turn.time, each.owner, replace(turn, was=None), each.own, each.known))
+        self._after.places.wait(order, row, BranchTimer(turn.time, each.owner, replace(turn, was=None), each.own, each.known))
 
     def fire(self, row: BranchRow, order: OrderKey, timer: BranchTimer) -> None:
         row.timers.remove(timer)
