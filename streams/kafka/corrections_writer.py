@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
-from streams.kafka.topics import corrections_topic, describe
+from streams.kafka.topics import SHARED_PARTITION, corrections_topic, describe
 
 CorrectionRecord = tuple[bytes, bytes | None]
 """Key and value; None: what it had said is taken back."""
@@ -33,7 +33,7 @@ class CorrectionsWriter:
         producer, self._producer = self._producer or self._made(), None
         self._offsets.clear()
         for key, value in records:
-            producer.put(self._topic, value, key)
+            producer.put(self._topic, value, key, SHARED_PARTITION)
         producer.flush(f"the state of a correction could not be written to {self._topic}", "Try again")
         self._producer = producer  # one that has failed is not used again
         return self._offsets[-1]

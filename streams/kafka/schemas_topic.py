@@ -21,7 +21,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
 from streams.kafka.offsets import NoSuchTopic, ends
 from streams.kafka.topic_contents import read_spans
-from streams.kafka.topics import describe, schemas_topic
+from streams.kafka.topics import SHARED_PARTITION, describe, schemas_topic
 from streams.schemas.schema_ids import canonical, id_of
 
 log = logging.getLogger("retold.schemas")
@@ -91,7 +91,7 @@ def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> dict[int
 def _write(clients: Clients, topic: str, schemas: dict[int, PublishedSchema]) -> None:
     producer = ConfirmedProducer(clients, "retold-schemas")
     for schema_id, schema in schemas.items():
-        producer.put(topic, msgspec.json.encode(schema), b"%d" % schema_id)
+        producer.put(topic, msgspec.json.encode(schema), b"%d" % schema_id, SHARED_PARTITION)
     producer.flush(f"schemas could not be written to {topic}", "Try again")
 
 

@@ -22,7 +22,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topic_contents import read_spans
-from streams.kafka.topics import describe, tasks_topic
+from streams.kafka.topics import SHARED_PARTITION, describe, tasks_topic
 
 log = logging.getLogger("retold.tasks")
 
@@ -217,7 +217,8 @@ class ReportWriter:
 
     def _send(self, producer: Producer, reports: Mapping[str, Report | None], cancelled: Cancelled) -> None:
         for key, report in reports.items():
-            producer.produce(self._topic, None if report is None else msgspec.json.encode(report), key.encode())
+            value = None if report is None else msgspec.json.encode(report)
+            producer.produce(self._topic, value, key.encode(), SHARED_PARTITION)
         clock = self._clients.clock
         deadline = clock.monotonic() + DELIVERY + 1.0
         while (left := producer.flush(SLICE)) and clock.monotonic() < deadline:

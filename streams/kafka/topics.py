@@ -163,6 +163,11 @@ def tasks_topic(prefix: str) -> str:
     return f"{prefix}retold-tasks"
 
 
+SHARED_PARTITION = 0
+"""The one partition of a topic that all namespaces share which is written and read. By their keys, records would go to others where
+somebody has added some, and nobody would read them."""
+
+
 def corrections_topic(prefix: str) -> str:
     return f"{prefix}retold-corrections"
 
@@ -391,9 +396,7 @@ def settings_of(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]
 
 
 def _advice(topic: ExpectedTopic, info: TopicInfo, prefix: str, counts: Collection[int]) -> str:
-    if topic.namespace is None:
-        return "Delete the topic when nothing uses it: each application makes it anew when it starts, and fills in its own part"
-    start_over = after_repartition(topic_names(prefix, topic.namespace))
+    start_over = after_repartition(topic_names(prefix, topic.namespace or ""))
     if len(counts) > 1:
         return f"The namespaces' topics differ, so partitions were added. {start_over}"
     return (
@@ -405,8 +408,11 @@ def _advice(topic: ExpectedTopic, info: TopicInfo, prefix: str, counts: Collecti
 def _problems(
     topic: ExpectedTopic, info: TopicInfo, settings: Mapping[str, str], prefix: str, counts: Collection[int]
 ) -> Iterable[str]:
-    """`counts` are the partition counts of all existing topics of namespaces: equal ones were probably made so."""
-    if info.partitions != topic.partitions:
+    """`counts` are the partition counts of all existing topics of namespaces: equal ones were probably made so.
+
+    A topic that all namespaces share may have more than one: only its first is written and read.
+    """
+    if info.partitions != topic.partitions and topic.namespace is not None:
         yield (
             f"the topic {topic.name} has {info.partitions} partitions; {topic.partitions} were expected. The number "
             f"is fixed, because keys would move. {_advice(topic, info, prefix, counts)}"
