@@ -14,7 +14,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.named_producer import completion_of, named_producer
 from streams.kafka.open_transactions import worker_ids
 from streams.worker.partition_restore import described_restorer, learn_schemas_of
-from streams.worker.row_builder import Accepted, BuilderParts, RowBuilder
+from streams.worker.row_builder import NOTHING_ACCEPTED, Accepted, BuilderParts, RowBuilder
 
 TIMEOUT = 10.0
 """s that a transaction of a builder that was killed holds up readers of its table, unless somebody ends it."""
@@ -24,7 +24,7 @@ AHEAD = 16_384
 
 
 def builder_of(  # noqa: PLR0913 - what it uses of its process, and what is built
-    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, code: str, accepted: Accepted = (),
+    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, code: str, accepted: Accepted = NOTHING_ACCEPTED,
     corrected: Mapping[int, CorrectedRows] = NOTHING, corrections: int = 0,
 ) -> RowBuilder:  # fmt: skip
     """`code` is a digest of the code that builds; `corrected` has by partition the rows that corrections reach.

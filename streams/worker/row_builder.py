@@ -35,8 +35,16 @@ RECORDS, IDLE, AGAIN = 1_000, 0.2, 0.5
 REFUSED, ABORTED = 2, 20
 """Transactions in a row that are aborted for the size of a record, or for anything else, after which the build ends."""
 
-Accepted = Collection[str]
-"""The names of events that may be decided otherwise."""
+
+
+class Accepted(NamedTuple):
+    """The names of events that may be decided otherwise, and the keys of rows in which one is: what follows there may be, too."""
+
+    events: Collection[str] = ()
+    keys: Collection[str] = ()
+
+
+NOTHING_ACCEPTED = Accepted()
 
 
 class BuildState(NamedTuple):
@@ -65,7 +73,7 @@ class BuilderParts:
     admin: Admin
     producer: TransactionalProducer
     code: str
-    accepted: Accepted = ()
+    accepted: Accepted = NOTHING_ACCEPTED
     corrected: Mapping[int, CorrectedRows] = field(default_factory=dict)
     corrections: int = 0
 
@@ -94,6 +102,8 @@ class RowBuilder:
     def __init__(self, parts: BuilderParts) -> None:
         self._parts, self._generation = parts, parts.engine.generation
         self._builds: dict[int, PartitionBuild] = {}
+        self._otherwise = set(parts.accepted.keys)
+        """Rows without an event that is accepted to be decided otherwise: one behind it may follow from that."""
 
     def states(self) -> list[BuildState]:
         return [
@@ -233,7 +243,9 @@ class RowBuilder:
         found = it.fold.take(message.value(), headers_of(message))
         if found is None:
             return
-        if found.event_type not in self._parts.accepted:
+        if found.event_type in self._parts.accepted.events:
+            self._otherwise.add(found.key)
+        elif found.key not in self._otherwise:
             raise CodeChanged(
                 f"{found.how}. Nothing is built on that: correct the handler; or look at all such events with `retold replay` and "
                 "--save FILE, and start the rebuild with --accept FILE"

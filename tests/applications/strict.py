@@ -1,4 +1,4 @@
-"""The bank, whose accounts are of generation 2: no more than fifty is taken from one at once."""
+"""The bank, whose accounts are of generation 2: no more than fifty is taken from one at once; or none is opened without money."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from streams import App, Event, Namespace, Outcome, Rejected
 from tests.applications import bank
-from tests.applications.bank.events import AccountDebit, AccountRow
+from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow
 
 LIMIT = 50
 
@@ -18,10 +18,18 @@ def debit(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[Account
     return bank.debit(row, event)
 
 
-def bank_with(debit: Callable[[AccountRow | None, Event[AccountDebit]], Outcome[AccountRow]]) -> App:
-    """With another handler of what is taken from accounts."""
+def open_account(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+    if not event.data.balance:
+        raise Rejected("an account is opened with money")
+    return bank.open_account(row, event)
+
+
+def bank_with(
+    debit: Callable[[AccountRow | None, Event[AccountDebit]], Outcome[AccountRow]], opened: Any = bank.open_account
+) -> App:
+    """With another handler of what is taken from accounts, or of their being opened."""
     account = Namespace("account", row=AccountRow, generation=2)
-    handlers: dict[Any, Any] = {**bank.account.handlers, AccountDebit: debit}
+    handlers: dict[Any, Any] = {**bank.account.handlers, AccountDebit: debit, AccountOpen: opened}
     for event, handler in handlers.items():
         account.handles(event, emits=bank.account.emits[event])(handler)
     return App(name=bank.app().name, namespaces=[account, bank.transfer])
@@ -29,3 +37,7 @@ def bank_with(debit: Callable[[AccountRow | None, Event[AccountDebit]], Outcome[
 
 def app() -> App:
     return bank_with(debit)
+
+
+def with_money() -> App:
+    return bank_with(bank.debit, open_account)

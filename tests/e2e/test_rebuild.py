@@ -16,7 +16,7 @@ from streams.client import Client
 from streams.config import Config
 from streams.history.acceptance_file import encode_accepted
 from streams.history.difference.accepted_origins import AcceptedOrigin
-from streams.history.difference.difference import UNTOLD
+from streams.history.difference.difference import OUTCOME, UNTOLD
 from tests.applications import bank, counted, strict
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
 from tests.support.processes import PROJECT, environment, retold
@@ -188,3 +188,18 @@ def test_a_correction_does_the_rest_of_what_newer_code_decides_otherwise(broker:
         assert "nothing would be otherwise" in again.stdout, again.stdout + again.stderr
         whole = retold("verify", env=env)
         assert "no damage, 1 event or row that this code decides otherwise" in whole.stdout + whole.stderr, whole
+
+
+def test_who_accepts_a_stricter_rule_accepts_what_follows_from_it(broker: str, prefix: str, tmp_path: Path) -> None:
+    """A file as `replay --save` writes it has the rule's own events alone, and is enough for a rebuild."""
+    config = settings(tmp_path, prefix, partitions="2")
+    env = env_of("first", broker, prefix, tmp_path) | {"RETOLD_APP": "tests.applications.strict:with_money"}
+    accepted = tmp_path / "accepted.json"
+    with Running(bank.app(), config, broker) as worker, Client(bank.app(), broker, config=config) as client:
+        for name, balance in (("a", 0), ("b", 5)):
+            client.publish(AccountOpen(account=name, balance=balance))
+            client.publish(AccountCredit(account=name, transfer=f"t-{name}", amount=7))
+        until(lambda: worker.counted("account", "accepted") == 4, "the accounts have no money")
+        accepted.write_bytes(encode_accepted([AcceptedOrigin("account.open", OUTCOME, 1)]))
+        done = retold("rebuild", "start", "account", "--accept", str(accepted), env=env)
+        assert (done.returncode, "is built" in done.stderr) == (0, True), done.stdout + done.stderr

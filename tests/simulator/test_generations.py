@@ -32,7 +32,7 @@ from streams.kafka.topics import topic_names
 from streams.worker import generation_restore, partition_restore
 from streams.worker.partition_copy import PartitionCopy
 from streams.worker.restore_progress import RestoreProgress
-from streams.worker.row_builder import ABORTED, Accepted, BuilderParts, RowBuilder
+from streams.worker.row_builder import ABORTED, NOTHING_ACCEPTED, Accepted, BuilderParts, RowBuilder
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
 from tests.simulator.clients import clients
@@ -74,8 +74,9 @@ class Site(MemorySite):
             self.published += 1
 
     def builder(
-        self, app: App, code: str | None = None, accepted: Accepted = (), corrected: Mapping[int, CorrectedRows] = NOTHING
-    ) -> RowBuilder:
+        self, app: App, code: str | None = None, accepted: Accepted = NOTHING_ACCEPTED,
+        corrected: Mapping[int, CorrectedRows] = NOTHING,
+    ) -> RowBuilder:  # fmt: skip
         made, codec = clients(self.broker), codec_of(app)
         producer = TransactionalProducer(
             lambda on_delivery, coordinator: made.transactional_producer("builder", "builder", on_delivery, coordinator),
@@ -339,13 +340,25 @@ def test_what_is_decided_otherwise_stops_a_builder_unless_it_is_accepted(tmp_pat
     go_on(there, before)
     with pytest.raises(CodeChanged, match=r"echo\.hear of 'a\d+' was accepted as echo-\d:\d+, and is rejected now"):
         built(there, new)
-    builder = there.builder(new, accepted={"echo.hear"})
+    builder = there.builder(new, accepted=Accepted({"echo.hear"}))
     run(builder.follow(never_cancelled), lambda: builder.has_caught_up)
     before.stop()
     after = Worker(there, 1, new)
     settle(after)
     assert {heard for heard, _ in there.rows(new).values()} == {3}
     assert there.generations() == {2}
+
+
+def test_what_follows_in_a_row_from_what_is_accepted_stops_no_builder(tmp_path: Path) -> None:
+    """An event of another kind is decided otherwise there, since one before it is. It still stops one in any other row."""
+    there, new = Site(tmp_path), app_of(2, partial(refusing, 3))
+    there.hear(60)
+    go_on(there, Worker(there, 0))
+    other = there.builder(new, accepted=Accepted(keys=KEYS[1:]))
+    with pytest.raises(CodeChanged, match=rf"echo\.hear of '{KEYS[0]}' was accepted"):
+        run(other.follow(never_cancelled), lambda: other.has_caught_up)
+    builder = there.builder(new, accepted=Accepted(keys=KEYS))
+    run(builder.follow(never_cancelled), lambda: builder.has_caught_up)
 
 
 def test_rows_of_one_generation_are_made_by_one_code(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from streams.history.branch.branch import replay_difference
 from streams.history.code.local_code import LocalCode
 from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin, not_accepted
-from streams.history.difference.difference import PARKED, UNTOLD
+from streams.history.difference.difference import PARKED, UNTOLD, Difference
 from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.corrections_topic import APPLIED, read_corrections
@@ -37,7 +37,7 @@ from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.table_generations import GenerationState, read_generations
 from streams.namespace import FIRST
 from streams.worker.builder_assembly import builder_of
-from streams.worker.row_builder import RowBuilder
+from streams.worker.row_builder import Accepted, RowBuilder
 
 NamespaceArgument = Annotated[str, typer.Argument(help="Name of a namespace.", metavar="NAMESPACE")]
 
@@ -84,7 +84,10 @@ def start(
     accepted = [] if accept is None else read_accepted(accept)
     with open_past(session=session) as opened:
         corrected = _corrected(session, opened)
-        if why := _refused(opened, corrected, namespace, accepted) or _otherwise_elsewhere(corrected, namespace, accepted):
+        began = time.perf_counter()
+        found = _decided(opened, corrected, namespace)
+        refused = _refused(found, namespace, accepted, time.perf_counter() - began)
+        if why := refused or _otherwise_elsewhere(corrected, namespace, accepted):
             talk(
                 f"{why}, which is not accepted: nothing is built. Correct the handler; or write down what you accept with `retold "
                 "replay --save FILE`, and start this with --accept FILE. Once the code is deployed, `retold correct plan --again "
@@ -93,9 +96,9 @@ def start(
             raise typer.Exit(exit_codes.NO)
         until = {partition: last for (name, partition), last in opened.past.last.items() if name == namespace}
         rows, last = ({}, 0) if corrected is None else (corrected.rows(namespace, until), corrected.last)
-    handlers = {it.handler for it in accepted if it.kind in (*REFUSALS, PARKED, UNTOLD)}
+    otherwise = Accepted({it.handler for it in accepted if it.kind in (*REFUSALS, PARKED, UNTOLD)}, _keys(found, namespace))
     code = code_of(session.app, session.codec)
-    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, handlers, rows, last)
+    builder = builder_of(session.app, session.config, session.clients, session.codec, namespace, code, otherwise, rows, last)
     _build(builder, f"{namespace} {space.generation}", follow=follow)
     talk(_ending(builder, namespace, space.generation))
 
@@ -178,21 +181,30 @@ def _corrected(session: Session, opened: OpenedPast) -> CorrectedGeneration | No
     return CorrectedGeneration(opened.past, opened.handlers, changes, known[-1].number) if changes else None
 
 
-def _refused(
-    opened: OpenedPast, corrected: CorrectedGeneration | None, namespace: str, accepted: list[AcceptedOrigin]
-) -> str:
-    """What this code decides otherwise of this namespace's events, and is not accepted; empty: nothing. It is shown."""
-    began, past = time.perf_counter(), opened.past
+def _decided(opened: OpenedPast, corrected: CorrectedGeneration | None, namespace: str) -> Difference:
+    """What this code decides otherwise than was recorded."""
+    past = opened.past
     with bar("deciding again", len(past)) as advance:
         before = opened.handlers if corrected is None else opened.handlers.leaving(corrected.again)
         found = replay_difference(WatchedPast(past, advance), LocalCode(before), opened.handlers)
     if corrected is not None:
         corrected.complete(found, namespace)
+    return found
+
+
+def _refused(found: Difference, namespace: str, accepted: list[AcceptedOrigin], seconds: float) -> str:
+    """What is decided otherwise of this namespace's events, and is not accepted; empty: nothing. It is shown."""
     refused = [it for it in not_accepted(found, accepted) if namespace_of(it.handler) == namespace]
     if not refused:
         return ""
-    say_styled(replay_lines(found, "what was recorded", time.perf_counter() - began, refused))
+    say_styled(replay_lines(found, "what was recorded", seconds, refused))
     return f"{plural(sum(it.count for it in refused), 'event')} of {namespace} would be decided otherwise"
+
+
+def _keys(found: Difference, namespace: str) -> set[str]:
+    """Of rows in which an event is decided otherwise."""
+    places = [*(it.place for it in found.untold), *(it.recorded.place for it in found.origins)]
+    return {key for name, key in places if name == namespace}
 
 
 def _otherwise_elsewhere(corrected: CorrectedGeneration | None, namespace: str, accepted: list[AcceptedOrigin]) -> str:
