@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams import App
+from streams import App, Event, Namespace, Outcome, Scheduled
 from streams.testing import START, World
-from tests.applications import timed
+from tests.applications import shop, timed
+from tests.applications.shop.events import Line, OrderPlace, OrderRow, PaymentCharge
 from tests.applications.timed.events import AlarmTouch
 from tests.support.other_code import Handler, with_change
 
@@ -84,3 +86,36 @@ def test_code_that_has_timers_fire_later_decides_as_if_it_had_been_so(found: lis
     later = with_change(timed.app(), AlarmTouch, twice_as_late)
     branch = played(at_times(found)).history().what_if(code=later)
     assert rows(branch) == rows(played(at_times(found), later))
+
+
+charging = Namespace("order", row=OrderRow)
+
+
+@charging.handles(OrderPlace, emits=[PaymentCharge])
+def place(row: OrderRow | None, event: Event[OrderPlace]) -> Outcome[OrderRow]:
+    """Charged after an hour for each line."""
+    new = OrderRow(customer=event.data.customer, status="paying", placed=event.time, waiting=0, total=1, held={})
+    later = Scheduled(PaymentCharge(order=event.key, amount=1), at=event.time + timedelta(hours=len(event.data.lines)))
+    return Outcome(new, emit=[later] if event.data.lines else [])
+
+
+for paid in shop.order.handlers.keys() - {OrderPlace}:
+    charging.handles(paid, emits=shop.order.emits[paid])(shop.order.handlers[paid])
+
+
+def placed(lines: int, name: str = "o") -> OrderPlace:
+    return OrderPlace(order=name, customer="c", lines=tuple(Line(sku="x", quantity=1) for _ in range(lines)))
+
+
+@pytest.mark.parametrize("lines", [1, 3, 5])
+def test_a_request_that_is_made_at_another_time_keeps_its_answer(lines: int) -> None:
+    """It is the same request, so nobody would be called otherwise."""
+    app = App(name="shop", namespaces=[charging, shop.stock, shop.payment], gateways=shop.app().gateways)
+    others = [(placed(0, "p"), START + timedelta(hours=2.5)), (placed(0), START + timedelta(hours=9))]
+    world = World(app).play([(placed(2), START), *others])
+    first = next(it for it in world.history().events() if it.event_type == "order.place")
+    branch = world.history().what_if(replace={first.name: placed(lines)})
+    found = branch.difference()
+    assert (found.calls, found.missing, found.surplus) == ([], [], [])
+    assert {(it.recorded.event_type, *it.what) for it in found.changed} == {("order.place", "data"), ("payment.charge", "time")}
+    assert dict(branch.table(shop.payment)) == dict(World(app).play([(placed(lines), START), *others]).table(shop.payment)) != {}
