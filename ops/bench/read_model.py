@@ -32,6 +32,8 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters
 from streams.kafka.clients import Clients
 from streams.kafka.topics import ensure
+from streams.server.readmodel.fold_record import shared_file
+from streams.server.readmodel.follower_process import MODULE
 from streams.server.readmodel.follower_report import FollowerReport
 
 PARTITIONS = 4
@@ -185,10 +187,13 @@ class _Following:
 
 @contextmanager
 def _following(config: Config, address: str) -> Iterator[_Following]:
-    command = [sys.executable, "-P", "-m", "streams.server.readmodel.child_follower", address]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=_environment(config)
-    ) as process:
+    with shared_file() as folds:
+        number = folds.fileno()
+        command = [sys.executable, "-P", "-m", MODULE, address, str(number)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=_environment(config), pass_fds=[number]
+        )
+    with process:
         watch = threading.Timer(TIMEOUT, process.kill)
         watch.start()
         try:

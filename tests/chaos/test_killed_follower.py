@@ -24,6 +24,7 @@ from streams.kafka.status import status
 from streams.kafka.tables_and_logs import read_table
 from streams.kafka.topics import ensure
 from streams.server.readmodel.file_journal import IN_MEMORY
+from streams.server.readmodel.fold_record import shared_file
 from streams.server.readmodel.follower_process import MODULE
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.store_meta import meta_value
@@ -52,9 +53,12 @@ class Site:
         }  # fmt: skip
 
     def follow(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", "-m", MODULE, self.broker]
         env = {**self.env, "PYTHONPATH": str(Path.cwd())}
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        with shared_file() as folds:
+            command = [sys.executable, "-P", "-m", MODULE, self.broker, str(folds.fileno())]
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, pass_fds=[folds.fileno()]
+            )
 
     def file(self, number: int = 0) -> Path:
         return self.state / "read" / f"{self.prefix}{number}" / "read.sqlite"

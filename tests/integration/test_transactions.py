@@ -15,9 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.clock import SYSTEM
 from streams.config import Config
 from streams.engine.engine import Engine
-from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
-from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator_connection import STATISTICS_SECONDS, CoordinatorConnection
@@ -135,23 +133,6 @@ def test_a_restore_waits_for_what_an_open_transaction_hides(config: Config, brok
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         assert worker.rows("echo") == {key: EchoRow(heard=2) for key in keys}
     del dead
-
-
-def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
-    config: Config, broker: str, foreign: Foreign
-) -> None:
-    """It is found by halving, only for its size; its neighbours are handled, and the inbox still has it (rule 8)."""
-    with Running(probe.app(), config, broker, ["probe"]) as worker:
-        foreign.alter("echo", "max.message.bytes", "100")  # as of another application, whose settings are not known here
-        large = ProbeDo(name="large", how="echo")  # for the inbox that it emits into
-        foreign.publish(*(ProbeDo(name=f"a{n}") for n in range(5)), large, *(ProbeDo(name=f"b{n}") for n in range(5)))
-        until(lambda: len(worker.rows("probe")) == 10, "the neighbours were not handled")
-        assert "large" not in worker.rows("probe")
-    [kept] = foreign.read("probe-parked")
-    header = parked_header(headers_of(kept))
-    assert (kept.value(), header.status) == (b"", "quarantined")
-    assert "large" in header.reason.lower()
-    assert len(foreign.read("probe-log")) == 10
 
 
 def test_a_topic_that_was_set_to_take_less_ends_its_namespace_and_leaves_nothing_out(

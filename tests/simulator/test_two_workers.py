@@ -14,7 +14,7 @@ from streams.kafka.producer import YOUNG
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import RestoredCalls
 from tests.applications import probe, shop, timed
-from tests.applications.probe.events import EchoHear
+from tests.applications.probe.events import EchoHear, ProbeDo
 from tests.applications.shop.events import Line, OrderPaid, OrderPlace
 from tests.applications.timed.events import AlarmTouch
 from tests.simulator.broker import Metadata, Transaction
@@ -176,6 +176,20 @@ def test_a_worker_whose_end_goes_wrong_leaves_its_group_all_the_same(
     publish(there, range(12, 24))
     go_on(there, second)
     assert second.partitions() == set(range(PARTITIONS))
+
+
+def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(tmp_path: Path) -> None:
+    """It is found by halving, only for its size; its neighbours are handled, and the inbox still has it (rule 8)."""
+    there = MemorySite(probe.app(), "probe", tmp_path)
+    worker, small = Worker(there, 0), [f"{letter}{number}" for letter in "ab" for number in range(5)]
+    there.broker.largest["echo"] = 500  # as of another application, whose settings are not known here
+    for name in (*small[:5], "large" * 100, *small[5:]):
+        there.publish(ProbeDo(name=name, how="echo"))
+    go_on(there, worker)
+    for _ in range(ENOUGH):
+        worker.step()
+    assert there.logged() == dict.fromkeys(small, 1)
+    assert sum(image.quarantined for image in worker.cycle.tasks.images().values()) == 1
 
 
 def test_a_timer_that_no_transaction_can_hold_holds_up_no_other(tmp_path: Path) -> None:
