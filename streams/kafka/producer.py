@@ -249,7 +249,8 @@ class TransactionalProducer:
                 raise
             self._doubtful = self._clock.monotonic() - began >= self._timeout
             return  # if another one has fenced it, its next transaction says so
-        if not {failure.code() for failure in self._failures} <= GONE:  # also what a broker says whose disk is full
+        # What is too large here was larger then, and so was refused. Anything else, as of a full disk, is no end.
+        if not {failure.code() for failure in self._failures} <= GONE | POISON:
             self._doubtful = True
         else:
             self._written.clear()

@@ -61,6 +61,24 @@ def test_a_transaction_after_a_record_was_refused_is_committed(broker: MemoryBro
     assert [it.value for _, it in broker.partition(("order-log", 0)).committed()] == [b"small"]
 
 
+def test_a_key_that_is_too_large_by_itself_does_not_have_producers_replaced_for_ever(broker: MemoryBroker) -> None:
+    """The record that is to end what the first one left open has that key, and is refused, too: nothing was left open there."""
+
+    def make(on_delivery: OnDelivery, _: CoordinatorConnection) -> Any:
+        return MemoryProducer(broker, {"transactional.id": "order.here.0", "on_delivery": on_delivery})
+
+    broker.largest["order-log"] = -1  # it counts no keys, so this refuses what has nothing else
+    producer = TransactionalProducer(make, "order.here.0", "order", clock=broker.clock)
+    producer.ready()
+    producer.begin()
+    producer.put("order-log", b"", b"a key that is far too large", 0, None)
+    with pytest.raises(TransactionAborted):
+        producer.commit([], None)
+    for _ in range(2):
+        producer.ready()
+    assert producer.begin()
+
+
 @pytest.mark.parametrize("fenced", [False, True], ids=["another error", "fenced"])
 def test_a_producer_that_fails_between_transactions_is_replaced(broker: MemoryBroker, fenced: bool) -> None:
     """Its fatal error is told late, as after a full disk. It ended the worker; but one that another fenced must end it."""
