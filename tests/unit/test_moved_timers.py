@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,13 +79,24 @@ def twice_as_late(handler: Handler) -> Handler:
     return touch
 
 
+def at_once(handler: Handler) -> Handler:
+    def touch(row: Any, event: Any) -> Any:
+        found = handler(row, event)
+        return Outcome(found.row, emit=[it.data if isinstance(it, Scheduled) else it for it in found.emit])
+
+    return touch
+
+
+@pytest.mark.parametrize("change", [twice_as_late, at_once])
 @settings(max_examples=30)
 @given(events)
-def test_code_that_has_timers_fire_later_decides_as_if_it_had_been_so(found: list[tuple[AlarmTouch, int]]) -> None:
-    """A replay by other code is a branch, too."""
-    later = with_change(timed.app(), AlarmTouch, twice_as_late)
-    branch = played(at_times(found)).history().what_if(code=later)
-    assert rows(branch) == rows(played(at_times(found), later))
+def test_code_that_has_timers_fire_at_another_time_decides_as_if_it_had_been_so(
+    change: Callable[[Handler], Handler], found: list[tuple[AlarmTouch, int]]
+) -> None:
+    """A replay by other code is a branch, too; and so is what is not scheduled any more."""
+    other = with_change(timed.app(), AlarmTouch, change)
+    branch = played(at_times(found)).history().what_if(code=other)
+    assert rows(branch) == rows(played(at_times(found), other))
 
 
 charging = Namespace("order", row=OrderRow)

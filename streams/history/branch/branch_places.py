@@ -54,11 +54,9 @@ class BranchPlaces:
             self._queue.push(former[0], turn_of(it, turn.reference))
         elif self._lineage.early.takes_again(order, turn, turn_of(it, turn.reference), former):
             pass  # its turn is over
-        elif it.at is None:
-            behind = self._lineage.early.behind(order, turn.was, (it.namespace, it.event.key))
-            self._queue.push(self._queue.behind(behind), turn_of(it, turn.reference))
         else:
-            self.wait(order, row, timer_of(it, turn.place, turn.reference, known=False))
+            place = it.namespace, it.event.key
+            self._begin(order, turn, row, it, self._lineage.early.behind(order, turn.was, place) if it.at is None else order)
         return True
 
     def wait(self, order: OrderKey, row: BranchRow, timer: BranchTimer) -> None:
@@ -73,7 +71,12 @@ class BranchPlaces:
         former = self._lineage.left_place(it.event)
         if former is not None and former > order:
             self._queue.push(former, turn_of(it, turn.reference))
-        elif it.at is None:
-            self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
+        else:
+            self._begin(order, turn, row, it, order)
+
+    def _begin(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission, behind: OrderKey) -> None:
+        """It has no place yet: right behind one, or when it is due."""
+        if it.at is None:
+            self._queue.push(self._queue.behind(behind), turn_of(it, turn.reference))
         else:
             self.wait(order, row, timer_of(it, turn.place, turn.reference, known=False))
