@@ -117,7 +117,7 @@ class Reporter:
         slow = self._slow(task.partition)
         if slow is not None:
             return TaskStatus(TaskState.BLOCKED, *slow, SLOW)
-        status = task.status
+        status = task.status_shown
         if status.state is TaskState.RUNNING and (trouble := self._trouble(task.partition)):
             return status._replace(why=trouble)
         return status
@@ -149,7 +149,7 @@ def report_end(namespace: str, worker: str, write: Write, clock: Clock, error: B
 
 def report_of(task: PartitionTask, worker: str, status: TaskStatus | None = None) -> Report | None:
     """None for a task that is closed. `status` is read once: the namespace's thread may change it meanwhile."""
-    state, since, why, cause = status or task.status
+    state, since, why, cause = status or task.status_shown
     if state is TaskState.CLOSED:
         return None
     if state is not TaskState.RESTORING:

@@ -93,8 +93,8 @@ class PartitionTask:
         self.results: deque[CallResult] = deque()
         """Results of gateway calls, in order, until they are committed."""
         self.command_search: CommandSearch | None = None
-        self._blocked_since: dict[int, int] = {}
-        """Since when (µs since 1970), by the offset of the last record that blocked it; empty if none has."""
+        self._blocked: tuple[int, TaskStatus] | None = None
+        """The offset of the last record that blocked it, and its status then; None if none has."""
         self.refused_timers: set[str] = set()
         """Ids of due events that are too large for a transaction."""
         self.recently_parked, self.recently_due = RecentlyParked(0), RecentlyDue(0)
@@ -107,6 +107,15 @@ class PartitionTask:
     @property
     def state(self) -> TaskState:
         return self.status.state
+
+    @property
+    def status_shown(self) -> TaskStatus:
+        """As others see it, from any thread: while the record that blocks it is tried again, it is still blocked."""
+        status, rows, blocked = self.status, self.rows, self._blocked
+        if blocked is None or rows is None or status.state is not TaskState.RUNNING:
+            return status
+        offset, then = blocked
+        return then if max(rows.inbox_next, self._read) <= offset else status
 
     @property
     def image(self) -> Image:
@@ -133,9 +142,9 @@ class PartitionTask:
     def block(self, cause: BlockingRecord, now: int) -> None:
         """Block at a record that cannot be handled yet; all before it were handled."""
         # A record that fails again after a retry has blocked all the time.
-        since = self._blocked_since.get(cause.offset, now)
+        since = self._blocked[1].since if self._blocked is not None and self._blocked[0] == cause.offset else now
         self._become(TaskState.BLOCKED, since, cause.reason, cause.cause, before=[TaskState.RUNNING])
-        self._blocked_since = {cause.offset: since}
+        self._blocked = cause.offset, self.status
         self.command_search = CommandSearch(cause.offset, cause.offset + 1)
         self.read_to(cause.offset)
 

@@ -77,6 +77,19 @@ def test_a_record_that_blocks_again_has_blocked_all_the_time() -> None:
     assert it.status.since == 8
 
 
+def test_a_record_that_is_tried_again_is_shown_as_blocked_until_it_is_handled() -> None:
+    """Else a look in that moment would find a partition that runs; each worker tries once when it has read all schemas."""
+    it = task()
+    STEPS["run"](it, 1)
+    it.block(BlockingRecord(7, "no schema 5", SCHEMA), 2)
+    it.unblock(3)
+    assert (it.state, it.status_shown) == (TaskState.RUNNING, (TaskState.BLOCKED, 2, "no schema 5", SCHEMA))
+    it.read_to(8)
+    assert it.status_shown == it.status == (TaskState.RUNNING, 3, "", "")
+    it.close(4)
+    assert it.status_shown.state is TaskState.CLOSED
+
+
 def test_a_blocked_task_says_why_and_since_when() -> None:
     """For whoever looks at a worker that does not go on."""
     it = task()

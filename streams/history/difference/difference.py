@@ -220,8 +220,11 @@ class Difference(msgspec.Struct):
     parked: int | None = None
 
     def put_outcomes_first(self) -> None:
-        """Of what changed, the events with another outcome, or that are parked in only one of both: rows follow from them."""
-        self.changed.sort(key=lambda it: OUTCOMES.isdisjoint(it.what))
+        """Of what changed, the events with another outcome, or that are parked in only one of both: rows follow from them.
+
+        Otherwise in the order in which they are handled now; a branch finds what it has moved out of that order.
+        """
+        self.changed.sort(key=lambda it: (OUTCOMES.isdisjoint(it.what), it.now.order))
 
     @property
     def same(self) -> int:
