@@ -72,7 +72,7 @@ def test_the_status_shows_a_restore_and_what_it_waits_for(config: Config, broker
     frozen.begin_transaction()
     consumer = foreign.clients.group_consumer(group_of(config.prefix, "echo"), "frozen")
     here = TopicPartition(f"{config.prefix}echo", 0, 0)
-    consumer.committed([here], 20)  # a new broker makes the topic of offsets now: librdkafka's next call would wait for it for minutes
+    consumer.committed([here], 20)  # a new broker makes its topic of offsets now: librdkafka's next call would wait for minutes
     frozen.send_offsets_to_transaction([here], consumer.consumer_group_metadata(), 20)
     consumer.close()
     before, seen = time.time_ns() // 1000, list[PartitionStatus]()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +21,17 @@ from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.steps_of_others import telling_all
+from streams.history.cut_past import Cut
 from streams.history.recorded_event import STEP, RecordedEvent
+from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.stored_corrections import kept_corrections
+from streams.history.stored.stored_past import StoredPast, learn_schemas
+from streams.history.stored.stored_rows import StoredRows
 from streams.history.story.story import Storyteller
 from streams.history.story.waiting import NothingWaits
 from streams.history.when.predicate import Predicate
 from streams.history.when.when import Turns
+from streams.server.readmodel.past_store import PastStore
 from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import AccountOpen, AccountRow, TransferStart
 from tests.applications.permits.events import PermitReceive
@@ -33,6 +41,7 @@ from tests.support.corrections import Corrected
 from tests.support.other_code import row_with, with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import START
+from tests.support.stored_pasts import END, exported
 from tests.unit.test_corrections import a_correction, begun, unless_it_is_refused
 
 CASES = int(os.environ.get("CORRECTION_CASES", "15"))
@@ -97,6 +106,33 @@ def test_a_story_tells_the_row_that_each_step_stands_for() -> None:
     assert rows == [AccountRow(balance=101), AccountRow(balance=21), AccountRow(balance=93), AccountRow(balance=81)]
     assert [it.event.kind == STEP for it in found.steps] == [False, False, True, True]
     assert found.version == here.log.key_events(A)[-1].version
+
+
+def test_what_a_correction_makes_of_the_log_is_decided_once() -> None:
+    """For the rows of both accounts, whichever of its steps is asked for; each correction is one decision of the past."""
+    here, made = a_bank(8, 20), list[str]()
+
+    class Counted(CorrectedLog):
+        def first(self, count: int) -> CorrectedLog:
+            made.append(self.corrections[count - 1].correction)
+            return super().first(count)
+
+    handlers = telling_all(lambda: Counted(*known(here)), here.handlers)
+    rows = {key: handlers.fold_all(here.log.key_events(("account", key)))[0] for key in "ab"}
+    assert rows == {"a": AccountRow(balance=81), "b": AccountRow(balance=121)}
+    assert made == ["c1", "c2"]
+
+
+def test_the_rows_of_a_file_are_told_one_by_one_and_whole(tmp_path: Path) -> None:
+    """As `retold get` and a server tell what was known at a time, and a view that reads the whole table."""
+    here = a_bank(8, 20)
+    with closing(HistoryFile(exported(here.there, tmp_path, known(here).corrections), END).connect()) as db:
+        learn_schemas(db, here.handlers.codec)
+        past = StoredPast(db, here.handlers.codec)
+        handlers = telling_all(lambda: CorrectedLog.of(past, kept_corrections(db), here.handlers.codec), here.handlers)
+        with PastStore(here.handlers.app, here.there.codec, StoredRows(past, Cut(known=END), handlers)) as store:
+            assert store.entry("account", "a")[0] == AccountRow(balance=81)
+            assert {key: row.balance for key, row in store.whole("account").items()} == {"a": 81, "b": 121}
 
 
 def test_when_something_began_to_hold_is_told_too() -> None:

@@ -49,7 +49,7 @@ def get_past(asked: RowsAsked, times: Cut, history: Path | None) -> None:
         if view is None and projection_named(app, name) is None:
             namespace_named(app, name, or_projection=True)
         cut = cut_until(opened.source.frontier, times)
-        rows = StoredRows(opened.past, cut, opened.handlers, code_of(app, opened.codec), opened.counted_at(cut))
+        rows = StoredRows(opened.past, cut, opened.telling, code_of(app, opened.codec), opened.counted_at(cut))
         with PastStore(app, opened.codec, rows) as store:
             if view is not None:
                 if key is not None or asked.limit is not None:

@@ -14,16 +14,16 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.merged_change import ends_of
 from streams.history.past import Past
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import OrderKey, RecordedEvent
 
 
 class StepsOfOthers:
-    """Of a log with its corrections. What the corrections up to one make of it is kept until the next one is asked for."""
+    """Of a log with its corrections. What a correction makes of the log is decided once, for all of its steps."""
 
     def __init__(self, corrected: Callable[[], CorrectedLog], handlers: ApplicationHandlers) -> None:
         """`corrected` is asked once there is such a step."""
         self._corrected, self._handlers = corrected, handlers
-        self._last: tuple[int, Past] | None = None
+        self._told: dict[OrderKey, Entry | CodeChanged] = {}
 
     @cached_property
     def _so_far(self) -> CorrectedLog:
@@ -31,14 +31,12 @@ class StepsOfOthers:
 
     def row(self, step: RecordedEvent) -> Entry:
         """The row behind a step, and its version. Raises CodeChanged if it cannot be told."""
-        number = self._number(step)
-        try:
-            row, _ = self._handlers.fold_all([*self._before(step, number)])
-        except CodeChanged:
-            raise
-        except HistoryError as error:
-            raise CodeChanged(f"what the corrections up to {step.name} make of {step.namespace} cannot be told: {error}") from error
-        return row, step.version
+        if step.order not in self._told:
+            self._tell(step, self._number(step))
+        found = self._told[step.order]
+        if isinstance(found, CodeChanged):
+            raise CodeChanged(found.why)
+        return found
 
     def _number(self, step: RecordedEvent) -> int:
         """How many corrections there were by then."""
@@ -47,18 +45,36 @@ class StepsOfOthers:
             raise CodeChanged(f"{step.name} is a step of the correction {name}, which is not known here")
         return names.index(name) + 1
 
-    def _before(self, step: RecordedEvent, number: int) -> Iterator[RecordedEvent]:
+    def _tell(self, step: RecordedEvent, number: int) -> None:
+        """All steps of a correction, so that its past need not be made again, nor stay in memory beside another one's."""
+        spaces, name = self._handlers.spaces, step.event.data.correction
+        others = (it for it in self._so_far.log.steps() if it.event.data.correction == name)
+        steps = [step, *(it for it in others if not it.event.data.is_of(spaces[it.namespace].generation))]
+        try:
+            past = self._so_far.first(number).past(self._handlers)
+        except HistoryError as error:
+            self._told |= {it.order: _refusal(it, error) for it in steps}
+        else:
+            self._told |= {it.order: self._row(past, it, number) for it in steps}
+
+    def _row(self, past: Past, step: RecordedEvent, number: int) -> Entry | CodeChanged:
+        try:
+            return self._handlers.fold_all([*self._before(past, step, number)])[0], step.version
+        except HistoryError as error:
+            return _refusal(step, error)
+
+    def _before(self, past: Past, step: RecordedEvent, number: int) -> Iterator[RecordedEvent]:
         """Also what stands where the past had ended when it was corrected: clocks of partitions differ, and the step came later."""
         ends = [end.recorded for end in ends_of(self._so_far.changes[:number])]
-        for it in self._past(number).key_events(step.place):
+        for it in past.key_events(step.place):
             if it.order < step.order or (not it.has_position and it.order.recorded <= max(ends, default=0)):
                 yield it
 
-    def _past(self, number: int) -> Past:
-        if self._last is None or self._last[0] != number:
-            self._last = None  # two of them need not be in memory
-            self._last = number, self._so_far.first(number).past(self._handlers)
-        return self._last[1]
+
+def _refusal(step: RecordedEvent, error: HistoryError) -> CodeChanged:
+    if isinstance(error, CodeChanged):
+        return error
+    return CodeChanged(f"what the corrections up to {step.name} make of {step.namespace} cannot be told: {error}")
 
 
 def telling_all(corrected: Callable[[], CorrectedLog], handlers: ApplicationHandlers) -> ApplicationHandlers:

@@ -11,8 +11,11 @@ from streams.codec import AvroCodec
 from streams.engine.records import Codec
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, TooMuch, UnsupportedSchema
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.decided_corrections import DecidedCorrections
+from streams.history.correction.steps_of_others import telling_all
 from streams.history.difference.unhandled_types import UnhandledTypes
+from streams.history.stored.stored_corrections import kept_corrections
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.server.http.problems import Problem
@@ -34,6 +37,10 @@ class AnsweringParts:
         self.decided = DecidedCorrections()
         self.code = code_of(app, codec)
         """What folds rows here: checkpoints of other code are not used."""
+
+    def telling(self, past: StoredPast) -> ApplicationHandlers:
+        """Those that tell each row of a log, whichever code has set it."""
+        return telling_all(lambda: CorrectedLog.of(past, kept_corrections(past.db), self.past_codec, self.decided), self.handlers)
 
     def ask_past(self, ask: Ask[T], untold: int | None = None, codec: Codec | None = None) -> T:
         """What `ask` returns of the recorded past, which `codec` reads; None: the one that reads all.

@@ -116,7 +116,7 @@ def _as_of(parts: AnsweringParts, asked: Cut, ask: Callable[[PastStore, Cut], T]
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
         counted = counted_at(past, cut, parts.handlers, kept_corrections(past.db), parts.past_codec, parts.decided)
-        rows = StoredRows(past, cut, parts.handlers, parts.code, counted)
+        rows = StoredRows(past, cut, parts.telling(past), parts.code, counted)
         with PastStore(parts.app, parts.codec, rows, most) as store:
             return ask(store, cut)
 

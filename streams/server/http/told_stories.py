@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from streams.errors import NoSuchEvent
-from streams.history.correction.corrected_log import CorrectedLog
-from streams.history.correction.steps_of_others import telling_all
 from streams.history.event_lookup import put_in
 from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast
@@ -46,10 +44,7 @@ def row_story(parts: AnsweringParts, asked: RowStoryQuestion) -> AnswerBody:
 
 
 def _teller(parts: AnsweringParts, past: StoredPast, waiting: StoredWaiting) -> Storyteller:
-    def corrected() -> CorrectedLog:
-        return CorrectedLog.of(past, kept_corrections(past.db), parts.past_codec, parts.decided)
-
-    return Storyteller(past, telling_all(corrected, parts.handlers), waiting, _corrections_of(parts, past))
+    return Storyteller(past, parts.telling(past), waiting, _corrections_of(parts, past))
 
 
 def _corrections_of(parts: AnsweringParts, past: StoredPast) -> EventCorrections:
