@@ -16,6 +16,7 @@ from streams.config import Config, load
 from streams.data import EventData
 from streams.deliveries import Deliveries, Headers
 from streams.engine.attributes import time_text
+from streams.errors import ClientClosed
 from streams.kafka.clients import PROMPT, Clients
 from streams.kafka.outcomes import OutcomeReader
 from streams.localbroker.choose import found
@@ -57,7 +58,7 @@ class Client:
         self._routes = Routes(app, self._clients, self._config.prefix, self._codec)
         self._deliveries = Deliveries(self._clients.producer(source, linger=PROMPT), confirm_each=confirm_each)
         self._outcomes: OutcomeReader | None = None
-        self._turn = threading.Lock()
+        self._turn, self._is_closed = threading.Lock(), False
 
     def publish(
         self,
@@ -88,8 +89,10 @@ class Client:
         Raises:
             InvalidEvent: A field, the key, an attribute or the size is wrong, or the application does not handle the event.
             BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
+            ClientClosed: The client was closed, or its block is over. This event did not leave.
 
         """
+        self._refuse_closed("publish within its block, or before close()")
         self._deliveries.raise_failures()
         route = self._routes.of(type(data))
         event = self._prepared(data, self._value(data), id, time, expected_version, source, traceparent)
@@ -136,8 +139,10 @@ class Client:
         Raises:
             BrokerError: It was not delivered, or Kafka refused to say what became of it.
             OutcomeTimeout: Nothing is known in time; the message says what is. It may still be handled.
+            ClientClosed: The client was closed, or its block is over.
 
         """
+        self._refuse_closed("wait within its block, or before close()")
         deadline = time.monotonic() + timeout
         self.confirm(receipt, timeout)
         with self._turn:
@@ -146,12 +151,14 @@ class Client:
             return self._outcomes.wait(receipt, deadline)
 
     def close(self) -> None:
-        """Close the connections, without waiting for what is not delivered: `flush` first. Leaving the block does both."""
+        """Close the client, without waiting for what is not delivered: `flush` first. Leaving the block does both."""
+        self._is_closed = True
         if self._outcomes is not None:
             self._outcomes.close()
             self._outcomes = None
 
     def __enter__(self) -> Self:
+        self._is_closed = False
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -159,6 +166,11 @@ class Client:
             self._deliveries.leave(error)
         finally:
             self.close()
+
+    def _refuse_closed(self, instead: str) -> None:
+        """Nothing waits for what leaves now: it would be lost if the program ended."""
+        if self._is_closed:
+            raise ClientClosed(f"this client is closed: {instead}, or make a new one")
 
     def _value(self, data: EventData, content: bytes | None = None) -> bytes:
         """The event, encoded. Raises InvalidEvent."""
@@ -205,6 +217,7 @@ class LoopClient(Client):
         `content` is what the application's codec has made of `data`; None: it is asked.
         So it is for the first event of a type, since the broker has to be asked for its inbox, and while the queue is full.
         """
+        self._refuse_closed("publish within its block")
         self._deliveries.raise_failures()
         route = self._routes.known(type(data))
         if route is None:

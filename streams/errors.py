@@ -27,6 +27,7 @@ StreamsError                       HTTP status, if it is none of 500
 │   ├── TopicMismatch
 │   ├── NamespaceTaken
 │   └── PartitionLost
+├── ClientClosed                   a client was used after its block, or after it was closed
 ├── NamespaceStopped               a worker stopped a namespace rather than do harm
 │   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
@@ -209,6 +210,10 @@ class OutcomeTimeout(StreamsError):
     """The outcome is not known in the time given. The event may still be handled; publish it again under the same id."""
 
     status = 504
+
+
+class ClientClosed(StreamsError):
+    """A client was used after its block, or after it was closed: make a new one."""
 
 
 class BrokerError(StreamsError):

@@ -116,7 +116,8 @@ class View:
     Args:
         path: Such as `orders-of/{customer}`. A name in braces stands for one part of the path.
         answer: A pure function, called with the Tables and, by keyword, a text for each name in braces. It returns what JSON
-            can hold, rows included. A number arrives as a text too: convert it.
+            can hold, rows included. A number arrives as a text too: convert it. Where it has no answer, such as for a name
+            that there is not, it raises Rejected: who asks gets a 404 with the reason.
 
     """
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any, Protocol, Self, TypeVar
 
 from streams.app import App
-from streams.engine.records import Entry
+from streams.engine.readable import readable, shortened
+from streams.engine.records import REASON_LIMIT, Entry
 from streams.errors import HistoryError
+from streams.outcome import Rejected
 from streams.view import Tables, View
 
 T = TypeVar("T")
@@ -59,6 +61,11 @@ def view_of_past(store: TablesOfPast, view: View, names: Mapping[str, str], aske
     if tables.refused is not None:
         raise tables.refused
     return found
+
+
+def no_answer(path: str, rejected: Rejected) -> str:
+    """The sentence for who asks a view that has rejected the question."""
+    return f"the view {path} has no answer: {readable(shortened(str(rejected.reason), REASON_LIMIT))}"
 
 
 class _PastTables(Mapping[str, Mapping[str, Any]]):

@@ -16,6 +16,7 @@ from streams.engine.envelope_reader import EnvelopeReader
 from streams.errors import (
     BrokerError,
     BrokerUnavailable,
+    ClientClosed,
     EventRejected,
     EventSetAside,
     InvalidEvent,
@@ -108,6 +109,24 @@ def test_the_order_of_a_key_is_kept_and_nothing_is_missing(config: Config, broke
     for key in range(7):
         offsets = [receipt.offset for receipt in receipts[key::7]]
         assert offsets == sorted(offsets)  # type: ignore[type-var]  # delivered: none is None
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_client_publishes_nothing_after_its_block(config: Config, broker: str) -> None:
+    """Nothing would wait for it: at the end of the program it would be lost without a word. Entered again, it goes on."""
+    client = Client(probe.app(), broker, config=config)
+    with client:
+        receipt = client.publish(ProbeDo(name="k"), id="a")
+    for use in (lambda: client.publish(ProbeDo(name="k"), id="b"), lambda: client.wait(receipt)):
+        with pytest.raises(ClientClosed, match=r"this client is closed: .* within its block, or before close"):
+            use()
+    with client:
+        client.publish(ProbeDo(name="k"), id="c")
+    client.close()
+    with pytest.raises(ClientClosed):
+        client.publish(ProbeDo(name="k"), id="d")
+    envelopes = [EnvelopeReader().read(headers_of(record)) for record in Foreign(probe.app(), config, broker).read("probe")]
+    assert [it.id for it in envelopes] == ["a", "c"]
 
 
 @pytest.mark.usefixtures("topics")

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 import typer
 
-from streams import App, History, Projection, View
+from streams import App, History, Projection, Rejected, View
 from streams.cli import run_command
 from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.get import get
@@ -116,7 +116,10 @@ def ending_shop() -> App:
 
     per_day: Projection[Any] = Projection("orders_per_day", row=shop_application.orders_per_day.row_type)
     per_day.folds(OrderPlace, key=lambda _: "all")(ends)
-    views = [View("ends", ends), View("fails", fails), View("odd", lambda _: object())]
+    def rejects(*_: Any) -> NoReturn:
+        raise Rejected("the day \x1b[31m is none")
+
+    views = [View("ends", ends), View("fails", fails), View("odd", lambda _: object()), View("rejects", rejects)]
     return replace(made, projections=[per_day], views=views)
 
 
@@ -181,6 +184,16 @@ def test_a_projection_or_view_that_raises_ends_no_command(
     if name in ("orders_per_day", "ends"):
         with History.open(ending_shop(), shop) as past, pytest.raises(HistoryError, match="SystemExit: 0"):
             dict(past.table(past.app.projections[0])) if name == "orders_per_day" else past.view(name)
+
+
+def test_a_view_that_has_no_answer_is_asked_in_vain(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its reason, without what would change the terminal, and the exit code of a row that there is not."""
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:ending_shop")
+    assert run_command(["get", "rejects", "--history", str(shop)]) == exit_codes.NO
+    said = capsys.readouterr()
+    assert (said.out, "the view rejects has no answer: the day" in said.err, "\x1b[31m" in said.err) == ("", True, False)
 
 
 def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from streams import App, Tables, View
+from streams import App, Tables, View, required
 from streams.codec import codec_of
 from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER, LogHeader, pack
@@ -68,6 +68,7 @@ def views() -> App:
             View("object", lambda tables: object()),
             View("endless", endless),
             View("exits", lambda tables: sys.exit(3)),
+            View("order/{key}", lambda tables, key: required(tables.of(order).get(key), f"there is no order {key}")),
         ],
     )
 
@@ -98,6 +99,14 @@ def test_what_a_view_cannot_give_as_json_is_its_own_fault(server: MemoryServer, 
 def test_a_view_that_exits_is_reported_like_one_that_raises(server: MemoryServer) -> None:
     """And the server answers on."""
     assert_problem(server.http.get("/views/exits"), 500, "the view exits raised SystemExit")
+    assert server.http.get("/views/seven").status_code == 200
+
+
+def test_a_view_that_has_no_answer_says_so(server: MemoryServer) -> None:
+    """A 404 with its reason, and no fault of the view's; also in a stream, which it ends."""
+    for headers in ({}, {"Accept": "text/event-stream"}):
+        got = server.http.get("/views/order/o%0A1", headers=headers)
+        assert_problem(got, 404, "the view order/{key} has no answer: there is no order o")
     assert server.http.get("/views/seven").status_code == 200
 
 

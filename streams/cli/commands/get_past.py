@@ -24,8 +24,9 @@ from streams.errors import HistoryError
 from streams.history.cut_past import Cut, moment_text
 from streams.history.held_back import HeldBack, held_back_members
 from streams.history.past_times import cut_until, time_members, token_of, told
-from streams.history.past_views import AskedTables, view_of_past
+from streams.history.past_views import AskedTables, no_answer, view_of_past
 from streams.history.stored.stored_rows import StoredRows
+from streams.outcome import Rejected
 from streams.server.readmodel.past_store import PastStore
 from streams.view import View
 
@@ -66,11 +67,14 @@ def get_past(asked: RowsAsked, times: Cut, history: Path | None) -> None:
 
 
 def _answer(store: PastStore, path: str, view: View, names: Mapping[str, str], asked: AskedTables) -> bytes:
-    """As JSON. Raises HistoryError whatever the view raises."""
+    """As JSON. Raises HistoryError whatever the view raises; Exit if it has no answer."""
     try:
         return msgspec.json.encode(plain(view_of_past(store, view, names, asked)))
     except (HistoryError, KeyboardInterrupt):
         raise
+    except Rejected as no:
+        talk(no_answer(path, no))
+        raise typer.Exit(exit_codes.NO) from None
     except BaseException as error:
         raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
 

@@ -16,6 +16,8 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.difference import ViewChange
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
+from streams.history.past_views import no_answer
+from streams.outcome import Rejected
 
 
 def compare_projections(past: Past, branch: Branch, handlers: ApplicationHandlers, most: int | None = None) -> None:
@@ -63,6 +65,8 @@ def _answer(tables: PastTables, path: str) -> Any:
         return msgspec.to_builtins(tables.view(path), str_keys=True, enc_hook=_plain)
     except (HistoryError, DefinitionError, KeyboardInterrupt):
         raise
+    except Rejected as no:
+        raise HistoryError(no_answer(path, no)) from no
     except BaseException as error:
         raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from streams.app import App
+from streams.history.past_views import no_answer
+from streams.outcome import Rejected
 from streams.server.http.answering_parts import AnsweringParts
 from streams.server.http.problems import Problem
 from streams.server.http.question_forms import Refused, ViewFound, ViewQuestion, read_filters
@@ -42,7 +44,9 @@ def view_at(app: App, path: str) -> View:
 
 
 def raised_in(view: View, did: str, error: BaseException) -> Problem:
-    """The problem of what a view did, which is logged."""
+    """The problem of what a view did, which is logged if it is a fault of the view's."""
+    if isinstance(error, Rejected):
+        return Problem(404, no_answer(view.path, error))
     log.error("the view %s %s", view.path, did, exc_info=error)
     return Problem(500, f"the view {view.path} {did} {type(error).__name__}; the server's log says more")
 
