@@ -162,10 +162,9 @@ class BranchLineage:
         return turn.was is None and turn.reference in self._moved
 
     def left_place(self, emission: Event[Any]) -> OrderKey | None:
-        """Where an event stood that happened at the same time, before a branch took it away."""
-        there = {it.order for it in self._past.find_all(emission.reference)}
-        left = (it for it in self._past.former(emission.reference) if it.order not in there)
-        return next((it.order for it in left if it.event.time == emission.time), None)
+        """Where an event stands that happened at the same time, or stood before a branch took it away: it goes back there."""
+        former = self._past.former(emission.reference)
+        return next((it.order for it in former if it.event.time == emission.time), None)
 
     def has_turned(self, reference: str) -> bool:
         """Whether an event of this reference was decided, or is missing."""

@@ -40,6 +40,7 @@ from streams.history.verification.verification_records import KnownIds, Partitio
 from streams.history.verification.verification_rows import RowCheck, TableRow
 from streams.history.verification.verification_sequences import SequenceCheck
 
+MOVED = "what waits in partitions where events were handled meanwhile"
 NO_DIGESTS: Mapping[NamespacePartition, LogDigests] = {}
 
 
@@ -165,7 +166,7 @@ class Verification:
             part.pending.check_answers(counted(self._ids.values(), part.pending.strays), self._emissions.opaque, whole=whole)
             part.marker.compare(self._recount(part, aside[at], others, exact=exact))
             if at in moved:
-                self.findings.unchecked("what waits in partitions where events were handled meanwhile", f"{at[0]}-{at[1]}")
+                self.findings.unchecked(MOVED, f"{at[0]}-{at[1]}")
         found = self.findings
         return VerificationReport(
             [*found.all()], found.counts, found.not_checked(), self._counts(), otherwise_by_log=found.otherwise_by_log()
