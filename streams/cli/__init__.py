@@ -14,6 +14,7 @@ import typer
 from streams.cli.command_table import CommandTable
 from streams.cli.output.screen import OutputClosed, OutputFailed, discard_output, prepare_streams, talk
 from streams.cli.process import exit_codes
+from streams.cli.process.collector import collect_seldom
 from streams.errors import BrokerError, ConfigError, StreamsError, unwritable_state
 
 OUTSIDE = frozenset(
@@ -152,4 +153,6 @@ def _is_kafkas(error: Any) -> bool:
 
 
 def main() -> None:
+    """The process of a command."""
+    collect_seldom()
     sys.exit(run_command())

@@ -15,6 +15,11 @@ YOUNG, OLD = 10, 100
 """After so many collections of a generation, the next one is looked through too."""
 
 
+def collect_seldom() -> None:
+    """From the start of a process on: what it imports lives until its end, and looking through that takes 0.1 s or more."""
+    gc.set_threshold(COLLECT_AFTER, YOUNG, OLD)
+
+
 def spare_the_collector(after: int = COLLECT_AFTER) -> None:
     """Collect garbage less often, and never what exists from the start: for a process that is one worker, server or command.
 
