@@ -11,7 +11,8 @@ self.addEventListener("message", (event) => {
   event.waitUntil(event.data.renew ? renew().catch(() => {}) : send());
 });
 self.addEventListener("fetch", (event) => {
-  const { method, url } = event.request, { pathname } = new URL(url);
+  const { method, url, headers } = event.request, { pathname } = new URL(url);
+  if (/event-stream/.test(headers.get("Accept"))) return; // it has no end
   if (/^(POST \/events|GET \/rows)\//.test(`${method} ${pathname}`)) {
     const [answer, more] = answered(event.request);
     event.respondWith(answer);

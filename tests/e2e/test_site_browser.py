@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None or bool(MISSING), reason="these tests need Debian's package chromium and `make browser`"
 )
 FILES = Path(processors.__file__).parent / "site"
-LARGEST = 14 * 1024
+LARGEST = 14_500
 """Bytes of all files."""
 KEYS = """() => new Promise((done) => {
   const asked = indexedDB.open("retold-sign-up");
@@ -50,6 +50,12 @@ CONTROLLED = """() => new Promise((done) => {
   else worker.addEventListener("controllerchange", () => done());
 })"""
 """Until the worker is beside the page."""
+FOLLOWED = """() => new Promise((done) => {
+  const source = new EventSource("/rows/user?_from=snapshot");
+  source.addEventListener("ready", () => { source.close(); done("ready"); });
+  setTimeout(done, 10_000, "nothing was told");
+})"""
+"""What becomes of a query that is followed."""
 
 
 @contextmanager
@@ -167,6 +173,12 @@ def test_offline_it_waits_and_then_is_handled_in_order(window: Any, server: Memo
     page.get_by_role("button", name="Dismiss").click()
     page.locator("li.rejected").wait_for(state="detached")
     assert page.evaluate(KEYS) == []
+
+
+def test_a_page_follows_a_query_beside_its_worker(window: Any, server: MemoryServer) -> None:
+    """A stream passes it: an answer that it waited for the end of would never come."""
+    page = shown(window, server.http.base_url)
+    assert page.evaluate(FOLLOWED) == "ready"
 
 
 def test_what_others_do_is_shown(window: Any, server: MemoryServer) -> None:

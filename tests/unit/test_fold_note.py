@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,14 @@ def test_another_process_sees_which_fold_goes_on(tmp_path: Path, monkeypatch: py
         following.end()
     places = [f"the fold of the projection slow has not returned for 0 s, at account.open, account-0:{at}" for at in (1, 2)]
     assert (seen, watch.look()) == (places, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is a temporary file")
+def test_no_disk_is_needed_to_see_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server follows also where temporary files have no room, or no folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with shared_file() as file:
+        record, watch = FoldRecord(file.fileno()), FoldWatch(file.fileno())
+        monkeypatch.setattr(fold_record, "TOLD", 0.0)
+        record.begin("charges", "order.place", "order-1:7")
+        assert (watch.look(), str(watch.look()).partition(" has ")[0]) == (None, "the fold of the projection charges")

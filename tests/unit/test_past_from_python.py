@@ -55,6 +55,10 @@ def test_a_notebook_asks_an_exported_past() -> None:
         assert branch.table(shop.order)["o2"].status == "paid"
         assert [call.kind for call in branch.difference().calls] == ["would call"]
 
+        branch = history.what_if(code=shop.app(), answers=lambda request: PaymentCharged(order=request.key, receipt="r-3"))
+        recorded, decided = (sum(row.count for row in it.table(shop.charges).values()) for it in (history, branch))
+        assert decided - recorded == sum(1 for it in branch.difference().surplus if it.event_type == "payment.charge")
+
 
 def test_an_order_is_not_changed_by_later_deliveries() -> None:
     """A delivery in between changes the stock, and nothing else."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
+import sys
 import tempfile
 import time
 from typing import IO, Final, NamedTuple
@@ -18,8 +20,14 @@ TOLD: Final = 2.5
 
 
 def shared_file() -> IO[bytes]:
-    """For a FoldRecord and its FoldWatch. Raises OSError."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asks closes it
+    """For a FoldRecord and its FoldWatch. Raises OSError.
+
+    On Linux it is in memory: a disk for temporary files that is full, or read-only, keeps no server from following.
+    """
+    if sys.platform == "linux":
+        file: IO[bytes] = os.fdopen(os.memfd_create("retold-folds"), "r+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asks closes it
     try:
         file.write(bytes(SIZE))  # it takes its place on the disk now: a page of a mapped file that finds none ends its process
         file.flush()

@@ -49,11 +49,11 @@ class FollowerProcess:
         try:
             with shared_file() as folds:
                 number = folds.fileno()
+                watch = FoldWatch(number)  # first: if it cannot be made, no process is left that nobody listens to
                 command = [sys.executable, "-P", "-m", MODULE, self._address, str(number), *self._words]
                 process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder, pass_fds=[number]
                 )
-                watch = FoldWatch(number)
         except OSError as error:  # such as no descriptor or no memory left
             return f"the process that follows Kafka cannot be started ({error}); that is tried again"
         self._reports.begin()
