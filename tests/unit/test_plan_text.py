@@ -23,6 +23,7 @@ from streams.history.correction.correction_plan import (
     encode_plan,
 )
 from streams.history.recorded_event import OrderKey
+from streams.testing import given
 from streams.testing.world import World
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, TransferStart
@@ -86,6 +87,21 @@ def test_a_list_names_events_by_their_positions() -> None:
     again = msgspec.structs.replace(a_plan(a_bank(), remove=["open-a"]), change=StoredChange(again=("ref@order-0:4",)))
     [told] = [line[1][0] for line in plan_lines(again) if line[0][0].startswith("again")]
     assert told.endswith("decided again as the code here decides: order-0:4")
+
+
+def test_events_that_wait_for_answers_are_told_with_what_becomes_of_rows() -> None:
+    """They are in no other count, though a row is deleted: a request with other data is another call, which nobody has answered."""
+    world = given(shop.app(), StockReceive(sku="A1", quantity=5, price=300))
+    line = Line(sku="A1", quantity=2)
+    world.when(OrderPlace(order="o1", customer="c7", lines=(line,)), id="place-1")
+    world.settle()
+    less = OrderPlace(order="o1", customer="c7", lines=(msgspec.structs.replace(line, quantity=1),))
+    told = lines_of(a_plan(world, replace={"place-1": less}))
+    assert [it.rstrip() for it in told if it.startswith("open")] == [
+        "open        2 events more, for want of answers that nobody has given: what the answers had made of rows and projections "
+        "is taken back"
+    ]
+    assert [it for it in told if "payment o1  version 2" in it and it.endswith("→ (none)")]
 
 
 def test_open_calls_say_how_they_are_seen_to() -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from streams.cli.output.correction_text import first_of, places_of
 from streams.cli.output.row_text import change_text
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, second_text
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
 from streams.engine.readable import one_line, shortened
 from streams.history.correction.call_advice import call_advice
 from streams.history.correction.correction_plan import CorrectionPlan, PlannedCall, PlannedEvent, PlannedRow
@@ -20,6 +20,7 @@ LABEL = 12
 MOST = 10
 """Of one kind that are shown; the plan's file has all."""
 LONGEST, FIELDS = 120, 6
+OPEN = "more, for want of answers that nobody has given: what the answers had made of rows and projections is taken back"
 
 
 def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
@@ -41,7 +42,7 @@ def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
     if plan.projections:
         yield _line("projections", f"{', '.join(plan.projections)}: each server folds them again")
     if plan.open:
-        yield _line("open", f"{plan.open} events wait for answers that nobody has given")
+        yield _line("open", f"{plural(plan.open, 'event')} {OPEN}")
 
 
 def _line(label: str, text: str, style: str = "") -> StyledLine:
