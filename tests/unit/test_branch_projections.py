@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams import Event, Projection, View
+from streams import Event, Projection, Rejected, Tables, View, required
 from streams.errors import DefinitionError
 from streams.history.branch.branch import Branch, what_if
 from streams.history.branch.branch_projections import ProjectionChanges, projection_changes
@@ -152,6 +152,33 @@ def test_what_waits_for_an_answer_is_open() -> None:
     assert found.difference.waiting
     changes = {it.key: it for it in asked(past, found, handlers).changes if it.projection == "paid"}
     assert changes[placed.key] == ("paid", placed.key, OrdersPerDayRow(count=1), None, True)
+
+
+def test_a_view_without_an_answer_says_where_it_has_none() -> None:
+    """In the past, in the branch, or in both: that is no difference if it is for the same reason."""
+    past, found, handlers = without_an_order()
+    root = next(it for it in roots_of(past) if it.event_type == "order.place")
+    space = next(it for it in handlers.app.namespaces if it.name == "order")
+
+    def customer(tables: Tables, order: str) -> str:
+        return required(tables.of(space).get(order), f"there is no order {order}").customer
+
+    def gone(tables: Tables, order: str) -> str:
+        if order in tables.of(space):
+            raise Rejected(f"{order} is there")
+        return "gone"
+
+    def counted(tables: Tables) -> None:
+        raise Rejected(f"{len(tables.of(space))} orders")
+
+    handlers.app.views.extend([View("customer/{order}", customer), View("gone/{order}", gone), View("counted", counted)])
+    compare_views(past, found, handlers, [f"customer/{root.key}", "customer/none", f"gone/{root.key}", "counted"])
+    untold = found.difference.untold_views
+    why = untold.pop(f"customer/{root.key}")
+    assert why.endswith(f"has no answer: there is no order {root.key}; that is so in the branch alone")
+    assert untold.pop(f"gone/{root.key}").endswith(f"has no answer: {root.key} is there; in the branch it has one")
+    assert "; in the branch, the view counted has no answer: " in untold.pop("counted")
+    assert (untold, found.difference.views) == ({}, [])
 
 
 def test_an_erased_event_is_not_folded_around() -> None:

@@ -55,18 +55,31 @@ def compare_views(
         except HistoryError as error:
             found.untold_views[path] = str(error)
         else:
-            if was != now:
+            if isinstance(was, Rejected) or isinstance(now, Rejected):
+                if why := _without_answer(path, was, now):
+                    found.untold_views[path] = why
+            elif was != now:
                 found.views.append(ViewChange(path, was, now))
 
 
+def _without_answer(path: str, was: Any, now: Any) -> str:
+    """Where a view has none; empty if it says the same of the past and of the branch."""
+    then, since = (no_answer(path, it) if isinstance(it, Rejected) else "" for it in (was, now))
+    if then == since:
+        return ""
+    if then and since:
+        return f"{then}; in the branch, {since}"
+    return f"{then}; in the branch it has one" if then else f"{since}; that is so in the branch alone"
+
+
 def _answer(tables: PastTables, path: str) -> Any:
-    """As JSON has it."""
+    """As JSON has it; the Rejected of a view that has none."""
     try:
         return msgspec.to_builtins(tables.view(path), str_keys=True, enc_hook=_plain)
     except (HistoryError, DefinitionError, KeyboardInterrupt):
         raise
     except Rejected as no:
-        raise HistoryError(no_answer(path, no)) from no
+        return no
     except BaseException as error:
         raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
 
