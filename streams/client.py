@@ -58,7 +58,7 @@ class Client:
         self._routes = Routes(app, self._clients, self._config.prefix, self._codec)
         self._deliveries = Deliveries(self._clients.producer(source, linger=PROMPT), confirm_each=confirm_each)
         self._outcomes: OutcomeReader | None = None
-        self._turn, self._is_closed = threading.Lock(), False
+        self._turn, self._is_closed = threading.RLock(), False
 
     def publish(
         self,
@@ -139,23 +139,26 @@ class Client:
         Raises:
             BrokerError: It was not delivered, or Kafka refused to say what became of it.
             OutcomeTimeout: Nothing is known in time; the message says what is. It may still be handled.
-            ClientClosed: The client was closed, or its block is over.
+            ClientClosed: The client was closed, or its block is over; perhaps in another thread, meanwhile.
 
         """
-        self._refuse_closed("wait within its block, or before close()")
+        instead = "wait within its block, or before close()"
+        self._refuse_closed(instead)
         deadline = time.monotonic() + timeout
         self.confirm(receipt, timeout)
         with self._turn:
+            self._refuse_closed(instead)
             if self._outcomes is None:
-                self._outcomes = OutcomeReader(self._clients, self._config.prefix)
+                self._outcomes = OutcomeReader(self._clients, self._config.prefix, lambda: self._is_closed)
             return self._outcomes.wait(receipt, deadline)
 
     def close(self) -> None:
         """Close the client, without waiting for what is not delivered: `flush` first. Leaving the block does both."""
         self._is_closed = True
-        if self._outcomes is not None:
-            self._outcomes.close()
-            self._outcomes = None
+        with self._turn:  # whoever waits in another thread gives up, and is not left with a consumer that is closed
+            if self._outcomes is not None:
+                self._outcomes.close()
+                self._outcomes = None
 
     def __enter__(self) -> Self:
         self._is_closed = False

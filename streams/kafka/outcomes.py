@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streams.engine import marker
 from streams.engine.envelope import log_header, parked_header
-from streams.errors import OutcomeTimeout
+from streams.errors import ClientClosed, OutcomeTimeout
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, table_record
@@ -29,10 +29,10 @@ SKEW = 500
 
 
 class OutcomeReader:
-    """Waits for one event at a time; used by one thread."""
+    """Waits for one event at a time; used by one thread. A wait ends once it is `given_up`, as another thread may say."""
 
-    def __init__(self, clients: Clients, prefix: str) -> None:
-        self._clients, self._prefix = clients, prefix
+    def __init__(self, clients: Clients, prefix: str, given_up: Callable[[], bool] = lambda: False) -> None:
+        self._clients, self._prefix, self._given_up = clients, prefix, given_up
         self._admin = clients.admin()
         self._consumer: Consumer = clients.consumer("retold-outcomes", partition_eof=False)
 
@@ -47,7 +47,7 @@ class OutcomeReader:
     def wait(self, receipt: Receipt, deadline: float, begin: Sequence[TopicPartition] | None = None) -> PublishOutcome:
         """The outcome, looked for from `begin` on, or from the time of the receipt on.
 
-        `receipt` is delivered; `deadline` is monotonic. Raises OutcomeTimeout with what is known.
+        `receipt` is delivered; `deadline` is monotonic. Raises OutcomeTimeout with what is known, and ClientClosed once given up.
         """
         assert receipt.partition is not None, "only a delivered event has an outcome"
         topics = topic_names(self._prefix, receipt.namespace)
@@ -82,6 +82,8 @@ class OutcomeReader:
 
     def _messages(self, deadline: float) -> Iterator[Message]:
         while (left := deadline - self._clients.clock.monotonic()) > 0:
+            if self._given_up():
+                raise ClientClosed("this client was closed while it waited for an outcome; the event is published")
             message = self._consumer.poll(min(left, 0.1))
             if message is None:
                 continue

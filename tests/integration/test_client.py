@@ -32,7 +32,7 @@ from tests.applications.bank.events import AccountOpen
 from tests.applications.probe.events import EchoHear, ProbeDo
 from tests.support.inbox import Foreign
 from tests.support.pages import run
-from tests.support.workers import Running
+from tests.support.workers import Running, until
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EARLY = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
@@ -127,6 +127,31 @@ def test_a_client_publishes_nothing_after_its_block(config: Config, broker: str)
         client.publish(ProbeDo(name="k"), id="d")
     envelopes = [EnvelopeReader().read(headers_of(record)) for record in Foreign(probe.app(), config, broker).read("probe")]
     assert [it.id for it in envelopes] == ["a", "c"]
+
+
+@pytest.mark.usefixtures("topics")
+def test_who_waits_hears_that_another_thread_has_closed_the_client(config: Config, broker: str) -> None:
+    """Soon, by an error of retold's; and who waits for a turn makes no consumer that nobody would close."""
+    client, told = Client(probe.app(), broker, config=config), list[BaseException]()
+    receipt = client.publish(ProbeDo(name="k"))
+    client.flush()
+
+    def wait() -> None:
+        try:
+            client.wait(receipt, 60)  # no worker handles it
+        except BaseException as error:  # noqa: BLE001 - it is told
+            told.append(error)
+
+    waiting = [threading.Thread(target=wait, daemon=True) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    until(lambda: client._outcomes is not None, "nobody waits")
+    began = time.monotonic()
+    client.close()
+    for thread in waiting:
+        thread.join(20)
+    assert [type(it) for it in told] == [ClientClosed, ClientClosed]
+    assert (client._outcomes, time.monotonic() - began < 30) == (None, True)
 
 
 @pytest.mark.usefixtures("topics")
