@@ -308,6 +308,19 @@ def test_whether_another_namespace_has_an_event_is_not_told(limited: MemoryServe
     assert planned(http, stocks, remove=["receive-b"]).status_code == planned(http, stocks, remove=["stock-0:2"]).status_code == 201
 
 
+def test_nor_is_told_whether_another_namespace_has_a_step_of_an_id(limited: MemoryServer) -> None:
+    """It cannot be corrected, which is another error; who may correct its namespace hears that."""
+    http = limited.http
+    made = planned(http, bearer("ann"))
+    done = http.post(f"{url_of(made)}/apply", json={}, headers={**bearer("ann"), **WAIT, "If-Match": made.headers["ETag"]})
+    assert done.status_code == 200, done.text
+    events = http.get("/events/order", headers={"Authorization": "Bearer correct-horse-battery"}).json()["events"]
+    [step] = [it["id"] for it in events if it["outcome"] == "corrected"]
+    got, other = (planned(http, bearer("stocks"), remove=[it]) for it in (step, "place-9"))
+    assert (got.status_code, got.text.replace(step, "place-9")) == (404, other.text)
+    assert "is a step of the correction" in planned(http, bearer("ann"), remove=[step]).text
+
+
 def test_calls_are_seen_and_closed_by_who_may_correct_them(limited: MemoryServer) -> None:
     """For others they are not listed, and the beginning of an id names none of them."""
     http = limited.http

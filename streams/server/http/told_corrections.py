@@ -11,7 +11,7 @@ import msgspec
 from streams.app import App
 from streams.data import namespace_of
 from streams.engine.readable import named
-from streams.errors import NoSuchEvent
+from streams.errors import InvalidChange, NoSuchEvent
 from streams.history.branch.change_document import ChangeDocument, Find, change_of
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.planning import plan_again, plan_correction
@@ -62,7 +62,7 @@ def _permitted(app: App, principal: Principal, find: Find) -> Find:
         if at is not None and at[1] in names:
             require(principal, Right("correct", at[1]))
             return find(text)
-        with suppress(NoSuchEvent):
+        with suppress(NoSuchEvent, InvalidChange):  # the latter of a step, which can be anybody's
             if (found := find(text)).namespace in may:
                 return found
         raise NoSuchEvent(
