@@ -12,11 +12,12 @@ from functools import partial
 from confluent_kafka import KafkaError, Message, Producer
 
 from streams.confirmations import Confirmations
-from streams.errors import BrokerError, OutcomeTimeout
+from streams.errors import BrokerError, ClientClosed, OutcomeTimeout
 from streams.kafka.clients import OnDelivery
 from streams.kafka.words_of_errors import words_of
 from streams.prepared_event import PreparedEvent
 from streams.receipt import Receipt
+from streams.unconfirmed import Publishing, tell
 
 log = logging.getLogger("retold.client")
 
@@ -25,9 +26,17 @@ CONFIRM_EVERY = 200
 """Events between two polls for the broker's confirmations."""
 AGAIN = "If it is sent again, then under the same id, so that it is handled once"
 """Also after an error: the broker may have what it did not confirm."""
+QUIET_ENDS = (SystemExit, GeneratorExit)
+"""What ends a block as it was meant to: nobody is shown a note of these."""
+ELSEWHERE = (
+    "this client was made before this process was forked, and Kafka's client does not work in both: nothing that is published here "
+    "would leave. Make a Client in this process"
+)
+AT_AN_ERROR, AT_EXIT = 2.0, 10.0
+"""s that the end of a block by an error, and the end of a program, wait for the broker."""
 
 
-class Deliveries:
+class Deliveries(Publishing):
     """Of one producer. Several threads may share it."""
 
     def __init__(self, producer: Producer, *, confirm_each: bool = False) -> None:
@@ -36,6 +45,9 @@ class Deliveries:
         self._failures: list[tuple[Receipt | PreparedEvent, KafkaError]] = []
         self._since_confirmed = 0
         self._confirmations = Confirmations(producer.poll)
+        self._closed: str | None = None
+        self._is_told = False
+        self.watch()
 
     def send(self, topic: str, headers: Headers, event: PreparedEvent, receipt: Receipt) -> None:
         """Hand an event to the producer, which sends it in the background. Blocks while its queue is full.
@@ -70,6 +82,8 @@ class Deliveries:
 
     def _produce(self, topic: str, headers: Headers, event: PreparedEvent, on_delivery: OnDelivery) -> None:
         """Raises BufferError."""
+        if self._closed is not None:
+            raise ClientClosed(self._closed)
         self._producer.produce(topic, event.value, event.key.encode(), on_delivery=on_delivery, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
 
     def serve(self, stop: threading.Event) -> None:
@@ -85,6 +99,7 @@ class Deliveries:
 
         Raises BrokerError, which `flush` does not raise again, or OutcomeTimeout.
         """
+        self._refuse_elsewhere()
         deadline = time.monotonic() + timeout
         while not receipt.delivered:
             if receipt.error is not None:
@@ -96,6 +111,7 @@ class Deliveries:
 
     def flush(self, timeout: float) -> None:
         """Wait until the broker has confirmed all. Raises BrokerError if one was not delivered, or not in time."""
+        self._refuse_elsewhere()
         left = self._producer.flush(timeout)
         self.raise_failures()
         if left:
@@ -117,18 +133,54 @@ class Deliveries:
 
     def leave(self, error: BaseException | None) -> None:
         """At the end of a publisher's block: wait for all events, or note at its `error` what is not confirmed."""
-        if error is None:
+        if self._is_elsewhere:
+            return
+        if error is not None and not isinstance(error, QUIET_ENDS):
+            self._note_undelivered(error)
+            return
+        try:
             self.flush(60.0)
-        else:
-            self.note_undelivered(error)
+        except BrokerError:
+            raise
+        except BaseException as interrupted:
+            self._note_undelivered(interrupted)
+            raise
 
-    def note_undelivered(self, error: BaseException) -> None:
+    def _note_undelivered(self, error: BaseException) -> None:
         """Add a note about undelivered events to the exception that ends the publisher's block."""
-        left = self._producer.flush(2.0)
-        lost = left + len(self._failures)
-        if lost:
-            error.add_note(f"besides, {_were(lost, 'published event')} not confirmed by the broker")
+        lost = self._producer.flush(AT_AN_ERROR) + len(self._failures)
+        self._is_told = True
+        if not lost:
+            return
+        error.add_note(f"besides, {_were(lost, 'published event')} not confirmed by the broker")
+        if isinstance(error, Exception):
             log.warning("%s not confirmed by the broker", _were(lost, "published event"))
+        else:  # Ctrl-C, or a task that is cancelled: few programs show its notes
+            tell(f"{_were(lost, 'published event')} not confirmed by the broker")
+
+    def end(self) -> None:
+        """The program ends, perhaps without having left a block: wait for the broker, and tell what it has not confirmed."""
+        self._closed = "this program ends: what it publishes now would be lost"
+        if self._is_told or not (len(self._producer) or self._failures):
+            return
+        lost = self._producer.flush(AT_EXIT) + len(self._failures)
+        if lost:
+            tell(
+                f"retold: {_were(lost, 'published event')} not confirmed by the broker when this program ended. Publish within "
+                "`with Client(…)`, or call flush(), to hear of it in time. " + AGAIN
+            )
+
+    def forked(self) -> None:
+        self._closed = ELSEWHERE
+        self._failures = []
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return self._closed is ELSEWHERE
+
+    def _refuse_elsewhere(self) -> None:
+        if self._is_elsewhere:
+            raise ClientClosed(ELSEWHERE)
 
     def _confirmed(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
         if error is None:

@@ -27,7 +27,7 @@ StreamsError                       HTTP status, if it is none of 500
 │   ├── TopicMismatch
 │   ├── NamespaceTaken
 │   └── PartitionLost
-├── ClientClosed                   a client was used after its block, or after it was closed
+├── ClientClosed                   a client was used after its block, after it was closed, or after a fork
 ├── NamespaceStopped               a worker stopped a namespace rather than do harm
 │   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
@@ -213,7 +213,7 @@ class OutcomeTimeout(StreamsError):
 
 
 class ClientClosed(StreamsError):
-    """A client was used after its block, or after it was closed: make a new one."""
+    """A client was used after its block, after it was closed, or in a process that was forked later: make a new one."""
 
 
 class BrokerError(StreamsError):
