@@ -56,6 +56,8 @@ class ConnectionLimits:
     taken_bytes: int = 64 * 1024
     """A client that leaves an answer waiting must take so many bytes of it in each `taken_seconds`."""
     spare_seconds: float = 2.0
+    unheard_seconds: float = 2.0
+    """A client that sends no more, and may be gone, gets what is answered within this time."""
     ping_seconds: float = 20.0
     """A WebSocket is pinged so often, and has as long to answer."""
     look_seconds: float = 0.5
@@ -254,6 +256,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _refused = False
     is_spare = False
     _is_socket = False
+    _has_sent_all = False
     _running: RequestResponseCycle | None = None
     """The request that is answered, or was last."""
     beneath: asyncio.Transport | None = None
@@ -355,6 +358,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._await_next()
+        if self._has_sent_all and self._answered and not self.pipeline:
+            self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection open for what is true
+        """The client sends no more. It may wait for the answer to what it has sent, or be gone; writing it an answer shows which."""
+        if self._refused or self._is_socket or self.beneath is not None or self._reading == "body":
+            return False
+        self._has_sent_all = True
+        self.loop.call_later(self.register.limits.unheard_seconds, self.transport.close)
+        return not self._answered or bool(self.pipeline)
 
     def _await_next(self) -> None:
         """Once a request is read and answered, whichever came first."""

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -211,6 +212,28 @@ def watchers(server: MemoryServer, stack: ExitStack, count: int) -> None:
         client = stack.enter_context(connected(server))
         client.sendall(b"GET /live/account HTTP/1.1\r\nHost: localhost\r\n\r\n")
     until(lambda: len(server.parts.watching) == count, "they do not watch")
+
+
+def test_a_client_that_sends_no_more_gets_its_answers(server: MemoryServer) -> None:
+    """It has shut down its side after one request or several, as `nc -N` does; each is answered, and the connection ends."""
+    opens = [b'{"account":"%s","balance":1}' % name for name in (b"a1", b"a2")]
+    requests = [HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in opens]
+    for sent in (requests[:1], requests):
+        with connected(server) as client:
+            client.sendall(b"".join(sent))
+            client.shutdown(socket.SHUT_WR)
+            assert heard(client).count(b"HTTP/1.1 202 Accepted") == len(sent)
+
+
+def test_a_client_that_sends_no_more_is_not_answered_for_ever(tmp_path: Path) -> None:
+    """It may be gone, and a stream would go on until its next word to nobody."""
+    with MemoryServer(bank.app(), tmp_path, limits=replace(QUICK, unheard_seconds=0.3)) as server, ExitStack() as stack:
+        client = stack.enter_context(connected(server))
+        client.sendall(b"GET /live/account HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: len(server.parts.watching) == 1, "it does not watch")
+        client.shutdown(socket.SHUT_WR)
+        until(lambda: not server.parts.watching, "it is watched for nobody")
+
 
 
 @pytest.mark.parametrize("one_address", [True, False])
