@@ -362,7 +362,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection open for what is true
-        """The client sends no more. It may wait for the answer to what it has sent, or be gone; writing it an answer shows which."""
+        """The client sends no more. It may wait for the answer to what it has sent, or be gone: writing shows which."""
         if self._refused or self._is_socket or self.beneath is not None or self._reading == "body":
             return False
         self._has_sent_all = True
