@@ -1,18 +1,18 @@
 """retold: publish a named event; its one handler folds it into a table you can query; the event log keeps it for ever."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streams.app import App
-from streams.event import Event
-from streams.gateway import Gateway
-from streams.namespace import Namespace
-from streams.outcome import Outcome, Rejected, Scheduled, required
-from streams.projection import Projection
-from streams.view import Tables, View
-
 if TYPE_CHECKING:
+    from streams.app import App
     from streams.client import Client
+    from streams.event import Event
+    from streams.gateway import Gateway
     from streams.history.history import History
+    from streams.namespace import Namespace
+    from streams.outcome import Outcome, Rejected, Scheduled, required
+    from streams.projection import Projection
+    from streams.view import Tables, View
 
 __all__ = [
     "App",
@@ -31,14 +31,26 @@ __all__ = [
 ]
 
 
+_MODULES = {
+    "App": "app",
+    "Client": "client",
+    "Event": "event",
+    "Gateway": "gateway",
+    "History": "history.history",
+    "Namespace": "namespace",
+    "Outcome": "outcome",
+    "Projection": "projection",
+    "Rejected": "outcome",
+    "Scheduled": "outcome",
+    "Tables": "view",
+    "View": "view",
+    "required": "outcome",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`Client` and `History` are loaded when they are asked for: handlers and their tests need no Kafka, and start sooner."""
-    if name == "Client":
-        from streams.client import Client
-
-        return Client
-    if name == "History":
-        from streams.history.history import History
-
-        return History
-    raise AttributeError(f"module 'streams' has no attribute {name!r}")
+    """Each is loaded when it is asked for: handlers and their tests need no Kafka, and the command hears Ctrl-C from its start."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'streams' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"streams.{_MODULES[name]}"), name)
+    return found

@@ -120,6 +120,22 @@ def test_help_teaches_by_an_example(name: str, project: Project) -> None:
     assert f"retold {name}" in said.out
 
 
+@pytest.mark.parametrize("when", ["streams.app", "typer", "streams.cli.commands.status"])
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback(when: str) -> None:
+    """That takes a tenth of a second, in which somebody may see that the command was the wrong one."""
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {when!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from streams.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "status"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_help_waits_for_nothing_that_it_does_not_show() -> None:
     """Neither Kafka nor Faust nor the codec is loaded, nor what Typer would load for its own help."""
     code = "import sys; from streams.cli import run_command; run_command(['--help']); print(*sys.modules)"
