@@ -67,6 +67,29 @@ def server(tmp_path: Path) -> Iterator[MemoryServer]:
         yield server
 
 
+@pytest.mark.parametrize("key", [None, "k1"])
+def test_events_of_one_connection_keep_their_order(server: MemoryServer, key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where each is handed to a thread, as the first of a type is, and one with a key: they overtook each other there."""
+    publish, prices, other = server.kafka.publish, list[int](), threading.Event()
+
+    def slow(data: StockReceive, **given: Any) -> Any:
+        if data.price > 1:
+            other.set()
+        else:
+            other.wait(0.3)
+        prices.append(data.price)
+        return publish(data, **given)
+
+    monkeypatch.setattr(server.kafka, "publish", slow)
+    monkeypatch.setattr(server.kafka, "publish_at_once", lambda *_, **__: None)
+    with opened(server) as client:
+        for price in range(1, 9):
+            own = None if key is None else f"{key}-{price}"
+            client.send(op="publish", id=price, type="stock.receive", data={**RECEIVE, "price": price}, key=own, wait=10)
+        assert {client.next()["status"] for _ in range(8)} == {200}
+    assert prices == [*range(1, 9)]
+
+
 def test_streams_and_events_over_one_connection(server: MemoryServer) -> None:
     """Each answer has the id of what it answers; a stream goes on where its client was."""
     with opened(server) as client:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.errors import UNREADABLE_JSON
 from streams.server.http.cross_origin import is_ours, origins_of
+from streams.server.http.handed_over import HANDED_OVER
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
 from streams.server.http.socket_requests import InnerResponse, SocketRequests
@@ -105,6 +106,8 @@ class SocketClient:
         self._watches: dict[int, asyncio.Task[None]] = {}
         self._places: dict[int, str] = {}
         self._publishing: set[asyncio.Task[None]] = set()
+        self._last_begun: asyncio.Event | None = None
+        """Set once the last event that was sent has its place before the next."""
         self._closing: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
     async def run(self, requests: SocketRequests, known: InnerResponse) -> None:
@@ -231,10 +234,18 @@ class SocketClient:
             problem = Problem(429, f"{MOST_AT_ONCE} events are not answered yet; send the next one after an answer")
             await self._refuse(number, problem)
             return
-        self._keep(self._publish(asked, number))
+        before, self._last_begun = self._last_begun, asyncio.Event()
+        self._keep(self._publish(asked, number, before, self._last_begun))
 
-    async def _publish(self, asked: SocketRequest, number: int) -> None:
-        answer = await self._requests.publish(asked.type, bytes(asked.data), asked.key, asked.wait)
+    async def _publish(self, asked: SocketRequest, number: int, before: asyncio.Event | None, begun: asyncio.Event) -> None:
+        """In the order in which they were sent; Kafka's confirmations and outcomes are waited for together."""
+        try:
+            if before is not None:
+                await before.wait()
+            HANDED_OVER.set(begun.set)  # in the context of this task
+            answer = await self._requests.publish(asked.type, bytes(asked.data), asked.key, asked.wait)
+        finally:
+            begun.set()
         with suppress(OSError):  # the client is gone
             await self._answer(number, answer)
 

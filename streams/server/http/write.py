@@ -20,6 +20,7 @@ from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.access.principal import Principal
 from streams.server.http.access_checks import principal_of
 from streams.server.http.answers import AnswerPosition, ready, up_to_date
+from streams.server.http.handed_over import tell_handed_over
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts, parts_of
@@ -175,6 +176,7 @@ class EventEndpoint:
             receipt = self._parts.publisher.publish_at_once(wanted.data, content=wanted.content, **_given(wanted, event_id, trace))
         if receipt is None:
             receipt = await in_thread(self._parts.pools.publishing, self._send, wanted, event_id, trace, key)
+        tell_handed_over()
         is_told = await self._parts.confirming.told(receipt, CONFIRMED_IN)
         self.confirm(receipt, CONFIRMED_IN if is_told else None, repeatable=event_id is not None)
         return receipt
