@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,14 +19,16 @@ from streams.config import Config
 from streams.engine.times import to_micros
 from streams.errors import NamespaceTaken, TopicMismatch
 from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.stored_corrections import kept_corrections
 from streams.history.stored.stored_past import StoredPast
 from streams.kafka.clients import Clients
 from streams.kafka.tables_and_logs import Tail
-from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel import follower
 from streams.server.readmodel.frontier import IDLE
 from streams.server.readmodel.history_reader import HistoryReader
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
+from tests.support.processes import environment, retold
 from tests.support.workers import PATIENCE, Running, until
 
 APP = probe.app()
@@ -91,8 +95,8 @@ def test_the_file_of_a_running_server_is_used(config: Config, clients: Clients, 
     """As soon as it has all that is committed; without it, or if it stands still, a file of its own is read."""
     stopped = threading.Event()
     codec = codec_of(APP)
-    follower = TopicFollower(clients, config.prefix, APP, codec, config.state, lambda _: None)
-    thread = threading.Thread(target=follower.run, args=(stopped,), daemon=True)
+    following = follower.TopicFollower(clients, config.prefix, APP, codec, config.state, lambda _: None)
+    thread = threading.Thread(target=following.run, args=(stopped,), daemon=True)
     do(client, "a")
     thread.start()
     try:
@@ -107,11 +111,44 @@ def test_the_file_of_a_running_server_is_used(config: Config, clients: Clients, 
     assert (own.of_server, sorted(names(own))) == (False, sorted(names(found)))
 
 
+def test_the_file_of_a_server_has_a_correction_with_its_first_step(
+    config: Config, clients: Clients, client: Client, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it reads all for the first time or follows: what it tells meanwhile would be what was before the correction."""
+    monkeypatch.setattr(follower, "BROKER_EVERY", 1e6)
+    env = environment(broker, config.prefix, config.state, app="tests.applications.probe:app", partitions="2")
+    corrected, stopped = list[str](), threading.Event()
+
+    def correct(key: str) -> None:
+        receipt = client.publish(ProbeDo(name=key))
+        client.wait(receipt, timeout=PATIENCE)
+        plan = retold("correct", "plan", "--remove", receipt.id, "--why", "a test", "--keep", "--json", env=env)
+        corrected.append(json.loads(plan.stdout)["correction"])
+        done = retold("correct", "apply", corrected[-1], env=env)
+        assert (done.returncode, "1 row set" in done.stderr) == (0, True), plan.stderr + done.stderr
+
+    def known() -> list[str]:
+        with closing(sqlite3.connect(config.state / "read" / f"{config.prefix}0" / "read.sqlite")) as db:
+            return [it.correction for it in kept_corrections(db)]
+
+    correct("a")
+    following = follower.TopicFollower(clients, config.prefix, APP, codec_of(APP), config.state, lambda _: None)
+    thread = threading.Thread(target=following.run, args=(stopped,), daemon=True)
+    thread.start()
+    try:
+        until(lambda: known() == corrected, "what was corrected before is not known", despite=sqlite3.Error)
+        correct("b")
+        until(lambda: known() == corrected, "what is corrected now is not known")
+    finally:
+        stopped.set()
+        thread.join(PATIENCE)
+
+
 def test_a_request_that_is_given_up_ends_the_reading(config: Config, clients: Clients, client: Client) -> None:
     """As where a server takes the file over while Kafka is asked: it gives no file then, and raises nothing."""
     do(client, "a")
-    follower = TopicFollower(clients, config.prefix, APP, codec_of(APP), config.state, lambda _: None)
-    assert follower.read_to_ends(lambda *_: {}, lambda: True, lambda *_: None) is None
+    following = follower.TopicFollower(clients, config.prefix, APP, codec_of(APP), config.state, lambda _: None)
+    assert following.read_to_ends(lambda *_: {}, lambda: True, lambda *_: None) is None
 
 
 def test_without_topics_there_is_no_past(config: Config, clients: Clients) -> None:

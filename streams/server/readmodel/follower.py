@@ -234,6 +234,7 @@ class TopicFollower:
                 self._state.beat()
                 reading.step(again.is_busy)
                 again.step()
+                filler.follow(store, writer.steps)
                 refuse_torn(store.file)
                 store.refuse_deleted()
                 if time.monotonic() - asked >= BROKER_EVERY:

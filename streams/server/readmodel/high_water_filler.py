@@ -36,6 +36,7 @@ class HighWaterFiller:
         self._admin, self._partitions = admin, [at for at in partitions if at[0] in logs]
         self._corrections = corrections
         self._frontier = Frontier({topic: ("log", namespace) for topic, namespace in logs.items()})
+        self._steps = 0
         self.lost: str | None = None
         """What is wrong with the corrections, as it was found last; None: nothing."""
 
@@ -46,6 +47,21 @@ class HighWaterFiller:
         store.make_checkpoints(deadline)
         if before := store.limit.before():
             store.write(lambda db: leave_out(db, before, lambda: store.make_checkpoints(deadline), deadline))
+
+    def follow(self, store: Store, steps: int) -> None:
+        """Keep corrections as soon as a step of one was read: what it has changed is not told without them. Raises sqlite3.Error.
+
+        `steps` counts those that were read. If the broker does not answer, `fill` keeps them.
+        """
+        if steps != self._steps and store.is_complete:
+            self._steps = steps
+            store.write(self._keep)
+
+    def _keep(self, db: sqlite3.Connection) -> None:
+        try:
+            self.lost = put_corrections(db, self._corrections())
+        except BrokerError as error:
+            log.debug("the corrections are not known now: %s", error)
 
     def _fill(self, db: sqlite3.Connection, deadline: float) -> None:
         try:
