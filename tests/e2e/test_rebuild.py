@@ -102,6 +102,8 @@ def test_rows_are_rebuilt_while_events_are_handled(broker: str, prefix: str, tmp
         with publisher.going_on():
             refused = retold("rebuild", "start", "account", env=strict)
             assert (refused.returncode, "nothing is built" in refused.stderr) == (1, True), refused.stderr
+            missing = retold("get", "account", "a1", env=strict)
+            assert (missing.returncode, "workers keep generation 1" in missing.stderr) == (1, True), missing.stderr
             for seconds in (2.0, 3.0, 3.5, 4.0, 5.0):
                 kill_after(seconds, second)
             done = retold("rebuild", "start", "account", env=second)

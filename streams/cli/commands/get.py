@@ -28,6 +28,7 @@ from streams.history.cut_past import Cut
 from streams.history.recorded_event import position_name
 from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.tables_and_logs import TableState, read_table
+from streams.namespace import Namespace
 from streams.projection import Projection
 
 
@@ -86,6 +87,7 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
         talk(
             f"The table {namespace} has no row {key!r}{f' as of {at}' if at else ': no event has been handled yet'}."
         )
+        _tell_what_else(session, space, state)
         raise typer.Exit(exit_codes.NO)
     rows = question.chosen(space.row_type, [(each, *state.rows[each]) for each in sorted(state.rows, key=natural)])
     shown = list(islice(rows, limit if as_json else limit or SHOWN))
@@ -101,6 +103,11 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
         talk(count_of(len(shown), len(rows)))
     if not as_json:
         talk(f"As of {at}." if at else "No event has been handled yet.")
+    _tell_what_else(session, space, state)
+
+
+def _tell_what_else(session: Session, space: Namespace[Any], state: TableState[Record]) -> None:
+    """That workers keep other rows, or have not set all of them yet: also of a row that is not there."""
     corrections = read_corrections(session.clients, session.config.prefix, session.app.name)
     for text in (*other_generation(space, (it.generation for it in state.positions.values())), *correcting(corrections)):
         talk(text)

@@ -44,7 +44,11 @@ class CorrectedGeneration:
             if place[0] != namespace:
                 continue
             if row.untold is not None:
-                raise HistoryError(f"rows of {namespace} cannot be built from the corrected past: {row.untold.why}")
+                raise HistoryError(
+                    f"rows of {namespace} cannot be built from the corrected past: {row.untold.why}. A correction reaches that "
+                    "row, so what this code refuses there cannot be accepted: take that event out with the code that workers have "
+                    "(`retold correct plan --remove`), or have this code decide it as it was"
+                )
             if events := self._log.key_events(place):
                 found[events[0].order.partition][place[1]] = row.row, version_in(self._log, self._handlers, place)
         return {partition: CorrectedRows(rows, until[partition]) for partition, rows in found.items()}
