@@ -17,6 +17,7 @@ from streams.history.cut_past import events_told_of
 from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past
+from streams.history.recorded_event import STEP
 from streams.history.untold_rows import UntoldRows, refuse_corrected, refuse_erased_of
 
 
@@ -37,15 +38,19 @@ class PastTable(Mapping[str, Record]):
     @cached_property
     def _folded(self) -> tuple[dict[str, Record], UntoldRows]:
         entries: dict[str, Entry] = {}
+        changed: dict[str, CodeChanged] = {}
         untold = UntoldRows(self._past, self.namespace)
         for it in events_told_of(self._past, self.namespace, untold.add):
             key = it.key
-            if key in untold:
+            if key in untold or (key in changed and it.kind != STEP):  # which sets the row whole
                 continue
             try:
                 entries[key] = self._handlers.fold(entries.get(key, (None, 0)), it)
+                changed.pop(key, None)
             except CodeChanged as error:
-                untold.add(key, error)
+                changed.setdefault(key, error)
+        for key, why in changed.items():
+            untold.add(key, why)
         return {key: row for key, (row, _) in entries.items() if row is not None and key not in untold}, untold
 
     @property

@@ -22,6 +22,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.steps_of_others import telling_all
 from streams.history.cut_past import Cut
+from streams.history.past_tables import PastTable
 from streams.history.recorded_event import STEP, RecordedEvent
 from streams.history.stored.past_file import HistoryFile
 from streams.history.stored.stored_corrections import kept_corrections
@@ -32,7 +33,7 @@ from streams.history.story.waiting import NothingWaits
 from streams.history.when.predicate import Predicate
 from streams.history.when.when import Turns
 from streams.server.readmodel.past_store import PastStore
-from tests.applications import bank, permits, shop, timed
+from tests.applications import bank, permits, shop, strict, timed
 from tests.applications.bank.events import AccountOpen, AccountRow, TransferStart
 from tests.applications.permits.events import PermitReceive
 from tests.applications.shop.events import OrderPlace
@@ -133,6 +134,22 @@ def test_the_rows_of_a_file_are_told_one_by_one_and_whole(tmp_path: Path) -> Non
         with PastStore(here.handlers.app, here.there.codec, StoredRows(past, Cut(known=END), handlers)) as store:
             assert store.entry("account", "a")[0] == AccountRow(balance=81)
             assert {key: row.balance for key, row in store.whole("account").items()} == {"a": 81, "b": 121}
+
+
+def test_a_row_is_told_from_a_step_on_whatever_was_before(tmp_path: Path) -> None:
+    """The code here refuses what a correction has made otherwise: of one row, of all, and of those of a file."""
+    here = a_bank(8)
+    here.handlers = ApplicationHandlers(strict.app(), here.there.codec)
+    before = here.log.key_events(A)[:2]
+    with pytest.raises(CodeChanged, match="now rejects it"):
+        here.handlers.fold_all(before)
+    table = PastTable(here.log, telling(here), "account")
+    assert table.entry("a")[0] == AccountRow(balance=92)
+    assert {key: row.balance for key, row in table.items()} == {"a": 92, "b": 108}
+    with closing(HistoryFile(exported(here.there, tmp_path, known(here).corrections), END).connect()) as db:
+        learn_schemas(db, here.handlers.codec)
+        rows = StoredRows(StoredPast(db, here.handlers.codec), Cut(known=END), telling(here))
+        assert rows.entry(A)[0] == AccountRow(balance=92)
 
 
 def test_when_something_began_to_hold_is_told_too() -> None:

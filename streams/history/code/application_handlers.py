@@ -190,9 +190,18 @@ class ApplicationHandlers:
             return ()
         return () if decided.reason is None else decided.emissions
 
-    def fold_all(self, events: Sequence[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
+    def fold_all(self, events: Iterable[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
+        """A row after all of these. A correction's step sets it whole: whatever was before, it is told from there on."""
+        untold: CodeChanged | None = None
         for it in events:
-            entry = self.fold(entry, it)
+            if untold is not None and it.kind != STEP:
+                continue
+            try:
+                entry, untold = self.fold(entry, it), None
+            except CodeChanged as error:
+                untold = untold or error
+        if untold is not None:
+            raise untold
         return entry
 
 

@@ -93,12 +93,14 @@ class StoredRows:
             self.read += len(events)
             return self.handlers.fold_all(events)
         sequence, entry = self._begin(place)
+        return self.handlers.fold_all(self._behind(place, sequence), entry)
+
+    def _behind(self, place: Place, sequence: int) -> Iterator[RecordedEvent]:
         for it in self._whole.key_events_behind(place, sequence):
             self.read += 1
             if not self.past.has(it):  # nor does it have any that follows: a cut is a prefix of each key
-                break
-            entry = self.handlers.fold(entry, it)
-        return entry
+                return
+            yield it
 
     def _counted_at(self, place: Place) -> CutPast | None:
         """Where a row's events are told from that corrections have made otherwise; None: it is as the log has it."""
