@@ -152,6 +152,16 @@ def test_a_row_is_told_from_a_step_on_whatever_was_before(tmp_path: Path) -> Non
         assert rows.entry(A)[0] == AccountRow(balance=92)
 
 
+def test_a_story_goes_on_behind_a_step_where_its_row_could_not_be_told_before() -> None:
+    """What the step itself has changed is not known; the row that it has set is."""
+    here = a_bank(8)
+    here.handlers = ApplicationHandlers(strict.app(), here.there.codec)
+    found = Storyteller(here.log, telling(here), NothingWaits()).of_key(A, 0, 20)
+    assert found is not None
+    assert (found.row, found.unknown) == (AccountRow(balance=92), None)
+    assert [it.unknown is None for it in found.steps] == [True, False, False]
+
+
 def test_when_something_began_to_hold_is_told_too() -> None:
     """With the step at which it did."""
     here = a_bank(8)

@@ -14,7 +14,7 @@ from streams.errors import CodeChanged, HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.row_changes import FieldChange, row_changes
 from streams.history.past import ErasedEvent, cause_of
-from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import ANSWER, STEP, OrderKey, Place, RecordedEvent
 from streams.history.story.event_corrections import NOTHING_CORRECTED, EventCorrection, EventCorrections
 from streams.history.story.waiting import Waiting, WaitingEvent
 
@@ -211,16 +211,19 @@ class Storyteller:
             if last is not None and it.order > last:
                 break
             before = entry
-            if erased is not None and erased.sequence < it.order.sequence:
+            gone = erased is not None and erased.sequence < it.order.sequence
+            if erased is not None and gone:
                 unknown = unknown or erased.sentence
-            if unknown is None:
+            untold = unknown
+            if unknown is None or (it.kind == STEP and not gone):  # which sets the row whole, whatever it was
                 try:
-                    entry = self._handlers.fold(entry, it)
+                    entry, unknown = self._handlers.fold(entry, it), None
                 except HistoryError as error:
-                    unknown, entry = error.why if isinstance(error, CodeChanged) else str(error), (None, 0)
+                    unknown = untold or (error.why if isinstance(error, CodeChanged) else str(error))
+                    entry = None, 0
             for step in steps_at(it.order) or ():
-                step.unknown = unknown
-                if unknown is None:
+                step.unknown = untold or unknown
+                if step.unknown is None:
                     step.before, step.after = before[0], entry[0]
         if erased is not None and last is None:
             unknown = unknown or erased.sentence
