@@ -84,6 +84,8 @@ def test_a_list_names_events_by_their_positions() -> None:
     put_in = StoredInsertion(b"", 0, "id@home", "", "ref", OrderKey(0, "order", 0, 0))
     change = StoredChange(insert=(put_in,), remove=("ref@order-0:3",))
     assert changes_text(change) == "takes out order-0:3; puts in id@home"
+    later = StoredChange(remove=("ref",), replace={"ref": b""})
+    assert changes_text(later, {"ref": "id@home"}) == "takes out id@home; replaces id@home"
     again = msgspec.structs.replace(a_plan(a_bank(), remove=["open-a"]), change=StoredChange(again=("ref@order-0:4",)))
     [told] = [line[1][0] for line in plan_lines(again) if line[0][0].startswith("again")]
     assert told.endswith("decided again as the code here decides: order-0:4")

@@ -182,10 +182,14 @@ def list_(as_json: Json = False) -> None:
     if not found:
         talk("Nothing was corrected.")
         return
+    ids = {put.reference: put.id for it in found for put in it.change.insert}
     rows = [
-        (str(it.number or ""), it.state, it.by, str(from_micros(it.begun).date()), it.why, changes_text(it.change), it.correction)
+        (
+            str(it.number or ""), it.state, it.by, str(from_micros(it.begun).date()), it.why, changes_text(it.change, ids),
+            it.correction,
+        )
         for it in found
-    ]
+    ]  # fmt: skip
     table(("number", "state", "by", "when", "why", "changes", "correction"), rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from streams.cli.output.screen import plural
 from streams.engine.readable import shortened
@@ -13,14 +13,22 @@ from streams.history.difference.difference import NOT
 
 MOST, LONGEST = 3, 60
 """Events that are named of a change, and characters of each name."""
+NO_NAMES: Mapping[str, str] = {}
 
 
-def changes_text(change: StoredChange) -> str:
-    """What a correction changes: `takes out order-0:3`, by positions as `retold story` takes them."""
+def changes_text(change: StoredChange, put_in: Mapping[str, str] = NO_NAMES) -> str:
+    """What a correction changes: `takes out order-0:3`, by positions as `retold story` takes them.
+
+    `put_in` has the ids of what corrections have put in, which has no position, by its reference.
+    """
+
+    def named(names: Iterable[str]) -> list[str]:
+        return [put_in.get(name, name) for name in places_of(names)]
+
     parts = [
         (word, names)
         for word, names in (
-            ("takes out", places_of(change.remove)), ("replaces", places_of(change.replace)),
+            ("takes out", named(change.remove)), ("replaces", named(change.replace)),
             ("puts in", [it.id for it in change.insert]), ("decides again", places_of(change.again)),
         )
         if names
