@@ -110,7 +110,7 @@ class StepWriter:
             raise HistoryError(
                 f"workers keep rows of generation {record.generation} of {self._names[table]}, and the code here makes those of "
                 f"generation {self._generations[table]}, which they do not take. All that was set before stands: apply the "
-                "correction with the code that they have"
+                "correction with the code that they have; one that has set nothing is forgotten by `retold correct withdraw`"
             )
         at = self._inboxes[table], message.partition() or 0
         before, self._handled[at] = self._handled.get(at, 0), record.inbox_next
