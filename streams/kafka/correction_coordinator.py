@@ -38,6 +38,7 @@ from streams.kafka.corrections_topic import (
     take_back,
     write_correction,
 )
+from streams.kafka.last_markers import refuse_other_generation
 from streams.kafka.step_writer import STILL, StepWriter
 from streams.kafka.undo_publisher import UndoPublisher
 from streams.kafka.unsettled_consequences import why_unsettled
@@ -101,6 +102,7 @@ class CorrectionCoordinator:
                 raise
             if not differ and before is not None and before.state == APPLIED and calls is None:
                 return 0
+            refuse_other_generation(self._clients, self._prefix, self._app)  # before it holds up all others
             state = before if before is not None and before.state != PLANNED else self._new_state(plan, others)
             state = replace(state, calls=calls or state.calls, stopped="")
             self._claim.take(state, before, stored)

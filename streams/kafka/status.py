@@ -19,18 +19,16 @@ from streams.kafka.backlog import BacklogReader, Pending, SetAside
 from streams.kafka.bounded_read import first_records
 from streams.kafka.clients import Clients
 from streams.kafka.deleted_records import NOTHING, Accepted, DeletedRecords, deleted_records, never_cut, wrong_settings
-from streams.kafka.messages import marker_of, topic_partition_of
+from streams.kafka.last_markers import last_markers
+from streams.kafka.messages import topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.task_reports import STANDBY, Report, ReportReader, copies_of, ended, key_of, state_of
-from streams.kafka.topic_contents import read_spans
 from streams.kafka.topics import TIMEOUT, TopicNames, after_recreation, describe, topic_names
 
-FIRST_LOOK = 300
-"""Records before a table's end where its last marker is searched first; then eight times as many, and so on."""
 NORMAL = 5.0
 """s for which a transaction may be open before it is reported."""
 
@@ -325,19 +323,7 @@ class _StatusReader:
         return [(topic, partition) for topic in topics for partition in range(self.counts[topic])]
 
     def markers(self, tables: Iterable[str]) -> dict[TopicAndPartition, marker.Marker]:
-        """The last committed marker of each partition that has one, searched backwards from the end."""
-        partitions = self.partitions(tables)
-        first, last = starts(self.admin, partitions), stable_ends(self.admin, partitions)
-        found: dict[TopicAndPartition, marker.Marker] = {}
-        left, width = set(partitions), FIRST_LOOK
-        while left:
-            spans = {partition: (max(first[partition], last[partition] - width), last[partition]) for partition in left}
-            for message in read_spans(self.clients, "retold-status", spans, timeout=TIMEOUT):
-                if (record := marker_of(message)) is not None:
-                    found[topic_partition_of(message)] = record
-            left = {partition for partition in left if partition not in found and spans[partition][0] > first[partition]}
-            width *= 8
-        return found
+        return last_markers(self.clients, self.admin, self.partitions(tables))
 
     def deleted(self, spaces: Sequence[TopicNames], accepted: Accepted) -> list[DeletedRecords]:
         start = starts(self.admin, self.partitions(topic for space in spaces for topic in never_cut(space)))

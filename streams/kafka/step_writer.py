@@ -14,6 +14,7 @@ from streams.engine.step import CorrectionStep, encode_step
 from streams.errors import BrokerError, HistoryError, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
+from streams.kafka.last_markers import other_generation
 from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, stable_ends
 from streams.kafka.topics import describe, topic_names
@@ -108,9 +109,9 @@ class StepWriter:
         table = message.topic() or ""
         if record.generation != self._generations[table]:
             raise HistoryError(
-                f"workers keep rows of generation {record.generation} of {self._names[table]}, and the code here makes those of "
-                f"generation {self._generations[table]}, which they do not take. All that was set before stands: apply the "
-                "correction with the code that they have; one that has set nothing is forgotten by `retold correct withdraw`"
+                f"{other_generation(self._names[table], record.generation, self._generations[table])}. All that was set before "
+                "stands: apply the correction with the code that they have; one that has set nothing is forgotten by `retold "
+                "correct withdraw`"
             )
         at = self._inboxes[table], message.partition() or 0
         before, self._handled[at] = self._handled.get(at, 0), record.inbox_next

@@ -33,7 +33,7 @@ from streams.history.difference.difference import OUTCOME
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT
 from streams.kafka.correction_coordinator import CorrectionCoordinator
-from streams.kafka.corrections_topic import APPLIED, APPLYING, CorrectionState, read_corrections, write_correction
+from streams.kafka.corrections_topic import APPLIED, CorrectionState, read_corrections, write_correction
 from streams.kafka.step_writer import StepWriter
 from streams.kafka.topics import topic_names
 from tests.applications.probe.events import EchoHear, EchoRow
@@ -271,8 +271,8 @@ def test_steps_of_code_of_another_generation_are_not_sent_for_nothing(there: Cor
     assert there.rows(there.app) == before
 
 
-def test_a_correction_does_not_end_where_workers_have_gone_over_to_rows_without_it(tmp_path: Path) -> None:
-    """It sets no row and takes nothing out, so nothing of it comes to an inbox but what has each partition say where it is."""
+def test_a_correction_that_sets_no_row_is_refused_too_where_workers_have_gone_over(tmp_path: Path) -> None:
+    """Their rows are without it, and nothing of it comes to an inbox."""
     there, new = CorrectedSite(tmp_path, flag), app_of(2)
     first = handled(there, there.app, 0)
     built(there, new)
@@ -294,13 +294,11 @@ def test_a_correction_does_not_end_where_workers_have_gone_over_to_rows_without_
     )  # fmt: skip
     with pytest.raises(HistoryError, match="workers keep rows of generation 2 of echo, and the code here makes those of generat"):
         coordinator.apply(plan)
-    [state] = read_corrections(clients(there.broker), "", there.app.name)
-    assert (state.state, state.coordinator) == (APPLYING, "")
-    assert state.stopped.startswith("workers keep rows of generation 2")
+    assert read_corrections(clients(there.broker), "", there.app.name) == []
 
 
 def test_nothing_is_sent_to_workers_of_another_generation(there: CorrectedSite) -> None:
-    """They would set each step aside, and the correction could not be withdrawn any more."""
+    """They would set each step aside. It is seen before the correction is begun, which would hold up all others."""
     new = app_of(2)
     first = handled(there, there.app, 0)
     handlers = ApplicationHandlers(new, codec_of(new))
@@ -318,9 +316,10 @@ def test_nothing_is_sent_to_workers_of_another_generation(there: CorrectedSite) 
             stopped=goes_on,
         )  # fmt: skip
 
-    with pytest.raises(HistoryError, match="workers keep rows of generation 1 of echo, and the code here makes"):
-        coordinator().apply(plan)
-    assert coordinator().withdraw(plan.correction).sent is False
+    begun: list[bool] = []
+    with pytest.raises(HistoryError, match=r"workers keep rows of generation 1 of echo.* Nothing was done: apply the correction"):
+        coordinator().apply(plan, begun=lambda: begun.append(True))
+    assert begun == []
     assert read_corrections(clients(there.broker), "", new.name) == []
 
 
