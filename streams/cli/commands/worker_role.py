@@ -12,6 +12,7 @@ from streams.app import App
 from streams.cli.output.readiness import WorkerReadinessReporter
 from streams.cli.process import exit_codes, logging_setup
 from streams.cli.process.collector import WHILE_A_BATCH_LIVES, BetweenBatches, spare_the_collector
+from streams.cli.process.open_files import raise_open_files_limit
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.config import Config
 from streams.errors import unwritable_state
@@ -59,6 +60,7 @@ def handle_events(
     from streams.worker import assemble  # late: see `import_worker`
     from streams.worker.run import run, runtime
 
+    raise_open_files_limit(len(namespaces or app.namespaces))
     spare_the_collector(WHILE_A_BATCH_LIVES)
     deadman = _deadman(config)
     try:
