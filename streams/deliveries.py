@@ -32,8 +32,8 @@ ELSEWHERE = (
     "this client was made before this process was forked, and Kafka's client does not work in both: nothing that is published here "
     "would leave. Make a Client in this process"
 )
-AT_AN_ERROR, AT_EXIT = 2.0, 10.0
-"""s that the end of a block by an error, and the end of a program, wait for the broker."""
+AT_AN_ERROR = 2.0
+"""s that the end of a block by an error waits for the broker."""
 
 
 class Deliveries(Publishing):
@@ -158,12 +158,12 @@ class Deliveries(Publishing):
         else:  # Ctrl-C, or a task that is cancelled: few programs show its notes
             tell(f"{_were(lost, 'published event')} not confirmed by the broker")
 
-    def end(self) -> None:
-        """The program ends, perhaps without having left a block: wait for the broker, and tell what it has not confirmed."""
+    def end(self, seconds: float) -> None:
+        """Perhaps without having left a block: tell what the broker has not confirmed by then."""
         self._closed = "this program ends: what it publishes now would be lost"
         if self._is_told or not (len(self._producer) or self._failures):
             return
-        lost = self._producer.flush(AT_EXIT) + len(self._failures)
+        lost = self._producer.flush(seconds) + len(self._failures)
         if lost:
             tell(
                 f"retold: {_were(lost, 'published event')} not confirmed by the broker when this program ended. Publish within "

@@ -6,18 +6,22 @@ import atexit
 import logging
 import os
 import sys
+import time
 import weakref
 from abc import ABC, abstractmethod
 
 log = logging.getLogger("retold.client")
+
+AT_EXIT = 10.0
+"""s that the end of a program waits for its brokers, for all of its clients together."""
 
 
 class Publishing(ABC):
     """What hears of the end of this program, and of its copy that a fork makes: there are no threads of Kafka's client in that."""
 
     @abstractmethod
-    def end(self) -> None:
-        """The program ends."""
+    def end(self, seconds: float) -> None:
+        """The program ends, and waits for the broker so long at most."""
 
     @abstractmethod
     def forked(self) -> None:
@@ -47,8 +51,9 @@ def _is_shown() -> bool:
 
 
 def _end() -> None:
+    until = time.monotonic() + AT_EXIT
     for each in [*WATCHED]:
-        each.end()
+        each.end(max(0.0, until - time.monotonic()))
 
 
 def _forked() -> None:

@@ -34,8 +34,8 @@ def sent(deliveries: Deliveries, event_id: str = "e1") -> Receipt:
 
 def program(*lines: str) -> subprocess.CompletedProcess[str]:
     """One that publishes an event, and then does this."""
-    begin = ["import os, sys", "from streams import deliveries", "from tests.unit.test_unconfirmed import alone, sent"]
-    code = "\n".join([*begin, "deliveries.AT_EXIT = 0.1", "it = alone(60)", "sent(it)", *lines])
+    begin = ["import os, sys", "from streams import deliveries, unconfirmed", "from tests.unit.test_unconfirmed import alone, sent"]
+    code = "\n".join([*begin, "unconfirmed.AT_EXIT = 0.1", "it = alone(60)", "sent(it)", *lines])
     return subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, env=os.environ, capture_output=True, text=True, timeout=60, check=False
     )
