@@ -38,6 +38,7 @@ class Publisher:
             data = AccountCredit(account=f"a{self.count % KEYS}", transfer=f"t{self.count}", amount=1 + self.count % 150)
             self._client.publish(data, id=f"credit-{self.count}")
             self.count += 1
+        self._client.flush()
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
