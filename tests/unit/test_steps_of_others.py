@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -122,6 +123,15 @@ def test_what_a_correction_makes_of_the_log_is_decided_once() -> None:
     rows = {key: handlers.fold_all(here.log.key_events(("account", key)))[0] for key in "ab"}
     assert rows == {"a": AccountRow(balance=81), "b": AccountRow(balance=121)}
     assert made == ["c1", "c2"]
+
+
+def test_a_step_of_a_namespace_that_this_code_does_not_have_keeps_no_row_from_being_told() -> None:
+    """A correction may have set rows of several namespaces, of which one was taken out of the application since."""
+    here = a_bank(8)
+    assert {it.namespace for it in here.log.steps()} == {"account", "transfer"}
+    app = dataclasses.replace(here.handlers.app, namespaces=[it for it in here.handlers.app.namespaces if it.name == "account"])
+    here.handlers = ApplicationHandlers(app, here.there.codec)
+    assert telling(here).fold_all(here.log.key_events(A))[0] is not None
 
 
 def test_the_rows_of_a_file_are_told_one_by_one_and_whole(tmp_path: Path) -> None:

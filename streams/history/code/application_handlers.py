@@ -165,10 +165,19 @@ class ApplicationHandlers:
             )
         return FoldedEvent((decided.row, it.version), decided.emissions, decided.row_bytes)
 
+    def is_of_another_generation(self, step: RecordedEvent) -> bool:
+        """Whether a correction's step set its row as code of another generation makes it; not of a namespace that is not here."""
+        space = self.spaces.get(step.namespace)
+        return space is not None and not step.event.data.is_of(space.generation)
+
     def _step(self, it: RecordedEvent) -> Entry:
         """The row that a correction has set. Raises CodeChanged if it is of another generation, or cannot be read here."""
-        step, space = it.event.data, self.spaces[it.namespace]
-        if not step.is_of(space.generation):
+        step, space = it.event.data, self.spaces.get(it.namespace)
+        if space is None:
+            raise CodeChanged(
+                f"{_untold(it)}: a correction set it as {it.name}, and the application {self.app.name} has no such namespace"
+            )
+        if self.is_of_another_generation(it):
             if self._row_of is not None:
                 return self._row_of(it)
             raise CodeChanged(

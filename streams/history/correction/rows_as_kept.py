@@ -72,8 +72,7 @@ class RowsAsKept:
     @cached_property
     def _set_by_others(self) -> dict[Place, RecordedEvent]:
         """Rows that code of another generation has set, and the last such step."""
-        spaces = self._handlers.spaces
-        return {it.place: it for it in self._log.steps() if not it.event.data.is_of(spaces[it.namespace].generation)}
+        return {it.place: it for it in filter(self._handlers.is_of_another_generation, self._log.steps())}
 
     @cached_property
     def _run(self) -> BranchRun:

@@ -47,9 +47,9 @@ class StepsOfOthers:
 
     def _tell(self, step: RecordedEvent, number: int) -> None:
         """All steps of a correction, so that its past need not be made again, nor stay in memory beside another one's."""
-        spaces, name = self._handlers.spaces, step.event.data.correction
+        name = step.event.data.correction
         others = (it for it in self._so_far.log.steps() if it.event.data.correction == name)
-        steps = [step, *(it for it in others if not it.event.data.is_of(spaces[it.namespace].generation))]
+        steps = [step, *filter(self._handlers.is_of_another_generation, others)]
         try:
             past = self._so_far.first(number).past(self._handlers)
         except HistoryError as error:
