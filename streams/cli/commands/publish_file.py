@@ -19,6 +19,7 @@ from streams.cli.commands.publish_input import name_of, opened
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
+from streams.cli.process.collector import collect_seldom
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData
@@ -161,7 +162,7 @@ def _spare_the_collector() -> None:
     Rows and events make many containers and no cycles; with the defaults a fifth of the time of checking was collecting.
     """
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 100)
+    collect_seldom(COLLECT_AFTER)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ YOUNG, OLD = 10, 100
 """After so many collections of a generation, the next one is looked through too."""
 
 
-def collect_seldom() -> None:
+def collect_seldom(after: int = COLLECT_AFTER) -> None:
     """From the start of a process on: what it imports lives until its end, and looking through that takes 0.1 s or more."""
-    gc.set_threshold(COLLECT_AFTER, YOUNG, OLD)
+    gc.set_threshold(after, YOUNG, OLD)
 
 
 def spare_the_collector(after: int = COLLECT_AFTER) -> None:
@@ -27,7 +27,7 @@ def spare_the_collector(after: int = COLLECT_AFTER) -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(after, YOUNG, OLD)
+    collect_seldom(after)
 
 
 class BetweenBatches:
