@@ -96,6 +96,14 @@ def a_key_that_may_not_be_one(both: Probed) -> None:
         both.ends(*(("probe", key.encode(), odd, both.do("a")[3]) for _ in range(2)), careful=True)
 
 
+def a_last_header_that_only_retold_writes(both: Probed) -> None:
+    for name in ("retold", "ce_outcome"):
+        for _ in range(3):
+            namespace, key, value, headers = both.do("a")
+            both.ends((namespace, key, value, [*(headers or []), (name, b"7")]))
+            assert both.results[-1].carried == headers
+
+
 def behind_a_parked_event(both: Probed) -> None:
     both.ends(both.do("a", "raise"), both.do("a"), both.do("a"))
     both.ends(both.do("a"), both.do("b"))
@@ -172,9 +180,9 @@ def a_cause_that_is_recorded_later_or_far_too_late(both: Probed) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        another_type, another_records_key, another_partition, a_key_that_may_not_be_one, behind_a_parked_event,
-        a_parked_id_again_for_another_key, an_id_again, ids_of_all_lengths, a_workers_source_without_a_cause, what_raises,
-        after_a_restart, what_is_emitted_under_another_id, what_comes_from_too_far,
+        another_type, another_records_key, another_partition, a_key_that_may_not_be_one, a_last_header_that_only_retold_writes,
+        behind_a_parked_event, a_parked_id_again_for_another_key, an_id_again, ids_of_all_lengths,
+        a_workers_source_without_a_cause, what_raises, after_a_restart, what_is_emitted_under_another_id, what_comes_from_too_far,
         a_cause_that_is_recorded_later_or_far_too_late,
     ],
 )  # fmt: skip
