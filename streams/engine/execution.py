@@ -112,11 +112,11 @@ class Execution:
                 outcome = self._handlers.decide(handler, row, arrival.event)
             finally:
                 attempts.ended()
-            if handler.function is None:
-                return Decision(outcome.emit)
-            return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))
         except Rejected as no:
             return _rejection(no)
+        if handler.function is None:
+            return Decision(outcome.emit)
+        return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))  # a mapping of its own that refuses is a bug
 
     def follow(self, handled: HandledRecord, following: EmissionRecords) -> None:
         """Add what follows from an event."""

@@ -135,10 +135,11 @@ class RowFold:
             return None
         row = (self.rows.entry(event.key) or (None, 0))[0]
         try:
-            new = self._engine.handlers.decide(handler, row, event).row
+            try:
+                new = self._engine.handlers.decide(handler, row, event).row
+            except Rejected as no:
+                return self._otherwise(event, header, OUTCOME, f"is rejected now ({no.reason})") if accepted else None
             frozen, encoded = (None, b"") if new is None else self._engine.codec.encode_frozen(new)
-        except Rejected as no:
-            return self._otherwise(event, header, OUTCOME, f"is rejected now ({no.reason})") if accepted else None
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, it decides otherwise
             return self._otherwise(event, header, RAISES, f"raises now {shortened(in_a_line(error), 300)}") if accepted else None
         if not accepted:

@@ -245,7 +245,8 @@ def made(cls: type[EventData], key: str, variant: int) -> EventData:
 
 
 HOWS = (
-    "count", "echo", "raise", "none", "undeclared", "mutate row", "bad row", "wrong row", "bad emission", "refuse", "delete",
+    "count", "echo", "raise", "none", "undeclared", "mutate row", "bad row", "refusing row", "wrong row", "bad emission", "refuse",
+    "delete",
 )  # fmt: skip
 
 

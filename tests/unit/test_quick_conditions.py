@@ -11,10 +11,11 @@ from datetime import timedelta
 import pytest
 
 from streams.engine.attributes import time_text
-from streams.engine.envelope import HOPS_LIMIT
+from streams.engine.envelope import HOPS_LIMIT, LogHeader, pack
 from streams.engine.event_handlers import Limits
+from streams.engine.fold import RAISES, RowFold
 from streams.engine.quick_types import PREFIX
-from streams.engine.records import Headers
+from streams.engine.records import ACCEPTED, Headers
 from streams.engine.times import to_micros
 from streams.schemas.encoding_lines import zigzag
 from streams.testing.world_io import headers_of
@@ -132,7 +133,7 @@ def a_workers_source_without_a_cause(both: Probed) -> None:
 
 
 def what_raises(both: Probed) -> None:
-    for how in ("raise", "none", "undeclared", "mutate row", "bad row", "wrong row", "bad emission", "refuse"):
+    for how in ("raise", "none", "undeclared", "mutate row", "bad row", "refusing row", "wrong row", "bad emission", "refuse"):
         both.ends(both.do("a", how), both.do("a"))
         both.ends(both.do("b", how))
         for _ in range(3):
@@ -221,3 +222,16 @@ def test_a_timer_fires_before_the_next_event_of_its_key() -> None:
         while any(both.inboxes.values()):
             both.handle(0, 39, 1)
     assert any(it.timer for it in both.results)
+
+
+def test_a_row_that_refuses_when_it_is_read_is_told_by_a_fold_as_what_raises() -> None:
+    """As a worker parks its event, and rejects none that its handler has not rejected."""
+    both = Probed()
+    engine = both._sides["probe", 0][0].engine
+    told = RowFold(engine, 0, engine.rows(), 0).take(*log_record_of(both.do("a", "refusing row")))
+    assert told is not None
+    assert told.kind == RAISES
+
+
+def log_record_of(record: Record) -> tuple[bytes | None, Headers]:
+    return record[2], [*(record[3] or []), pack(LogHeader(1, 1, 0, ACCEPTED, ""))]

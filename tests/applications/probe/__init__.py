@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -47,6 +48,19 @@ def _mutate_map(row: ProbeRow, key: str) -> Any:
     row.texts["x"] = "y"  # type: ignore[index]  # wrong on purpose
 
 
+class Refusing(Mapping[str, str]):
+    """Made late, as a mapping over a cursor is; and what makes it refuses."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise Rejected("too late to refuse")
+
+    def __getitem__(self, name: str) -> str:
+        raise Rejected("too late to refuse")
+
+    def __len__(self) -> int:
+        return 1
+
+
 WRONG: dict[str, Any] = {
     "raise": _raise,
     "none": lambda row, key: None,
@@ -54,6 +68,7 @@ WRONG: dict[str, Any] = {
     "mutate row": _mutate_row,
     "mutate map": _mutate_map,
     "bad row": lambda row, key: Outcome(ProbeRow(count="many", texts={})),  # type: ignore[arg-type]  # wrong on purpose
+    "refusing row": lambda row, key: Outcome(ProbeRow(count=1, texts=Refusing())),
     "wrong row": lambda row, key: Outcome(EchoRow(heard=1)),
     "bad emission": lambda row, key: Outcome(row, emit=[EchoHear(name="")]),
 }
