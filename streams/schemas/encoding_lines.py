@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dates
 import struct
 import types
+from gc import get_referents
 from typing import Any, Final
 
 from streams.data import Record
@@ -37,7 +38,7 @@ LONGS: Final = tuple(map(zigzag, range(SMALL)))
 
 NAMES: Final = {
     "zigzag": zigzag, "LONGS": LONGS, "EPOCH": EPOCH, "UTC": dates.UTC, "datetime": dates.datetime,
-    "proxy": types.MappingProxyType, "Uncommon": Uncommon,
+    "proxy": types.MappingProxyType, "inside": get_referents, "Uncommon": Uncommon,
 }  # fmt: skip
 """What the lines use."""
 
@@ -145,7 +146,7 @@ def _write_items(code: Code, kind: AvroType, hint: Any) -> None:
     """Lines that return the bytes of the array or the map `r`."""
     assert kind.item is not None
     is_map = kind.kind == "map"
-    code.line(f"if type(r) is not {'proxy' if is_map else 'tuple'}: raise Uncommon")
+    code.line(f"if type(r) is not {'proxy or type(inside(r)[0]) is not dict' if is_map else 'tuple'}: raise Uncommon")
     code.line(f"if not r: return {code.keep(bytes(1))}")
     code.line("count = len(r)")
     code.line(f"parts = [{_long('count')}]")

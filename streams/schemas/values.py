@@ -3,7 +3,8 @@
 Constructors do not validate, and fastavro encodes values that it should not (True as a number, a NaN, 64 bits in an int). So
 everything that is encoded, decoded or kept in a table is checked here, and live and restored rows cannot differ. Lists become
 tuples; dicts become read-only mappings sorted by key; times get the zone UTC and no `fold`, and lose what is finer than their
-field (ADR 20); whole numbers in float fields become floats; -0.0 becomes 0.0.
+field (ADR 20); whole numbers in float fields become floats; -0.0 becomes 0.0. A read-only mapping over something else than a
+plain dict becomes one over that: a Counter has a value for names that no restored row has.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from gc import get_referents
 from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import Any, Final
@@ -300,7 +302,7 @@ def _map(item: Check, where: str) -> Check:
             raise refused(where, value, "a mapping from strings")
         names = sorted(map(key, value))
         new = {name: item(value[name]) for name in names}
-        same = type(value) is MappingProxyType and names == list(value)
+        same = type(value) is MappingProxyType and type(get_referents(value)[0]) is dict and names == list(value)
         return value if same and all(value[name] is new[name] for name in names) else MappingProxyType(new)
 
     return check

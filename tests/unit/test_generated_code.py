@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ from tests.unit.test_codec import loose_rows
 from tests.unit.test_defaults import Json, built, first_of_names
 
 CALM = settings(deadline=None)
+LONGS: Json = {"type": "map", "values": "long"}
 PREFIX = b"\0\0\0\0\1"
 
 
@@ -169,6 +172,17 @@ def test_every_schema_is_encoded_and_decoded_alike(fields: list[Json], data: st.
     for _ in range(3):
         agree(it, data.draw(records(it.record, it.cls)))
         agree_on_bytes(it, PREFIX + data.draw(st.binary(max_size=30)))
+
+
+@pytest.mark.parametrize("made", [Counter, OrderedDict, ChainMap, UserDict, lambda it: defaultdict(int, it)])
+@pytest.mark.parametrize("size", [0, 2])
+def test_a_map_over_another_one_is_as_a_restart_reads_it(made: Any, size: int) -> None:
+    """Counter and defaultdict have a value for every name until the row is restored, and defaultdict keeps those asked for."""
+    it = pair(built({"type": "record", "name": "probe.row", "version": 1, "fields": [{"name": "f", "type": LONGS}]}))
+    for settle in (it.settle, it.settle, it.fast_settle):  # the second time by the shape that the first one has left
+        live, written = settle(it.cls(f=MappingProxyType(made({"ab"[at]: at for at in range(size)}))))
+        assert [type(inside) for inside in gc.get_referents(live.f)] == [dict]
+        assert shape(live) == shape(it.fast_read(written, len(PREFIX)))
 
 
 KINDS = ["string", "bytes", "boolean", "int", "long", "float", "double", "micros", "millis", "enum", "array", "map", "part"]
