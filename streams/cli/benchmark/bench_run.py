@@ -25,7 +25,6 @@ from streams.cli.output.screen import talk
 from streams.cli.process.session import Session
 from streams.data import EventData, namespace_of
 from streams.engine.attributes import attributes
-from streams.kafka.status import status
 from streams.prepared_event import PreparedEvent
 from streams.prepared_publisher import PreparedPublisher
 
@@ -33,9 +32,13 @@ SOURCE = "retold-bench"
 
 
 class BenchResult(NamedTuple):
-    """What was measured. `handled` counts everything that the worker handled, by outcome."""
+    """What was measured. `handled` counts everything that the worker handled, by outcome.
+
+    `followed`: how many events of the first window's came from others, in the same namespace.
+    """
 
     throughput: Throughput
+    followed: int
     visibility: Visibility
     handled: dict[str, int]
     load: float
@@ -68,7 +71,7 @@ class BenchRun:
             stack.enter_context(topics_of_its_own(session.clients, config, namespaces))
             publisher = stack.enter_context(PreparedPublisher(session.app, session.codec, config, SOURCE))
             worker = stack.enter_context(worker_for(session.clients, config, namespace))
-            progress = Progress(session.clients, config, namespace)
+            progress = Progress(session.clients, config, namespace, session.codec)
             stack.callback(progress.close)
             return self._measured(publisher, worker, progress, lasting, rate)
 
@@ -82,18 +85,23 @@ class BenchRun:
             publisher.flush()
             load = os.getloadavg()[0]
             trial.drain()
+        followed = sum(_handled(progress).values()) - trial.published
         with bar(f"{rate:,} a second", int(rate * lasting)) as advance:
             follower = VisibilityTrial(session.clients, self._config, self._namespace)
             visibility = follower.run(rate, lasting, lambda: self._publish(publisher), worker.checked(advance))
-        now = status(session.clients, self._config.prefix, [self._namespace], session.codec).namespaces[0]
-        handled = {
-            "accepted": now.counters.accepted, "rejected": now.counters.rejected, "parked": now.parked,
-            "quarantined": now.quarantined,
-        }  # fmt: skip
-        return BenchResult(throughput, visibility, handled, load, os.cpu_count() or 1)
+        return BenchResult(throughput, followed, visibility, _handled(progress), load, os.cpu_count() or 1)
 
     def _publish(self, publisher: PreparedPublisher) -> str:
         key, value = self._events.next()
         name = next(self._ids)
         publisher.publish(PreparedEvent(self._data, key, name, value, attributes(name, SOURCE, None)))
         return name
+
+
+def _handled(progress: Progress) -> dict[str, int]:
+    """How many so far, by outcome."""
+    now = progress.status()
+    counters = now.counters
+    return {
+        "accepted": counters.accepted, "rejected": counters.rejected, "parked": now.parked, "quarantined": now.quarantined,
+    }  # fmt: skip

@@ -16,10 +16,13 @@ from confluent_kafka import TopicPartition
 from streams.app import App, emits_into
 from streams.cli.output.screen import talk
 from streams.cli.process.child_process import ChildProcess
+from streams.codec import AvroCodec
 from streams.config import Config, environment_with
 from streams.errors import BrokerError, NamespaceStopped, StreamsError, how_ended
 from streams.kafka.clients import Clients
 from streams.kafka.deletion import delete_all
+from streams.kafka.offsets import ends
+from streams.kafka.status import NamespaceStatus, status
 from streams.kafka.tables_and_logs import partitions_of
 from streams.kafka.topics import ensure, group_of, raise_for_problems, topic_names
 
@@ -103,12 +106,17 @@ def worker_for(clients: Clients, config: Config, namespace: str) -> Iterator[Ben
 
 
 class Progress:
-    """How far a namespace's workers are: a consumer asks for the group's offsets, and joins nothing."""
+    """How far a namespace's workers are: a consumer asks for the group's offsets, and joins nothing.
 
-    def __init__(self, clients: Clients, config: Config, namespace: str) -> None:
+    What follows from an event in its own namespace is in the same inbox, so it counts as the event does.
+    """
+
+    def __init__(self, clients: Clients, config: Config, namespace: str, codec: AvroCodec) -> None:
         inbox = topic_names(config.prefix, namespace).inbox
-        self._places = [TopicPartition(inbox, number) for number in range(partitions_of(clients.admin(), inbox))]
+        self._admin = clients.admin()
+        self._places = [TopicPartition(inbox, number) for number in range(partitions_of(self._admin, inbox))]
         self._consumer = clients.asking_consumer(group_of(config.prefix, namespace))
+        self._asked = clients, config.prefix, [namespace], codec
 
     def handled(self, seconds: float = 20.0) -> int:
         """Inbox records so far. Raises BrokerError if there is no answer for so long."""
@@ -119,6 +127,15 @@ class Progress:
             except Exception as error:  # KafkaException: its coordinator starts, or a transaction holds the answer back
                 if time.monotonic() > deadline:
                     raise BrokerError(f"how far the worker is cannot be asked: {error}") from error
+
+    def waiting(self, handled: int) -> int:
+        """Records of the inbox behind those that are handled. Raises BrokerError."""
+        behind = ends(self._admin, [(place.topic, place.partition) for place in self._places])
+        return sum(behind.values()) - handled
+
+    def status(self) -> NamespaceStatus:
+        """As `retold status` shows it: its `lag` is 0 if there is nothing left but ends of transactions. Raises BrokerError."""
+        return status(*self._asked).namespaces[0]
 
     def close(self) -> None:
         self._consumer.close()

@@ -23,13 +23,14 @@ WARM_UP = 0.25
 class Throughput(NamedTuple):
     """Of the window: `seconds` from one commit to another, events and CPU seconds of the worker's process in between.
 
-    `waited`: the worker had nothing to do at times, so it may be faster.
+    `waited`: the worker had nothing to do at times, so it may be faster. `published`: all that it was given.
     """
 
     seconds: float
     events: int
     cpu: float | None
     waited: bool
+    published: int
 
     @property
     def rate(self) -> float:
@@ -42,10 +43,13 @@ class Throughput(NamedTuple):
 
 
 class _Look(NamedTuple):
+    """`published` by us, and how many records waited in the inbox then: with what follows they may be more, or fewer."""
+
     seconds: float
     handled: int
     cpu: float | None
-    ahead: int
+    waiting: int
+    published: int
 
 
 class ThroughputTrial:
@@ -71,12 +75,12 @@ class ThroughputTrial:
         end = self._next_commit()
         inside = [look for look in self._looks if begin.seconds <= look.seconds <= end.seconds]
         cpu = None if begin.cpu is None or end.cpu is None else end.cpu - begin.cpu
-        waited = any(look.ahead < LOT for look in inside)
-        return Throughput(end.seconds - begin.seconds, end.handled - begin.handled, cpu, waited)
+        waited = any(look.waiting < LOT for look in inside)
+        return Throughput(end.seconds - begin.seconds, end.handled - begin.handled, cpu, waited, self.published)
 
     def drain(self) -> None:
-        """Waits until all that was published is handled. Raises as `run`."""
-        while self._look().handled < self.published:
+        """Waits until all that was published is handled, and what followed from it here. Raises as `run`."""
+        while self._look().handled < self.published or self._progress.status().lag:
             self._raise_if_stuck()
             time.sleep(LOOK)
 
@@ -96,15 +100,16 @@ class ThroughputTrial:
     def _look(self) -> _Look:
         self._worker.check()
         handled = self._progress.handled()
-        self._looks.append(_Look(time.monotonic(), handled, self._worker.cpu_seconds(), self.published - handled))
+        now, cpu = time.monotonic(), self._worker.cpu_seconds()
+        self._looks.append(_Look(now, handled, cpu, self._progress.waiting(handled), self.published))
         self._advance(handled)
         return self._looks[-1]
 
     def _keep_ahead(self, until: float) -> None:
         """Publishes until then, or until enough wait."""
-        handled = self._looks[-1].handled
+        last = self._looks[-1]
         while (now := time.monotonic()) < until:
-            if self.published - handled >= self._most:
+            if max(last.waiting, last.published - last.handled) + self.published - last.published >= self._most:
                 time.sleep(until - now)
                 return
             for _ in range(LOT):

@@ -22,6 +22,8 @@ LAST = 20.0
 """s that the last event may take."""
 ADVANCE = 50
 """How many are published between two reports."""
+NEARLY = 0.95
+"""The part of a rate from which on it is reached."""
 WARM_UP = 0.25
 """The part of the events that is not measured."""
 
@@ -29,7 +31,8 @@ WARM_UP = 0.25
 class Visibility(NamedTuple):
     """Milliseconds from handing an event to the Kafka client until a reader of committed records has it.
 
-    `unseen` were not in the log in time, such as parked ones. `outcomes` and `reasons` of rejections count the others.
+    `unseen` were not in the log in time, such as parked ones. `outcomes` and `reasons` of rejections count the others. `rate` is
+    how many a second were published: fewer than were asked for if this machine cannot.
     """
 
     p50: float
@@ -38,6 +41,7 @@ class Visibility(NamedTuple):
     unseen: int
     outcomes: Counter[str]
     reasons: Counter[str]
+    rate: float
 
 
 class VisibilityTrial:
@@ -59,7 +63,7 @@ class VisibilityTrial:
         follower = threading.Thread(target=self._follow, name="bench-follower", daemon=True)
         follower.start()
         try:
-            published = self._publish(rate, seconds, publish, advance)
+            published, reached = publish_evenly(rate, seconds, publish, advance)
             self._wait(published, advance)
         finally:
             self._stop.set()
@@ -69,24 +73,9 @@ class VisibilityTrial:
         times = sorted((self._seen[name] - at) * 1000 for name, at in measured if name in self._seen)
         unseen = sum(name not in self._seen for name in published)
         if not times:
-            return Visibility(0.0, 0.0, 0, unseen, self._outcomes, self._reasons)
+            return Visibility(0.0, 0.0, 0, unseen, self._outcomes, self._reasons, reached)
         p99 = times[min(len(times) - 1, len(times) * 99 // 100)]
-        return Visibility(times[len(times) // 2], p99, len(times), unseen, self._outcomes, self._reasons)
-
-    def _publish(
-        self, rate: float, seconds: float, publish: Callable[[], str], advance: Callable[[int], None]
-    ) -> dict[str, float]:
-        began = time.perf_counter()
-        published: dict[str, float] = {}
-        for number in range(max(1, int(rate * seconds))):
-            ahead = began + number / rate - time.perf_counter()
-            if ahead > 0:
-                time.sleep(ahead)
-            at = time.perf_counter()
-            published[publish()] = at
-            if number % ADVANCE == 0:
-                advance(number)
-        return published
+        return Visibility(times[len(times) // 2], p99, len(times), unseen, self._outcomes, self._reasons, reached)
 
     def _wait(self, published: dict[str, float], advance: Callable[[int], None]) -> None:
         deadline = time.monotonic() + LAST
@@ -108,3 +97,23 @@ class VisibilityTrial:
             if header.reason:
                 self._reasons[header.reason] += 1
             self._seen.setdefault(name.decode(errors="replace"), now)
+
+
+def publish_evenly(
+    rate: float, seconds: float, publish: Callable[[], str], advance: Callable[[int], None]
+) -> tuple[dict[str, float], float]:
+    """When each was published, and how many a second. It ends with its time, also where that was too short for all."""
+    began = time.perf_counter()
+    published: dict[str, float] = {}
+    for number in range(max(1, int(rate * seconds))):
+        ahead = began + number / rate - time.perf_counter()
+        if ahead > 0:
+            time.sleep(ahead)
+        at = time.perf_counter()
+        if number and at - began > seconds:
+            break
+        published[publish()] = at
+        if number % ADVANCE == 0:
+            advance(number)
+    reached = len(published) / (time.perf_counter() - began)
+    return published, reached if reached < rate * NEARLY else rate

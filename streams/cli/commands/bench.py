@@ -15,6 +15,7 @@ from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import seconds, whole
 from streams.cli.benchmark.bench_run import BenchResult, BenchRun
 from streams.cli.benchmark.random_events import RandomEvents
+from streams.cli.benchmark.visibility import LAST
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process.session import connect
 from streams.data import EventData, namespace_of
@@ -60,7 +61,7 @@ def bench(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the topics are deleted then too
     result = BenchRun(session, data, events).go(lasting, rate)
     if as_json:
-        json_line(_as_json(event_type, result, rate))
+        json_line(_as_json(event_type, result))
     else:
         _show(event_type, result, rate)
 
@@ -89,13 +90,22 @@ def _show(event_type: str, result: BenchResult, rate: int) -> None:
     say(f"{event_type}, by one worker: {found.rate:,.0f} events/s ({found.events:,} in {found.seconds:.1f} s)")
     if found.cpu_micros is not None:
         say(f"CPU of the worker's process: {found.cpu_micros:.1f} µs an event")
+    if result.followed:
+        share = f"{result.followed / (found.published or 1):,.1f} for each"
+        say(f"That counts events that followed from others in {namespace_of(event_type)}, too: {share} that was published")
+    at = f"Published to visible, at {seen.rate:,.0f}/s"
     if seen.seen:
-        say(f"Published to visible, at {rate:,}/s: p50 {seen.p50:.1f} ms, p99 {seen.p99:.1f} ms ({plural(seen.seen, 'event')})")
+        say(f"{at}: p50 {seen.p50:.1f} ms, p99 {seen.p99:.1f} ms ({plural(seen.seen, 'event')})")
     else:
-        say(f"Published to visible, at {rate:,}/s: none was visible; events that are set aside are not in the log")
+        say(f"{at}: none was visible; events that are set aside are not in the log")
+    if seen.seen and seen.unseen:
+        left = plural(seen.unseen, "event")
+        say(f"Without {left} that the log had not {LAST:.0f} s after the last one: set aside, or more than the worker handles")
     shares = ", ".join(f"{count:,} {outcome}" for outcome, count in result.handled.items() if count)
     say(f"In all: {shares}")
     talk(f"The load of this machine was {result.load:.1f}; it has {plural(result.cores, 'core')}. Its topics are deleted.")
+    if seen.rate < rate:
+        talk(f"{rate:,}/s are more than this machine publishes.")
     if found.waited:
         talk("The worker waited for events at times, so it may be faster than that: the machine that publishes is the limit.")
     if result.handled["rejected"] > result.handled["accepted"] and seen.reasons:
@@ -106,12 +116,13 @@ def _show(event_type: str, result: BenchResult, rate: int) -> None:
         )
 
 
-def _as_json(event_type: str, result: BenchResult, rate: int) -> dict[str, object]:
+def _as_json(event_type: str, result: BenchResult) -> dict[str, object]:
     found, seen = result.throughput, result.visibility
-    visible = {"rate": rate, "p50": round(seen.p50, 2), "p99": round(seen.p99, 2), "events": seen.seen}
+    visible = {"rate": round(seen.rate), "p50": round(seen.p50, 2), "p99": round(seen.p99, 2), "events": seen.seen}
     return {
         "event": event_type, "events_per_second": round(found.rate), "seconds": round(found.seconds, 2), "events": found.events,
-        "cpu_us_per_event": None if found.cpu_micros is None else round(found.cpu_micros, 1), "worker_waited": found.waited,
+        "followed": result.followed, "cpu_us_per_event": None if found.cpu_micros is None else round(found.cpu_micros, 1),
+        "worker_waited": found.waited,
         "visible_ms": visible if seen.seen else None, "unseen": seen.unseen, **result.handled,
         "load": round(result.load, 1), "cores": result.cores,
     }  # fmt: skip
