@@ -22,7 +22,7 @@ LABELS = {
 def results(figures: BenchFigures) -> dict[str, Any]:
     """`figures`: median, low, high and values of each, with the shortest window in s. `bars`: what was reached and is aimed at."""
     bars = [
-        {"what": bar.what, "reached": value, "bar": bar.bar, "goal": bar.goal, "met": bar.met(value)}
+        {"what": bar.what, "reached": round(value, 3), "bar": bar.bar, "goal": bar.goal, "met": bar.met(value)}
         for bar in BARS
         if (value := bar.reached(figures)) is not None
     ]

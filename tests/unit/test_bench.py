@@ -16,6 +16,7 @@ from ops.bench.java_program import check
 from ops.bench.measure import Point, TooFewSteps, window
 from ops.bench.plan import FULL, RACE, WARM_UP, WORKS
 from ops.bench.plot import drawn
+from ops.bench.report import results
 from ops.bench.watch import GaveUp, WrongResult
 
 
@@ -78,6 +79,15 @@ def test_a_bar_is_met_from_one_side() -> None:
     assert (micros.reached(figures), micros.met(25.0), micros.met(28.0)) == (25.0, "bar", "no")
     figures.left_out["quix"] = "it was wrong"
     assert ratio.reached(figures) is None
+
+
+def test_a_bar_is_not_met_by_rounding() -> None:
+    """0.296 was told as 0.3, and so as met."""
+    figures = BenchFigures(lambda _: None, 15.0)
+    figures.add(f"us: {EVENTS}", 296.0)
+    figures.add(f"raw: {EVENTS}", 1000.0)
+    [found] = results(figures)["bars"]
+    assert (found["reached"], found["bar"], found["met"]) == (0.296, 0.3, "no")
 
 
 def test_a_run_that_stuck_is_made_once_again_and_says_why() -> None:
