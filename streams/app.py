@@ -81,7 +81,7 @@ class App:
         for namespace in self.namespaces:
             if namespace.name == name:
                 return namespace
-        known = ", ".join(n.name for n in self.namespaces)
+        known = ", ".join(n.name for n in self.namespaces) or "none"
         raise DefinitionError(f"the application {self.name!r} has no namespace {name!r}; it has: {known}")
 
     def event_types(self) -> dict[str, type[EventData]]:

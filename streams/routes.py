@@ -43,7 +43,7 @@ class Routes:
     def _route(self, cls: type[EventData]) -> Route:
         if cls not in self._known.values():
             name = getattr(cls, "event_type", None) or f"a value of type {cls.__name__}"
-            known = ", ".join(sorted(self._known))
+            known = ", ".join(sorted(self._known)) or "none"
             raise InvalidEvent(f"the application {self._app_name!r} handles no event {name}; it handles: {known}")
         namespace = namespace_of(cls.event_type)
         topic = topic_names(self._prefix, namespace).inbox

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from streams import App
+from streams.cli.arguments.lookup import event_class, namespace_named
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.benchmark.throughput import AHEAD_LEAST, LOT, ThroughputTrial
 from streams.cli.benchmark.visibility import publish_evenly
 
@@ -79,3 +82,12 @@ def test_a_rate_that_is_not_reached_is_not_told_as_the_one_that_was_asked_for() 
     assert reached <= 50
     published, reached = publish_evenly(20, 0.2, quickly, lambda _: None)
     assert (len(published), reached) == (4, 20)
+
+
+def test_an_application_without_events_is_told_as_one() -> None:
+    """The sentence ended with what there was none of: "it handles ."."""
+    empty = App(name="empty", namespaces=[])
+    with pytest.raises(WrongUsage, match=r"empty handles no event 'a\.b'; it handles none\.$"):
+        event_class(empty, "a.b")
+    with pytest.raises(WrongUsage, match=r"the application 'empty' has no namespace 'a'; it has: none$"):
+        namespace_named(empty, "a")

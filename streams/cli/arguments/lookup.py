@@ -20,7 +20,7 @@ def event_class(app: App, event_type: str) -> type[EventData]:
     if event_type not in known:
         raise WrongUsage(
             f"{app.name} handles no event {event_type!r}{did_you_mean(event_type, known)}; it handles "
-            f"{', '.join(sorted(known))}."
+            f"{', '.join(sorted(known)) or 'none'}."
         )
     return known[event_type]
 
@@ -46,8 +46,8 @@ def namespace_named(app: App, name: str, *, or_projection: bool = False) -> Name
         spaces, folded = [each.name for each in app.namespaces], [each.name for each in app.projections]
         if name in folded and not or_projection:
             raise WrongUsage(
-                f"{name} is a projection, and a namespace was expected; {app.name} has {', '.join(spaces)}. `retold get {name}` "
-                "shows its rows"
+                f"{name} is a projection, and a namespace was expected; {app.name} has {', '.join(spaces) or 'none'}. `retold get "
+                f"{name}` shows its rows"
             ) from None
         known, also = spaces, ""
         if or_projection and folded:

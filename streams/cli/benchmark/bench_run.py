@@ -64,8 +64,8 @@ class BenchRun:
         namespaces = namespaces_of(session.app, namespace)
         talk(
             f"On {session.clients.address}: topics of its own are made, whose names begin with {config.prefix}, and deleted at the "
-            f"end. One worker of {namespace} runs here, for about {2.25 * lasting + 15:.0f} s. "
-            "Your topics are neither read nor written."
+            f"end. One worker of {namespace} runs here, for about {2.25 * lasting + 15:.0f} s, or longer if "
+            "its handlers are slow. Your topics are neither read nor written."
         )
         with ExitStack() as stack:
             stack.enter_context(topics_of_its_own(session.clients, config, namespaces))

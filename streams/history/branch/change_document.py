@@ -150,7 +150,7 @@ def answers_of(app: App, document: ChangeDocument) -> Answers | None:
 def _class(app: App, event_type: str) -> type[EventData]:
     types = app.event_types()
     if event_type not in types:
-        known = ", ".join(sorted(types))
+        known = ", ".join(sorted(types)) or "none"
         near = did_you_mean(event_type, types)
         raise InvalidEvent(f"{app.name} handles no event {named(event_type)!r}{near}; it handles {known}", "type")
     return types[event_type]

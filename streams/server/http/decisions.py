@@ -112,7 +112,7 @@ def _send(parts: ServerParts, at: InboxOffset, what: Decision, asked: DecisionDo
 def _answer(parts: ServerParts, entry: ParkedEntry, asked: DecisionDocument) -> bytes:
     types = parts.app.event_types()
     if asked.type not in types:
-        known = ", ".join(sorted(types))
+        known = ", ".join(sorted(types)) or "none"
         near = did_you_mean(asked.type, types)
         raise Problem(422, f"{parts.app.name} handles no event {asked.type[:100]!r}{near}; it handles {known}", field="type")
     return answer_value(parts.app, parts.codec, entry, types[asked.type], asked.data, texts=False)

@@ -78,7 +78,7 @@ def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
         if namespace.name == name:
             return namespace
     names = [each.name for each in parts.app.namespaces]
-    near, known = did_you_mean(name, names), ", ".join(names)
+    near, known = did_you_mean(name, names), ", ".join(names) or "none"
     raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}{near}; it has {known}")
 
 

@@ -78,7 +78,7 @@ async def publish(request: Request) -> Response:
 def unknown_event(parts: ServerParts, event_type: str) -> str:
     """Of an event that the application does not handle, with those that it does."""
     names = sorted(parts.app.event_types())
-    near, known = did_you_mean(event_type, names), ", ".join(names)
+    near, known = did_you_mean(event_type, names), ", ".join(names) or "none"
     return f"{parts.app.name} handles no event {event_type[:100]!r}{near}; it handles {known}"
 
 
