@@ -363,7 +363,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio keeps the connection open for what is true
         """The client sends no more. It may wait for the answer to what it has sent, or be gone: writing shows which."""
-        if self._refused or self._is_socket or self.beneath is not None or self._reading == "body":
+        if self._is_socket or self.beneath is not None or self._reading == "body":
             return False
         self._has_sent_all = True
         self.loop.call_later(self.register.limits.unheard_seconds, self.transport.close)
@@ -413,20 +413,34 @@ class BoundedProtocol(HttpToolsProtocol):
         return f"the request line and the headers have more than {self.register.limits.head_bytes} bytes"
 
     def _refuse(self, status: int, sentence: str, why: str) -> None:
-        """Says why, if no answer has begun, and closes."""
+        """Says why, if no answer has begun, and closes. What came whole before is answered instead: this is not its answer."""
         if self._refused:
             return
         if self._running is not None and self._running.response_started and not self._running.response_complete:
             self.abort(why)
             return
+        self._refused = True
         if self._reading != "head" or self._head or self._last is None:  # else it was idle, which needs no words
+            self.register.refused[why] += 1
+            if self._answers_before():
+                return
             answer = Problem(status, sentence, headers={"Connection": "close"}).response("")
             lines = [b"%s: %s\r\n" % header for header in answer.raw_headers]
             head = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode())
             self.transport.write(b"".join([head, *lines, b"\r\n", bytes(answer.body)]))
-            self.register.refused[why] += 1
-        self._refused = True
         self.transport.close()
+
+    def _answers_before(self) -> bool:
+        """Whether requests that came whole before what is refused are being answered; the last answer ends the connection then."""
+        if self._reading == "body":
+            if not self.pipeline:  # what is refused is all that there is
+                return False
+            self.pipeline.popleft()
+            self.cycle, self._reading = self.pipeline[0][0] if self.pipeline else self._running, "nothing"  # type: ignore[assignment]  # something runs where something waits
+        elif self._answered:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
 
 def waiting_in(transport: asyncio.Transport, beneath: asyncio.Transport | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import re
 import socket
@@ -487,6 +488,22 @@ def test_a_client_that_does_not_take_a_stream_is_cut(tmp_path: Path) -> None:
             until(lambda: not served.server.parts.watching, "it is not freed")
             found = failed(lambda: [*log])
         assert (found.code, "too slowly" in found.sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+
+
+def test_who_goes_away_while_it_is_sent_something_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of gRPC was told as one of retold's, with its traceback, for each client that left a busy log."""
+    with serving(tmp_path) as served:
+        for n in range(20):
+            place(served.call, "order.place", {**ORDER, "order": f"o{n}", "customer": "c" * 200_000})
+        options = [("grpc.http2.lookahead_bytes", 65_536), ("grpc.http2.bdp_probe", 0)]
+        for _ in range(3):
+            with grpc.insecure_channel(f"127.0.0.1:{served.server.config.grpc_port}", options=options) as slow:
+                log = Stub(slow).Watch(it.WatchRequest(namespace="order", query={"_from": "beginning"}))
+                until(lambda: len(served.server.parts.watching) == 1, "it does not watch")
+                next(log)
+                log.cancel()
+                until(lambda: not served.server.parts.watching, "it is not freed")
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:

@@ -225,6 +225,38 @@ def test_a_client_that_sends_no_more_gets_its_answers(server: MemoryServer) -> N
             assert heard(client).count(b"HTTP/1.1 202 Accepted") == len(sent)
 
 
+OPENS = HEAD + b'Content-Length: 28\r\n\r\n{"account":"a1","balance":1}'
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"}}} no request\r\n\r\n",
+        HEAD + b"X: " + b"x" * 40_000 + b"\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\nno size\r\n",
+    ],
+)
+def test_what_is_refused_is_not_the_answer_to_what_came_before(server: MemoryServer, behind: bytes) -> None:
+    """Its event is accepted, and it hears that; behind the last answer the connection ends. Also if nothing more is sent."""
+    for ends in (False, True):
+        with connected(server) as client:
+            client.sendall(OPENS + OPENS + behind)
+            if ends:
+                client.shutdown(socket.SHUT_WR)
+            heads = [line for line in heard(client).split(b"\r\n") if b"HTTP/1.1 " in line]
+            assert [head.endswith(b"202 Accepted") for head in heads] == [True, True], heads
+
+
+def test_a_head_that_never_ends_is_not_the_answer_to_what_came_before(server: MemoryServer) -> None:
+    """The one before waits for longer than a head may take."""
+    with connected(server) as client:
+        client.sendall(b"GET /rows/account?_min_position=account-0:9 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /rows HTTP/1.1\r\nX: ")
+        found = heard(client)
+        assert found.startswith(b"HTTP/1.1 503 ")
+        assert (found.count(b"HTTP/1.1 "), b"not-reached" in found) == (1, True), found
+        assert refused(server, "head") == 1
+
+
 def test_a_client_that_sends_no_more_is_not_answered_for_ever(tmp_path: Path) -> None:
     """It may be gone, and a stream would go on until its next word to nobody."""
     with MemoryServer(bank.app(), tmp_path, limits=replace(QUICK, unheard_seconds=0.3)) as server, ExitStack() as stack:

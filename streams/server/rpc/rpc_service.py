@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import quote, urlencode
 
+import grpc
 import msgspec
 from google.protobuf.message import DecodeError, Message
 from starlette.types import ASGIApp
@@ -46,6 +47,10 @@ SSE = Mapping[str, bytes]
 
 class TooSlow(OSError):
     """A client that does not take what it is sent."""
+
+
+class Gone(OSError):
+    """A client that has gone while it was sent something: gRPC has a fault of its own for that, also in a call that is cancelled."""
 
 
 class RetoldService:
@@ -154,6 +159,8 @@ class RetoldService:
         """Until the stream ends; why it did is told as an error, since a stream has no end of its own."""
         writer = StreamWriter(context, self._limits, told)
         answer = await self._requests(context).watch(url, after or None, writer.begin, writer.tell)
+        if writer.is_gone:
+            return
         if writer.problem is not None:
             await abort(context, writer.problem)
         if writer.is_slow:
@@ -170,10 +177,10 @@ class StreamWriter:
     def __init__(self, context: Context, limits: ConnectionLimits, told: Callable[[SSE], Message]) -> None:
         self._context, self._limits, self._told = context, limits, told
         self.problem: InnerResponse | None = None
-        self.is_slow = False
+        self.is_slow = self.is_gone = False
 
     async def begin(self) -> None:
-        await self._context.send_initial_metadata(())
+        await self._unless_gone(self._context.send_initial_metadata(()))
 
     async def tell(self, event: SSE) -> None:
         if "comment" in event:
@@ -187,10 +194,17 @@ class StreamWriter:
         """As long as a client of HTTP has for so many bytes."""
         seconds = self._limits.taken_seconds * (1 + message.ByteSize() // self._limits.taken_bytes)
         try:
-            await asyncio.wait_for(self._context.write(message), seconds)
+            await asyncio.wait_for(self._unless_gone(self._context.write(message)), seconds)
         except TimeoutError:
             self.is_slow = True
             raise TooSlow from None
+
+    async def _unless_gone(self, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except grpc.aio.BaseError:
+            self.is_gone = True
+            raise Gone from None
 
 
 def _problem(data: bytes) -> InnerResponse:
