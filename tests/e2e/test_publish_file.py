@@ -102,11 +102,23 @@ def shortening(row: Any) -> Any:
     return UserRename(user=row["user"], name=row["name"])
 
 
-def published_while_it_shrinks(site: Site, tmp_path: Path, rows: int, size: int) -> tuple[Path, CompletedProcess[str]]:
+def altering(row: Any) -> Any:
+    """A function for `--with` that changes the first row in its file, of the same length, once it has met the last one."""
+    if row["name"].startswith("last"):
+        with Path(row["file"]).open("r+b") as file:
+            before = file.readline()
+            file.seek(0)
+            file.write(before.replace(b": \"0x", b": \"zx"))
+    return UserRename(user=row["user"], name=row["name"])
+
+
+def published_while_it_shrinks(
+    site: Site, tmp_path: Path, rows: int, size: int, function: str = "shortening"
+) -> tuple[Path, CompletedProcess[str]]:
     file = tmp_path / "renames.jsonl"
     names = [*map(str, range(rows - 1)), "last"]
     written(tmp_path, [{"user": "u1", "file": str(file), "name": name + "x" * size} for name in names])
-    return file, retold("publish", "--from", str(file), "--with", "tests.e2e.test_publish_file:shortening", env=site.env)
+    return file, retold("publish", "--from", str(file), "--with", f"tests.e2e.test_publish_file:{function}", env=site.env)
 
 
 def test_what_was_checked_is_published_whatever_becomes_of_the_file(site: Site, tmp_path: Path) -> None:
@@ -122,6 +134,15 @@ def test_a_large_file_that_changes_while_it_is_published_is_an_error(site: Site,
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith("1 event published in ")
     assert done.stderr.startswith(f"{file} changed while it was published: 80 rows with 80 events were checked, then 1 row with")
+
+
+def test_a_large_file_whose_rows_change_while_it_is_published_is_an_error(site: Site, tmp_path: Path) -> None:
+    """There are as many as were checked, and what was published is not what was checked."""
+    file, done = published_while_it_shrinks(site, tmp_path, rows=80, size=900_000, function="altering")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("80 events published in ")
+    said = "changed while it was published: 80 rows with 80 events were checked, then as many with other data were read"
+    assert done.stderr.startswith(f"{file} {said}")
 
 
 def topics_beside(site: Site) -> set[str]:

@@ -79,12 +79,16 @@ class FileOptions:
 
 @dataclass
 class RowCounts:
-    """Rows of a file, so far. `equal` are those of the events that say what an earlier row said; repeats do not leave."""
+    """Rows of a file, so far. `equal` are those of the events that say what an earlier row said; repeats do not leave.
+
+    `digest` is of what the events say, in their order: two readings of one process with the same events have the same.
+    """
 
     events: int = 0
     equal: int = 0
     repeats: int = 0
     broken: int = 0
+    digest: int = 0
 
     @property
     def rows(self) -> int:
@@ -97,6 +101,8 @@ class RowCounts:
             return False
         self.events += 1
         self.equal += event.occurrence > 1
+        told = event.prepared
+        self.digest = hash((self.digest, told.id, told.value, told.time))
         return True
 
 
@@ -192,10 +198,12 @@ def _publish_in_order(
 
 
 def _changed(name: str, checked: RowCounts, count: RowCounts) -> str:
+    found = f"then {plural(count.rows, 'row')} with {plural(count.events, 'event')} were read"
+    if (count.rows, count.events) == (checked.rows, checked.events):
+        found = "then as many with other data were read"
     return (
         f"{name} changed while it was published: {plural(checked.rows, 'row')} with {plural(checked.events, 'event')} were "
-        f"checked, then {plural(count.rows, 'row')} with {plural(count.events, 'event')} were read. "
-        "Publish it again once nobody writes to it; a function of --with must give the same at each reading."
+        f"checked, {found}. Publish it again once nobody writes to it; a function of --with must give the same at each reading."
     )
 
 
