@@ -15,7 +15,7 @@ from confluent_kafka import Message
 
 from streams.codec import AvroCodec
 from streams.engine.readable import harmless
-from streams.errors import InvalidSchema, UnsupportedSchema
+from streams.errors import BrokerError, InvalidSchema, UnsupportedSchema
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
@@ -72,7 +72,7 @@ def all_schemas(
 def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> dict[int, str]:
     """Publish the codec's schemas that the topic does not have yet; returns those that it had, by their ids.
 
-    Raises InvalidSchema if another schema has the id of one of ours, and BrokerError.
+    Raises InvalidSchema if another schema has the id of one of ours, and BrokerError, also if the topic is missing.
     """
     there = all_schemas(clients, prefix)
     ours = {schema_id: PublishedSchema(name, codec.schema_text(schema_id)) for schema_id, name in codec.schema_ids().items()}
@@ -84,8 +84,15 @@ def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> dict[int
             )
     missing = sorted(ours.keys() - there.keys())
     if missing:
+        _refuse_without(clients, schemas_topic(prefix))
         _write(clients, schemas_topic(prefix), {schema_id: ours[schema_id] for schema_id in missing})
     return there
+
+
+def _refuse_without(clients: Clients, topic: str) -> None:
+    """Kafka's client waits for a topic that is not there, and then knows only that time is over."""
+    if topic not in describe(clients.admin("retold-schemas"), [topic]):
+        raise BrokerError(f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`")
 
 
 def _write(clients: Clients, topic: str, schemas: dict[int, PublishedSchema]) -> None:

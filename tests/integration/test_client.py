@@ -26,7 +26,7 @@ from streams.errors import (
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import all_schemas
-from streams.kafka.topics import ensure, topic_names
+from streams.kafka.topics import describe, ensure, schemas_topic, topic_names
 from tests.applications import bank, probe, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.probe.events import EchoHear, ProbeDo
@@ -42,6 +42,18 @@ EARLY = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
 @pytest.fixture
 def topics(config: Config, broker: str) -> None:
     ensure(Clients.of(config, broker).admin(), config, ["probe", "echo"])
+
+
+def test_a_missing_topic_of_schemas_is_reported_at_once(config: Config, broker: str) -> None:
+    """Somebody has deleted it, and no worker has started since: trying again, as was said, would not help."""
+    admin = Clients.of(config, broker).admin()
+    ensure(admin, config, ["probe"])
+    topic = schemas_topic(config.prefix)
+    admin.client.delete_topics([topic])[topic].result(20)
+    with Client(probe.app(), broker, config=config) as client:
+        until(lambda: topic not in describe(admin, [topic]), "it is not deleted")
+        with pytest.raises(BrokerError, match="retold-schemas is missing: start a worker, or make it with"):
+            client.publish(ProbeDo(name="k"))
 
 
 @pytest.mark.usefixtures("topics")

@@ -50,7 +50,7 @@ class TooSlow(OSError):
 
 
 class Gone(OSError):
-    """A client that has gone while it was sent something: gRPC has a fault of its own for that, also in a call that is cancelled."""
+    """A client that has gone while it was sent something: gRPC has a fault of its own for that, also in a call that ends so."""
 
 
 class RetoldService:
