@@ -16,7 +16,6 @@ from streams.config import Config, load
 from streams.data import EventData
 from streams.deliveries import Deliveries, Headers
 from streams.engine.attributes import time_text
-from streams.errors import ClientClosed
 from streams.kafka.clients import PROMPT, Clients
 from streams.kafka.outcomes import OutcomeReader
 from streams.localbroker.choose import found
@@ -28,7 +27,9 @@ from streams.routes import Route, Routes
 class Client:
     """Publishes events of an application: `with Client(app()) as client: ...`. Leaving the block waits until all are delivered.
 
-    Several threads may share a client: each thread's events keep their order per key, and `wait` takes turns.
+    Several threads may share a client: each thread's events keep their order per key, and `wait` takes turns. What could not be
+    delivered is raised in the thread that has published it, at its next event, and in any that waits for all, by `flush` or at
+    the end of the block, once.
 
     Args:
         app: The application whose events it publishes.
@@ -58,7 +59,7 @@ class Client:
         self._routes = Routes(app, self._clients, self._config.prefix, self._codec)
         self._deliveries = Deliveries(self._clients.producer(source, linger=PROMPT), confirm_each=confirm_each)
         self._outcomes: OutcomeReader | None = None
-        self._turn, self._is_closed = threading.RLock(), False
+        self._turn = threading.RLock()
 
     def publish(
         self,
@@ -88,11 +89,11 @@ class Client:
 
         Raises:
             InvalidEvent: A field, the key, an attribute or the size is wrong, or the application does not handle the event.
-            BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
+            BrokerError: An earlier event of this thread could not be delivered, or there is no inbox. This event did not leave.
             ClientClosed: The client was closed, or its block is over. This event did not leave.
 
         """
-        self._refuse_closed("publish within its block, or before close()")
+        self._deliveries.refuse_closed()
         self._deliveries.raise_failures()
         route = self._routes.of(type(data))
         event = self._prepared(data, self._value(data), id, time, expected_version, source, traceparent)
@@ -142,26 +143,25 @@ class Client:
             ClientClosed: The client was closed, or its block is over; perhaps in another thread, meanwhile.
 
         """
-        instead = "wait within its block, or before close()"
-        self._refuse_closed(instead)
+        self._deliveries.refuse_to_wait(receipt)
         deadline = time.monotonic() + timeout
         self.confirm(receipt, timeout)
         with self._turn:
-            self._refuse_closed(instead)
+            self._deliveries.refuse_to_wait(receipt)
             if self._outcomes is None:
-                self._outcomes = OutcomeReader(self._clients, self._config.prefix, lambda: self._is_closed)
+                self._outcomes = OutcomeReader(self._clients, self._config.prefix, lambda: self._deliveries.is_closed)
             return self._outcomes.wait(receipt, deadline)
 
     def close(self) -> None:
         """Close the client, without waiting for what is not delivered: `flush` first. Leaving the block does both."""
-        self._is_closed = True
+        self._deliveries.close()
         with self._turn:  # whoever waits in another thread gives up, and is not left with a consumer that is closed
             if self._outcomes is not None:
                 self._outcomes.close()
                 self._outcomes = None
 
     def __enter__(self) -> Self:
-        self._is_closed = False
+        self._deliveries.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -169,11 +169,6 @@ class Client:
             self._deliveries.leave(error)
         finally:
             self.close()
-
-    def _refuse_closed(self, instead: str) -> None:
-        """Nothing waits for what leaves now: it would be lost if the program ended."""
-        if self._is_closed:
-            raise ClientClosed(f"this client is closed: {instead}, or make a new one")
 
     def _value(self, data: EventData, content: bytes | None = None) -> bytes:
         """The event, encoded. Raises InvalidEvent."""
@@ -220,7 +215,7 @@ class LoopClient(Client):
         `content` is what the application's codec has made of `data`; None: it is asked.
         So it is for the first event of a type, since the broker has to be asked for its inbox, and while the queue is full.
         """
-        self._refuse_closed("publish within its block")
+        self._deliveries.refuse_closed()
         self._deliveries.raise_failures()
         route = self._routes.known(type(data))
         if route is None:

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from streams.deliveries import Deliveries
-from streams.errors import BrokerError, OutcomeTimeout
+from streams.errors import BrokerError, ClientClosed, OutcomeTimeout
 from streams.prepared_event import prepare
 from streams.receipt import Receipt
 from tests.applications.probe.events import EchoHear
@@ -67,6 +67,77 @@ def test_a_program_of_its_own_hears_of_it_at_its_next_event() -> None:
     with pytest.raises(BrokerError, match=r"1 event was not delivered; the first is echo\.hear of 'theirs', id e1"):
         deliveries.raise_failures()
     deliveries.raise_failures()
+
+
+class FromAThread:
+    """A thread that has published an event in vain, and is asked for what it hears at its next one."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries, self._thread = deliveries, ThreadPoolExecutor(1)
+        self._thread.submit(waited_for_in_vain, deliveries).result()
+
+    def hears(self) -> str:
+        try:
+            self._thread.submit(self._deliveries.raise_failures).result()
+        except BrokerError as error:
+            return str(error)
+        return ""
+
+    def ends(self) -> None:
+        self._thread.shutdown()
+
+
+class FlushedProducer(AwayProducer):
+    """It has given up by now."""
+
+    def flush(self, _timeout: float) -> int:
+        return 0
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_each_thread_hears_of_its_own_events() -> None:
+    """One of them heard of those of the others, which took theirs for delivered. Who waits for all hears of all, once."""
+    producer: Any = FlushedProducer()
+    deliveries = Deliveries(producer)
+    first, second = FromAThread(deliveries), FromAThread(deliveries)
+    producer.give_up()
+    deliveries.raise_failures()
+    assert first.hears().startswith("1 event was not delivered")
+    with pytest.raises(BrokerError, match="1 event was not delivered"):  # that of which nobody has heard
+        deliveries.flush(1.0)
+    deliveries.flush(1.0)
+    assert second.hears().startswith("1 event was not delivered")
+    assert (first.hears(), second.hears(), len(deliveries._undelivered)) == ("", "", 0)
+
+
+def test_what_a_thread_that_has_ended_published_is_told_to_who_waits_for_all() -> None:
+    """It is kept for nobody after that."""
+    producer: Any = FlushedProducer()
+    deliveries = Deliveries(producer)
+    ended = FromAThread(deliveries)
+    ended.ends()
+    producer.give_up()
+    with pytest.raises(BrokerError, match="1 event was not delivered"):
+        deliveries.leave(None)
+    assert not deliveries._undelivered._by
+
+
+def test_who_waits_for_an_outcome_hears_that_its_event_is_published() -> None:
+    """Also if it waited for its turn while another thread closed the client; a client that is entered again goes on."""
+    producer: Any = AwayProducer()
+    deliveries = Deliveries(producer)
+    receipt = waited_for_in_vain(deliveries)
+    deliveries.close()
+    for delivered in (False, True):
+        receipt.offset = 7 if delivered else None
+        with pytest.raises(ClientClosed, match=r"this client is closed: wait within its block") as told:
+            deliveries.refuse_to_wait(receipt)
+        assert str(told.value).endswith("the event is published") == delivered
+    deliveries.open()
+    deliveries.refuse_to_wait(receipt)
+    deliveries.refuse_closed()
 
 
 def test_a_refusal_without_a_cause_says_where_to_look_and_what_to_do() -> None:

@@ -28,8 +28,8 @@ LAYERS = {
         "private_files",
     ],
     "adapters": [
-        "clock", "listening", "kafka", "localbroker", "deliveries", "unconfirmed", "confirmations", "routes", "prepared_publisher",
-        "history",
+        "clock", "listening", "kafka", "localbroker", "deliveries", "unconfirmed", "undelivered", "confirmations", "routes",
+        "prepared_publisher", "history",
     ],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],
