@@ -96,16 +96,19 @@ def prepared(events: History) -> list[PreparedEvent]:
 
 @pytest.mark.parametrize(("users", "step"), [(15, None), (FIRST, timedelta(days=30))])
 def test_an_import_as_it_happened_reminds_the_same(users: int, step: timedelta | None, config: Config, broker: str) -> None:
-    """From one due time to the next, or in steps; a World that plays the events says who."""
-    events, foreign = list(history(users)), Foreign(app(), config, broker)
+    """From one due time to the next, or in steps, each of which is told; a World that plays the events says who."""
+    events, foreign, told = list(history(users)), Foreign(app(), config, broker), list[int]()
     with Running(app(), config, broker) as worker:
         with (
             importing(config, app(), "signups.tsv") as its_clock,
             PreparedPublisher(app(), foreign.codec, config, "test") as publisher,
         ):
-            publish_as_it_happened(publisher, config, app(), its_clock, prepared(events), step)
+            publish_as_it_happened(publisher, config, app(), its_clock, prepared(events), step, told.append)
             assert worker.counted("user", "fired") == users
         until(lambda: all(last.imports == {} for last in foreign.markers("user").values()), "the import is not over")
+    assert told == sorted(told)
+    assert told[-1] == len(events)
+    assert len(set(told)) > 3, "who waits is not told how far it is"
     found = reminded(foreign)
     if users == FIRST:
         assert len(found) == REMINDERS

@@ -192,7 +192,7 @@ def _publish_in_order(
             "by time, and publish it in parts, one after the other"
         )
     with bar("publishing", checked.count.events) as advance:
-        publish_as_it_happened(publisher, config, app, its_clock, checked.events, options.step)
+        publish_as_it_happened(publisher, config, app, its_clock, checked.events, options.step, advance)
         advance(checked.count.events)
     return checked.count
 

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from streams.app import App
+from streams.cli.output.progress import Advance
 from streams.cli.output.screen import plural, talk
 from streams.cli.process.operator_name import operator_name
 from streams.config import Config
@@ -96,10 +97,12 @@ def publish_as_it_happened(
     of_file: FileImport,
     events: Sequence[PreparedEvent],
     step: timedelta | None,
+    advance: Advance,
 ) -> None:
     """Publish events in the order of their times; before each timer that is due between two, wait until all is handled.
 
-    With a `step`, once for each such span of time. Raises InvalidEvent for an event without a time.
+    With a `step`, once for each such span of time. `advance` is told how many are published so far, since each wait takes a
+    moment. Raises InvalidEvent for an event without a time.
     """
     if not_timed := sum(event.time is None for event in events):
         raise InvalidEvent(
@@ -112,43 +115,52 @@ def publish_as_it_happened(
     progress = ImportProgress(Clients.of(config, found(config)), config.prefix, [namespace.name for namespace in app.namespaces])
     try:
         of_file.begin(ordered[0].time)
-        _play(publisher, of_file, progress, ordered, None if step is None else step // timedelta(microseconds=1))
+        file = OrderedFile(publisher, progress, ordered, advance)
+        _play(file, of_file, None if step is None else step // timedelta(microseconds=1))
     finally:
         progress.close()
 
 
-def _play(
-    publisher: PreparedPublisher, of_file: FileImport, progress: ImportProgress, events: deque[PreparedEvent], step: int | None
-) -> None:
-    progress.wait()
+class OrderedFile:
+    """What is still to be published of a file, in the order of its times; behind each part, a wait until all is handled."""
+
+    def __init__(
+        self, publisher: PreparedPublisher, progress: ImportProgress, events: deque[PreparedEvent], advance: Advance
+    ) -> None:
+        self._publisher, self._events, self._advance = publisher, events, advance
+        self._total = len(events)
+        self.progress = progress
+
+    def next_time(self) -> int | None:
+        time = self._events[0].time if self._events else None
+        return None if time is None else to_micros(time)
+
+    def publish_until(self, last: int) -> None:
+        while (at := self.next_time()) is not None and at <= last:
+            self._publisher.publish(self._events.popleft())
+        self._publisher.flush()
+        self.progress.wait()
+        self._advance(self._total - len(self._events))
+
+
+def _play(file: OrderedFile, of_file: FileImport, step: int | None) -> None:
+    file.progress.wait()
     while True:
-        at, due = _time_of(events), progress.next_due() if of_file.begun else None
+        at, due = file.next_time(), file.progress.next_due() if of_file.begun else None
         if at is None and due is None:
             return
         first = min(it for it in (at, due) if it is not None)
         if step is not None:
             end = (first // step + 1) * step
-            _publish_until(publisher, progress, events, end - 1)
-            if of_file.begun and (due := progress.next_due()) is not None and due < end:
-                _fire_before(of_file, progress, end)
+            file.publish_until(end - 1)
+            if of_file.begun and (due := file.progress.next_due()) is not None and due < end:
+                _fire_before(file, of_file, end)
         elif due == first and due != at:
-            _fire_before(of_file, progress, due + 1)
+            _fire_before(file, of_file, due + 1)
         else:  # an event comes before timers of its very time
-            _publish_until(publisher, progress, events, first)
+            file.publish_until(first)
 
 
-def _publish_until(publisher: PreparedPublisher, progress: ImportProgress, events: deque[PreparedEvent], last: int) -> None:
-    while (at := _time_of(events)) is not None and at <= last:
-        publisher.publish(events.popleft())
-    publisher.flush()
-    progress.wait()
-
-
-def _fire_before(of_file: FileImport, progress: ImportProgress, at: int) -> None:
+def _fire_before(file: OrderedFile, of_file: FileImport, at: int) -> None:
     of_file.say(at)
-    progress.wait(at)
-
-
-def _time_of(events: deque[PreparedEvent]) -> int | None:
-    time = events[0].time if events else None
-    return None if time is None else to_micros(time)
+    file.progress.wait(at)
