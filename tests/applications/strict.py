@@ -1,13 +1,18 @@
-"""The bank, whose accounts are of generation 2: no more than fifty is taken from one at once; or none is opened without money."""
+"""The bank, whose accounts are of generation 2: no more than fifty is taken from one at once; or none is opened without money.
+
+Or its transfers are, whose rows keep a fee of one back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from streams import App, Event, Namespace, Outcome, Rejected
 from tests.applications import bank
-from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow
+from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferRow, TransferStart
 
 LIMIT = 50
 
@@ -41,3 +46,18 @@ def app() -> App:
 
 def with_money() -> App:
     return bank_with(bank.debit, open_account)
+
+
+def start(row: TransferRow | None, event: Event[TransferStart]) -> Outcome[TransferRow]:
+    """It emits what it did, so the fee shows in what a later event emits of this row."""
+    made = bank.start(row, event)
+    assert made.row is not None
+    return Outcome(replace(made.row, amount=made.row.amount - 1), emit=made.emit)
+
+
+def with_fee() -> App:
+    transfer = Namespace("transfer", row=TransferRow, generation=2)
+    handlers: dict[Any, Any] = {**bank.transfer.handlers, TransferStart: start}
+    for event, handler in handlers.items():
+        transfer.handles(event, emits=bank.transfer.emits[event])(handler)
+    return App(name=bank.app().name, namespaces=[bank.account, transfer])

@@ -16,6 +16,7 @@ from streams.client import Client
 from streams.config import Config
 from streams.history.acceptance_file import encode_accepted
 from streams.history.difference.accepted_origins import AcceptedOrigin
+from streams.history.difference.difference import EVENTS as EMITTED
 from streams.history.difference.difference import OUTCOME, UNTOLD
 from tests.applications import bank, counted, strict
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
@@ -217,3 +218,22 @@ def test_who_accepts_a_stricter_rule_accepts_what_follows_from_it(broker: str, p
         accepted.write_bytes(encode_accepted([AcceptedOrigin("account.open", OUTCOME, 1)]))
         done = retold("rebuild", "start", "account", "--accept", str(accepted), env=env)
         assert (done.returncode, "is built" in done.stderr) == (0, True), done.stdout + done.stderr
+
+
+def test_what_a_rebuild_refuses_can_be_accepted(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Where a new row makes a later event emit otherwise, a file of `replay` would name the first event, and not that one."""
+    config = settings(tmp_path, prefix, partitions="2")
+    env = env_of("first", broker, prefix, tmp_path) | {"RETOLD_APP": "tests.applications.strict:with_fee"}
+    accepted = tmp_path / "accepted.json"
+    with Running(bank.app(), config, broker) as worker, Client(bank.app(), broker, config=config) as client:
+        for name in "ab":
+            client.publish(AccountOpen(account=name, balance=100))
+        client.publish(TransferStart(transfer="t1", source="a", target="b", amount=60))
+        until(lambda: worker.counted("transfer", "accepted") == 3, "the transfer is not done")
+        refused = retold("rebuild", "start", "transfer", env=env)
+        assert (refused.returncode, "retold rebuild start transfer --save FILE" in refused.stderr) == (1, True), refused.stderr
+        saved = retold("rebuild", "start", "transfer", "--save", str(accepted), env=env)
+        assert (saved.returncode, "is built" in saved.stderr) == (0, True), saved.stdout + saved.stderr
+        assert json.loads(accepted.read_bytes()) == [{"handler": "transfer.done", "kind": EMITTED, "count": 1}]
+        again = retold("rebuild", "start", "transfer", "--accept", str(accepted), env=env)
+        assert (again.returncode, "is built" in again.stderr) == (0, True), again.stdout + again.stderr

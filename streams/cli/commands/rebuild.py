@@ -18,6 +18,7 @@ from streams.cli.output.replay_text import replay_lines
 from streams.cli.output.screen import json_line, plural, say_styled, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.accepted_file import read_accepted
+from streams.cli.process.named_files import write_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import Session, connect
@@ -25,10 +26,11 @@ from streams.code_digest import code_of
 from streams.data import namespace_of
 from streams.engine.readable import named
 from streams.errors import HistoryError
+from streams.history.acceptance_file import encode_accepted
 from streams.history.branch.branch import replay_difference
 from streams.history.code.local_code import LocalCode
 from streams.history.correction.corrected_generation import CorrectedGeneration
-from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin, not_accepted
+from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin, counted, not_accepted
 from streams.history.difference.difference import PARKED, UNTOLD, Difference
 from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
@@ -56,8 +58,12 @@ def start(
     accept: Annotated[
         Path | None,
         typer.Option(
-            "--accept", help="What is decided otherwise and accepted, as `retold replay --save` wrote it.", metavar="FILE"
+            "--accept", help="What is decided otherwise and accepted, as --save or `retold replay --save` wrote it.", metavar="FILE"
         ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Accept what is decided otherwise, and write it to this file.", metavar="FILE"),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on with what is handled, until workers keep these rows.")
@@ -86,12 +92,14 @@ def start(
         corrected = _corrected(session, opened)
         began = time.perf_counter()
         found = _decided(opened, corrected, namespace)
+        if save is not None:
+            accepted = _saved(found, namespace, save)
         refused = _refused(found, namespace, accepted, time.perf_counter() - began)
-        if why := refused or _otherwise_elsewhere(corrected, namespace, accepted):
+        if why := refused or ("" if accepted or save else _otherwise_elsewhere(corrected, namespace)):
             talk(
-                f"{why}, which is not accepted: nothing is built. Correct the handler; or write down what you accept with `retold "
-                "replay --save FILE`, and start this with --accept FILE. Once the code is deployed, `retold correct plan --again "
-                f"{namespace}` shows what follows from it in other rows."
+                f"{why}, which is not accepted: nothing is built. Correct the handler; or accept it with `retold rebuild start "
+                f"{namespace} --save FILE`, which writes down what you accept. Once the code is deployed, `retold correct plan "
+                f"--again {namespace}` shows what follows from it in other rows."
             )
             raise typer.Exit(exit_codes.NO)
         until = {partition: last for (name, partition), last in opened.past.last.items() if name == namespace}
@@ -201,15 +209,27 @@ def _refused(found: Difference, namespace: str, accepted: list[AcceptedOrigin], 
     return f"{plural(sum(it.count for it in refused), 'event')} of {namespace} would be decided otherwise"
 
 
+def _saved(found: Difference, namespace: str, file: Path) -> list[AcceptedOrigin]:
+    """What is decided otherwise of this namespace's events, written to `file`.
+
+    `retold replay` compares rows as well, so it may count a row as an origin where here the event is one that this row leads to.
+    """
+    accepted = [it for it in counted(found) if namespace_of(it.handler) == namespace]
+    write_named(file, encode_accepted(accepted))
+    events = plural(sum(it.count for it in accepted), "event")
+    talk(f"{events} of {namespace} are decided otherwise, which is accepted and written to {named(str(file))}.")
+    return accepted
+
+
 def _keys(found: Difference, namespace: str) -> set[str]:
     """Of rows in which an event is decided otherwise."""
     places = [*(it.place for it in found.untold), *(it.recorded.place for it in found.origins)]
     return {key for name, key in places if name == namespace}
 
 
-def _otherwise_elsewhere(corrected: CorrectedGeneration | None, namespace: str, accepted: list[AcceptedOrigin]) -> str:
+def _otherwise_elsewhere(corrected: CorrectedGeneration | None, namespace: str) -> str:
     """Whether other rows would be otherwise in the corrected past, in words. With what is accepted they stay as they are."""
-    if corrected is None or accepted or not (rows := corrected.rows_elsewhere(namespace)):
+    if corrected is None or not (rows := corrected.rows_elsewhere(namespace)):
         return ""
     of, key = rows[0]
     return f"In the corrected past {plural(len(rows), 'row')} of other namespaces would be otherwise, such as {of} {named(key)}"

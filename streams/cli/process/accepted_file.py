@@ -13,5 +13,5 @@ LARGEST = 1024 * 1024
 
 
 def read_accepted(file: Path) -> list[AcceptedOrigin]:
-    """Raises ConfigError if it cannot be read, or is none that `retold replay --save` writes."""
+    """Raises ConfigError if it cannot be read, or is none that --save writes."""
     return decoded_origins(read_named(file, LARGEST, ". --save writes it"), named(str(file)))
