@@ -17,6 +17,7 @@ from streams.history.branch.change import InsertedEvent
 from streams.history.correction.correction_calls import CorrectionCall
 from streams.history.correction.correction_plan import (
     CorrectionPlan,
+    PlannedRow,
     StoredChange,
     StoredInsertion,
     decode_plan,
@@ -59,6 +60,15 @@ def test_what_is_put_in_is_named_by_its_id_and_what_follows_by_its_cause() -> No
     assert "account.debit a  because of transfer.start t0  " in text
     assert not [it.name for it in plan.surplus if it.name]
     assert "account-0:" not in text
+
+
+def test_a_row_with_a_long_map_shows_what_is_otherwise_in_it() -> None:
+    """Each entry by itself; both maps, cut off where they are still the same, would show nothing."""
+    held = {f"night-{number}": "taken" for number in range(50)}
+    row = PlannedRow("room", "r1", 7, {"nights": held}, {"nights": held | {"night-49": "free", "night-50": "mine"}}, 0, 0)
+    plan = msgspec.structs.replace(a_plan(a_bank(), remove=["open-a"]), rows=(row,))
+    told = ["".join(part for part, _ in line) for line in plan_lines(plan)]
+    assert [it for it in told if it.endswith("room r1  version 7: nights.night-49 taken → free · nights.night-50 (none) → mine")]
 
 
 def test_what_was_never_asked_is_not_taken_back() -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from streams.cli.output.row_text import apart, change_text, value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text, time_text
@@ -54,6 +55,9 @@ DOES = {
 }
 """What a handler does, by the kind of an origin; UNTOLD: what it did in the code before."""
 BOLD, DIM, BAD, GOOD = "bold", "dim", "red", "green"
+
+Fields = Record | Mapping[str, Any]
+"""Of a row, or of one as a file has it."""
 
 
 def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
@@ -247,7 +251,7 @@ def _view(it: ViewChange) -> str:
     return f"{it.path}  {' · '.join([*texts, *more])}"
 
 
-def fields_text(before: Record | None, after: Record | None, fields: Set[str] | None = None) -> str:
+def fields_text(before: Fields | None, after: Fields | None, fields: Set[str] | None = None) -> str:
     """What changes in a row, in short; `fields` are those that are told, None: all. Empty if nothing does."""
     if after is None:
         return "" if before is None else "the row is deleted"

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from streams.cli.output.branch_text import fields_text
 from streams.cli.output.correction_text import first_of, places_of
 from streams.cli.output.row_text import change_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
@@ -80,8 +81,7 @@ def _row(it: PlannedRow) -> str:
 def _changes(before: Any, after: Any) -> str:
     if not isinstance(before, dict) or not isinstance(after, dict):
         return f"{_short(before)} → {_short(after)}"
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return ", ".join(f"{name} {_short(before.get(name))} → {_short(after.get(name))}" for name in names) or "the row stays"
+    return fields_text(before, after) or "the row stays"
 
 
 def _short(value: Any) -> str:
