@@ -33,6 +33,7 @@ COMMANDS = (
     TableEntry("schemas", "Make", "Generate classes from schema files; release and list schemas."),
     TableEntry("asyncapi", "Make", "Print the events of the application as AsyncAPI 3.0; needs no broker."),
     TableEntry("run", "Run", "Run a broker, a worker for all namespaces and a server on this machine."),
+    TableEntry("kafka", "Run", "Run this project's broker alone, until Ctrl-C."),
     TableEntry("worker", "Run", "Handle events from a running broker; checks the laws first."),
     TableEntry("server", "Run", "Serve HTTP: publish events, query rows, projections and views, follow event logs."),
     TableEntry("publish", "Use", "Publish one event, or a file of events."),

@@ -31,8 +31,8 @@ def reset(
 ) -> None:
     """Delete this project's topics and its state, to begin again.
 
-    It deletes at once, without a question: events, rows and logs are lost. Only on a broker that [bold]retold run[/] started,
-    unless one is named with --broker and the application with --yes. No worker may run.
+    It deletes at once, without a question: events, rows and logs are lost. Only on a broker that [bold]retold run[/] or
+    [bold]retold kafka[/] started, unless one is named with --broker and the application with --yes. No worker may run.
 
     Example: [bold]retold reset[/]
     """
