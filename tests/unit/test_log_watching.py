@@ -285,7 +285,7 @@ def test_a_view_is_told_whole_when_it_is_otherwise(server: MemoryServer) -> None
 
 
 def test_a_view_that_raises_ends_its_stream_with_a_problem(server: MemoryServer) -> None:
-    """In the words of the answer that its address gives now."""
+    """It is the answer that its address gives now, with that address."""
     with following(server.http, "/views/fragile") as stream:
         assert stream.next()[1]["answer"] is None
         server.kafka.publish(StockReceive(sku="x", quantity=5, price=1))
@@ -293,4 +293,6 @@ def test_a_view_that_raises_ends_its_stream_with_a_problem(server: MemoryServer)
         assert (name, problem["status"], "fragile raised ZeroDivisionError" in problem["detail"]) == ("problem", 500, True)
         with pytest.raises(EOFError):
             stream.next()
-    assert server.http.get("/views/fragile", headers=STREAM).status_code == 500
+    asked = server.http.get("/views/fragile", headers=STREAM)
+    assert (asked.status_code, asked.json()) == (500, problem)
+    assert problem["instance"] == "/views/fragile"

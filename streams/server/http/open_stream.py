@@ -42,7 +42,7 @@ class OpenStream:
     """One client. To be closed."""
 
     def __init__(self, request: Request, parts: ServerParts, shared: SHARED) -> None:
-        self._parts, self._shared, self._lasts = parts, shared, request.state.lasts
+        self._parts, self._shared, self._lasts, self._path = parts, shared, request.state.lasts, request.url.path
         self._watcher = Watcher(principal_of(request))
         self._reader: StreamReader | None = None
         self._turn = ExitStack()
@@ -78,7 +78,10 @@ class OpenStream:
                 goes_on = self._lasts() and not self._parts.stopping.is_set()
                 reader = await self.join(begin) if begin is not None and goes_on else None
         except Problem as problem:  # of a stream that had begun
-            yield text_of([StreamEvent("problem", to_json(problem.body("")))])
+            yield self._told(problem)
+
+    def _told(self, problem: Problem) -> bytes:
+        return text_of([StreamEvent("problem", to_json(problem.body(self._path)))])
 
     async def _of(self, reader: StreamReader) -> AsyncIterator[bytes]:
         async for text in reader.beginning(self._parts.pools.results):
@@ -88,6 +91,8 @@ class OpenStream:
         if reader.first.then is None:
             async for text in reader.follow():
                 yield text
+            if reader.problem is not None:
+                yield self._told(reader.problem)
 
     def _leave(self) -> None:
         reader, self._reader = self._reader, None

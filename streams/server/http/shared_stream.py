@@ -24,7 +24,6 @@ from streams.server.http.pools import InThread, in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.stream_text import StreamEvent, comment, text_of
 from streams.server.readmodel.notifier import Notifier
-from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_readers import StoreAway
 
 log = logging.getLogger("retold.server")
@@ -99,11 +98,15 @@ class Source(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Link:
-    """`written`: the bytes of the stream up to the end of this one. `ends`: nothing follows for those who come here."""
+    """`written`: the bytes of the stream up to the end of this one. `ends`: nothing follows for those who come here.
+
+    With a `problem`, it ends by that, which each client is told with its own address.
+    """
 
     text: bytes
     written: int
     ends: Literal["", "reset", "over"] = ""
+    problem: Problem | None = None
     next: Link | None = None
 
 
@@ -158,6 +161,7 @@ class SharedStream:
         self._joining = 0
         self._task: asyncio.Task[None] | None = None
         self._place, self._told, self._looked = "", time.monotonic(), 0.0
+        self._problem: Problem | None = None
         self.tail = Link(b"", 0)
 
     async def join(self, begin: Begin, lasts: Callable[[], bool]) -> StreamReader:
@@ -225,7 +229,7 @@ class SharedStream:
             async with self._turn:
                 await self._advance()
         except Problem as problem:
-            self._add(text_of([StreamEvent("problem", to_json(problem.body("")))]), "")
+            self._problem = problem
             return False
         except (StoreAway, sqlite3.Error, UnsupportedSchema):  # soon there is another file, or the schema is known
             await asyncio.sleep(LOOK_EVERY)
@@ -247,7 +251,7 @@ class SharedStream:
 
     def _add(self, text: bytes, ends: Literal["", "reset", "over"]) -> None:
         self._told = time.monotonic()
-        link = Link(text, self.tail.written + len(text), ends)
+        link = Link(text, self.tail.written + len(text), ends, self._problem if ends == "over" else None)
         self.tail.next = self.tail = link
         for reader in self._readers:
             reader.wake.set()
@@ -304,6 +308,7 @@ class StreamReader:
         self._stream, self.first, self.held, self.lasts, self._refused = stream, first, held, lasts, refused
         self._link, self._late = stream.tail if first.then is None else Link(b"", 0), 0.0
         self.wake, self.is_over, self.is_reset = asyncio.Event(), False, False
+        self.problem: Problem | None = None
         self._is_given_up = False
 
     @property
@@ -353,7 +358,7 @@ class StreamReader:
             self._link = following
             parts.append(self._link.text)
             size += len(self._link.text)
-            self.is_reset = self._link.ends == "reset"
+            self.is_reset, self.problem = self._link.ends == "reset", self._link.problem
             self.is_over = self._link.ends != ""
         return b"".join(parts)
 
