@@ -80,8 +80,7 @@ class History(HistoryContents):
         db = (opened := open_export(Path(file), app)).connect(ToldConnection)
         codec = _codec(app, db)
         log, waiting, handlers = StoredPast(db, codec), StoredWaiting(db, codec), ApplicationHandlers(app, codec)
-        so_far = _corrected(db, log, codec)
-        source = HistorySource(in_file(log, waiting, app), opened.frontier, db.close, so_far)
+        source = HistorySource(in_file(log, waiting, app), opened.frontier, db.close, _corrected(db, log, codec))
         return cls(counted(log, handlers, kept_corrections(db), codec), handlers, source, waiting)
 
     def close(self) -> None:
@@ -183,10 +182,9 @@ class History(HistoryContents):
         replace: Mapping[str, EventData] | None = None,
         by: str,
         why: str,
+        assume_answers: bool = False,
     ) -> CorrectionPlan:
-        """The plan of a correction: what would become of the present if the past were changed. Nothing happens yet.
-
-        In a test, `world.apply` applies it.
+        """The plan of a correction: what would become of the present if the past were changed. In a test, `world.apply` applies it.
 
         Args:
             insert: Events that are missing, as for `what_if`.
@@ -194,6 +192,7 @@ class History(HistoryContents):
             replace: The right data by the published event that had other data.
             by: Who corrects.
             why: Why, in a sentence.
+            assume_answers: A request to a gateway keeps the answer that it had, also with other data.
 
         Raises:
             NoSuchEvent: A named event is not there.
@@ -205,7 +204,8 @@ class History(HistoryContents):
         if self._is_imagined:
             raise HistoryError("a branch, or the past as of a time, is corrected nowhere: correct the past itself")
         change = self._change(insert, remove, replace or {})
-        return plan_correction(self._source.corrected or CorrectedLog(self._past), self._handlers, change, by, why)
+        so_far = self._source.corrected or CorrectedLog(self._past)
+        return plan_correction(so_far, self._handlers, change, by, why, assume_answers=assume_answers)
 
     def shrink(
         self, namespace: Namespace[R] | str, key: str, condition: str | Callable[[R], bool], *, seconds: float = 60.0

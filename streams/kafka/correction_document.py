@@ -13,6 +13,6 @@ def correction_document(it: CorrectionState) -> dict[str, Any]:
         "correction": it.correction, "number": it.number, "by": it.by, "why": it.why, "state": it.state,
         "begun": from_micros(it.begun), "rows": it.steps, "calls": it.calls,
         "remove": [*it.change.remove], "replace": [*it.change.replace], "insert": [each.id for each in it.change.insert],
-        "again": [*it.change.again],
+        "again": [*it.change.again], "assumed": [*(it.change.assumed or ())],
         "at_work": it.coordinator, "stopped": it.stopped,
     }  # fmt: skip

@@ -76,6 +76,20 @@ def test_a_plan_says_all_that_would_be_otherwise_and_changes_nothing(http: httpx
     assert [it["correction"] for it in http.get("/corrections").json()["corrections"]] == [body["correction"]]
 
 
+def test_answers_are_assumed_where_that_is_asked_for(http: httpx.Client, server: MemoryServer) -> None:
+    """An order of two pieces is charged otherwise, and keeps the answer that it had, as told in its plan and kept with it."""
+    change = {"replace": {"place-1": {"order": "o1", "customer": "c", "lines": [{"sku": "A1", "quantity": 2}]}}}
+    assert planned(http, **change).json()["changes"]["open"] > 0
+    made = planned(http, **change, assume_answers=True)
+    body = made.json()
+    assert (body["changes"]["open"], len(body["assumed"])) == (0, 1)
+    assert http.get(url_of(made)).headers["ETag"] == made.headers["ETag"]
+    assert apply(http, url_of(made), made.headers["ETag"]).json()["state"] == "applied"
+    row = http.get("/rows/order/o1").json()["row"]
+    assert (row["status"], row["total"]) == ("paid", 600)
+    assert http.get("/corrections/calls").json()["calls"] == []
+
+
 def test_what_is_applied_is_what_was_seen(http: httpx.Client, server: MemoryServer) -> None:
     """Without its ETag a plan is not applied, nor with an old one, and then nothing has happened; with it, rows are set."""
     made = planned(http)

@@ -148,7 +148,7 @@ KINDS = (
             "shop", "c1", "ada", "typo",
             StoredChange(
                 (StoredInsertion(b"\0\1", 5, "e1", "test", "r1", OrderKey(1, "order", 0, 2, 0, 3)),), ("r2",), {"r3": b"\0\2"},
-                OrderKey(9, "order", 0, 7), ("r4",),
+                OrderKey(9, "order", 0, 7), ("r4",), {"r5": b"\0\3"},
             ),
             "r0", (PlannedRow("order", "o1", 2, {}, {"a": 1}, 1, 2),), (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted"),),
             (
@@ -229,7 +229,8 @@ def grown(value: Any, more: Any) -> Any:
         case msgspec.Struct() if is_positional(value):
             return [*(grown(getattr(value, name), more) for name in names_of(value)), more]
         case msgspec.Struct() | Counters() | state.BrokerRecord():
-            return {"a later field": more, **{name: grown(getattr(value, name), more) for name in names_of(value)}}
+            written = [name for name in names_of(value) if getattr(value, name) is not msgspec.UNSET]
+            return {"a later field": more, **{name: grown(getattr(value, name), more) for name in written}}
     return value
 
 

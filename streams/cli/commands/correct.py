@@ -67,6 +67,9 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
             "--again", help="Decide again what the code here decides otherwise of its events, after a rebuild.", metavar="NAMESPACE"
         ),
     ] = None,
+    assume_answers: Annotated[
+        bool, typer.Option("--assume-answers", help="Gateways answer as they did, also to a request with other data.")
+    ] = False,
     why: Annotated[str, typer.Option("--why", help="Reason, which is kept for ever.", metavar="TEXT")] = "",
     by: Annotated[str | None, typer.Option("--by", help="Who corrects; default: your login.", metavar="NAME")] = None,
     output: Annotated[
@@ -91,7 +94,7 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
     session = connect()
     if again is not None:
         namespace_named(session.app, again)
-    made = _planned(session, document or again or "", operator_name(by), why)
+    made = _planned(session, document or again or "", operator_name(by), why, assume_answers=assume_answers)
     if output is not None:
         try:
             output.write_bytes(encode_plan(made))
@@ -101,25 +104,31 @@ def plan(  # noqa: PLR0913 - each parameter is an option of the command
         coordinator_of(session).keep(made)
     if as_json:
         say_lines(encode_plan(made).decode().rstrip())
-    else:
-        say_styled(plan_lines(made))
-        if output is not None:
-            talk(f"The plan is in {output}. To apply it: retold correct apply {output}")
-        if keep:
-            talk(f"The plan is kept. To apply it: retold correct apply {made.correction}")
+        return
+    say_styled(plan_lines(made))
+    if made.open and not assume_answers:
+        talk("With --assume-answers, a request that was answered keeps its answer, also with other data.")
+    _say_where(made, output, keep=keep)
 
 
-def _planned(session: Session, asked: ChangeDocument | str, by: str, why: str) -> CorrectionPlan:
+def _say_where(made: CorrectionPlan, output: Path | None, *, keep: bool) -> None:
+    if output is not None:
+        talk(f"The plan is in {output}. To apply it: retold correct apply {output}")
+    if keep:
+        talk(f"The plan is kept. To apply it: retold correct apply {made.correction}")
+
+
+def _planned(session: Session, asked: ChangeDocument | str, by: str, why: str, *, assume_answers: bool) -> CorrectionPlan:
     """`asked` is a change, or the namespace of which events are decided again."""
     with open_past(session=session, with_unhandled=False) as opened, wrong_usage(InvalidEvent, DefinitionError):
         so_far = opened.corrected
         past = so_far.past(opened.handlers)
         if isinstance(asked, str):
-            change = decided_otherwise(past, opened.handlers, asked, opened.waiting)
+            change = decided_otherwise(past, opened.handlers, asked, opened.waiting, assume_answers=assume_answers)
         else:
             find = in_file(opened.past, opened.waiting, opened.app)
             change = change_of(session.app, asked, lambda name: find(past, name))
-        return plan_correction(so_far, opened.handlers, change, by, why)
+        return plan_correction(so_far, opened.handlers, change, by, why, assume_answers=assume_answers)
 
 
 CallsOption = Annotated[

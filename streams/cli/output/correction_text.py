@@ -33,7 +33,8 @@ def changes_text(change: StoredChange, put_in: Mapping[str, str] = NO_NAMES) -> 
         )
         if names
     ]  # fmt: skip
-    return "; ".join(f"{word} {first_of(names)}" for word, names in parts)
+    kept = [f"keeps {plural(len(change.assumed), 'answer')}"] if change.assumed else []
+    return "; ".join([*(f"{word} {first_of(names)}" for word, names in parts), *kept])
 
 
 def what_to_do_about(calls: Iterable[CorrectionCall]) -> Iterator[str]:

@@ -40,6 +40,9 @@ def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
     yield from _listed("calls", [_call(it, told.get(it.id)) for it in plan.calls])
     if plan.change.again:
         yield _line("again", f"decided again as the code here decides: {first_of(places_of(plan.change.again))}")
+    if plan.change.assumed:
+        kept, count = len(plan.change.assumed), plural(len(plan.change.assumed), "request")
+        yield _line("answers", f"{count} with other data {'keeps its answer' if kept == 1 else 'keep their answers'}")
     if plan.projections:
         yield _line("projections", f"{', '.join(plan.projections)}: each server folds them again")
     if plan.open:

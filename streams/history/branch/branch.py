@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
-from streams.data import Record
+from streams.data import EventData, Record
 from streams.history.branch.branch_calls import Answers
 from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_run import BranchRun
@@ -28,11 +28,15 @@ NO_CHANGE = Change()
 
 
 class Branch(NamedTuple):
-    """A branch: how it differs from its past, the rows that it reached, and its own past."""
+    """A branch: how it differs from its past, the rows that it reached, and its own past.
+
+    `assumed` has requests by their references that were given the answer which was recorded to other data.
+    """
 
     difference: Difference
     rows: Mapping[Place, Record | None]
     past: BranchPast
+    assumed: Mapping[str, EventData]
 
 
 def what_if(
@@ -128,4 +132,4 @@ def _replayed(
 
 
 def _branch(run: BranchRun) -> Branch:
-    return Branch(run.difference(), {place: row.row for place, row in run.reached.items()}, run.past())
+    return Branch(run.difference(), {place: row.row for place, row in run.reached.items()}, run.past(), run.assumed)

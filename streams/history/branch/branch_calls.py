@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streams.data import EventData
@@ -29,13 +29,14 @@ def as_it_answered(_: Event[Any]) -> EventData | None:
 class AnsweredCall(NamedTuple):
     """`call` says how the request differs from what was asked. `answer` is handled, at the place of `recorded` if there is one.
 
-    It `waits` if the answer is not known.
+    It `waits` if the answer is not known. `assumed`: it was recorded to other data, and is taken for this request's.
     """
 
     call: str | None = None
     answer: BranchTurn | None = None
     recorded: RecordedEvent | None = None
     waits: bool = False
+    assumed: bool = False
 
 
 def answer_call(
@@ -44,10 +45,12 @@ def answer_call(
     answers: Answers | None,
     request: BranchTurn,
     effects: Sequence[RecordedEvent],
+    assumed: Mapping[str, EventData],
 ) -> AnsweredCall:
     """A request that was asked has its answer, which is a fact; another one what `answers` gives.
 
     One that a branch asked, and that has no answer there, still waits. One that had no answer when the past was read has none.
+    `assumed` has the data for which the change says that the recorded answer counts: so nobody would be called otherwise.
     """
     was, reference = request.was, answer_id(request.reference)
     recorded = next((it for it in effects if it.kind == ANSWER), None)
@@ -60,8 +63,12 @@ def answer_call(
     if former is not None and former[0] == request.value:
         return AnsweredCall(difference.BEFORE if was is None else None, _turn(former[1], request), recorded)
     call = None if same else difference.WOULD_CALL if was is None or was.is_parked else difference.OTHERWISE
-    if answers is as_it_answered and recorded is not None:
-        return AnsweredCall(call, _turn(recorded, request), recorded)
+    was_answered = recorded if former is None else recorded or former[1]
+    if was_answered is not None:
+        if assumed.get(request.reference) == request.event.data:
+            return AnsweredCall(None, _turn(was_answered, request), recorded)
+        if answers is as_it_answered:
+            return AnsweredCall(call, _turn(was_answered, request), recorded, assumed=True)
     data = None if answers is None else answers(request.event)
     if data is None:
         return AnsweredCall(call, waits=True)

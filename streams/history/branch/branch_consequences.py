@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streams.data import Record
+from streams.data import EventData, Record
 from streams.history.branch.branch_calls import Answers, answer_call
 from streams.history.branch.branch_decision import as_recorded, data_of, without_emitted, without_record
 from streams.history.branch.branch_emissions import BranchEmission
@@ -69,11 +69,16 @@ class BranchConsequences:
         end = past.end()
         self.places = BranchPlaces(queue, lineage, handlers.spaces, 0 if end is None else end.recorded)
         self.in_flight: EmissionsByReference = {}
+        self._assumed: Mapping[str, EventData] = {}
         self.asked: dict[str, bytes] = {}
         """What events that are gone had led to, as a BranchAside has it."""
 
-    def presume(self, presumed: PresumedEffects) -> None:
-        """Take for granted what becomes of effects that stand before their causes: both have their turns."""
+    def begin(self, presumed: PresumedEffects, assumed: Mapping[str, EventData]) -> None:
+        """Take for granted what becomes of effects that stand before their causes: both have their turns.
+
+        `assumed` is that of the change.
+        """
+        self._assumed = assumed
         self._lineage.early.presumed = presumed
         for order, turn in presumed.put.items():
             self._queue.push(order, turn)
@@ -191,7 +196,9 @@ class BranchConsequences:
     def ask(
         self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: Said, effects: Sequence[RecordedEvent]
     ) -> None:
-        found = answer_call(self._past, self._handlers, self._answers, turn, effects)
+        found = answer_call(self._past, self._handlers, self._answers, turn, effects, self._assumed)
+        if found.assumed:
+            self._findings.assumed[turn.reference] = turn.event.data
         if found.call is not None:
             self._findings.call(found.call, turn.event)
         if found.waits:

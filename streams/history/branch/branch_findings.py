@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from streams.data import EventData
 from streams.errors import HistoryError
 from streams.event import Event
 from streams.history.branch.branch_decision import changes
@@ -38,6 +39,8 @@ class BranchFindings:
         self.parked: list[RecordedEvent] = []
         self.unanswered: set[str] = set()
         """References of requests."""
+        self.assumed: dict[str, EventData] = {}
+        """Data of requests whose answers were recorded to other data, by the request's reference."""
         self.keep = True
         """Whether the branch's own events go into the timeline."""
         self._limit = max(LEAST_LIMIT, 10 * total) if limit is None else limit

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from heapq import merge
 
+from streams.data import EventData
 from streams.engine.readable import in_a_line
 from streams.history.branch.branch_aside import BranchAside
 from streams.history.branch.branch_calls import Answers
@@ -61,6 +62,7 @@ class BranchRun:
         self._reached = ReachedRows(past, handlers, self._queue, in_full=in_full)
         self.lineage = BranchLineage(past, handlers, self._queue)
         self._findings = BranchFindings(max(0, len(past) + len(past.aside.parked) - skip), limit)
+        self.assumed: Mapping[str, EventData] = self._findings.assumed  # a change with these has the same come of it
         self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self.lineage)
         steps = BranchSteps(self._decide, self._miss)
         erased = first_erased_events(past, handlers.spaces) if in_full else {}  # else a row of one is refused
@@ -86,7 +88,7 @@ class BranchRun:
         self._corrections.begin(self._queue)
         self.lineage.removed |= placed.removed
         self._after.places.otherwise |= placed.replaced
-        self._after.presume(presumed)
+        self._after.begin(presumed, change.assumed)
 
     def decide_all(self) -> None:
         self._skipped.skip(self._skip)

@@ -49,6 +49,8 @@ class Change(msgspec.Struct, frozen=True):
             led to meanwhile is in the past, and goes with them.
         again: Events to decide again, though nothing before them is otherwise: newer code decides them otherwise than was
             recorded. Where it refuses one that was accepted, its row is as it was before that event, as `retold rebuild` has it.
+        assumed: The data of requests to gateways, by the request's reference, for which the answer counts that was recorded to
+            other data. With any other data it is another call again.
 
     """
 
@@ -60,3 +62,4 @@ class Change(msgspec.Struct, frozen=True):
     ends: Sequence[OrderKey] = ()
     gone: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    assumed: Mapping[str, EventData] = {}

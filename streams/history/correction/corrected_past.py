@@ -7,7 +7,7 @@ from copy import copy
 from functools import cached_property
 from typing import NamedTuple
 
-from streams.data import namespace_of
+from streams.data import EventData, namespace_of
 from streams.engine.envelope import CONTENT_TYPE, caused_by
 from streams.engine.records import Entry, Headers
 from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
@@ -64,6 +64,8 @@ class CorrectedPast:
         self.rows: Mapping[Place, BranchRow] = run.reached
         """Those that differ somewhere, or might, as they are in the corrected past."""
         self.past: BranchPast = run.past()
+        self.assumed: Mapping[str, EventData] = run.assumed
+        """Requests, by their references, that `answers` has given the answers which were recorded to other data."""
         self.difference: Difference = run.difference()
 
     def over(self, log: Past) -> CorrectedPast:

@@ -41,7 +41,9 @@ class StoredInsertion(msgspec.Struct, frozen=True):
 class StoredChange(msgspec.Struct, frozen=True):
     """A change as it is kept: with bytes in place of data. `end` is where the past ended that it was planned on.
 
-    `again` has events that are decided again, since newer code decides them otherwise than was recorded.
+    `again` has events that are decided again, since newer code decides them otherwise than was recorded. `assumed` has requests to
+    gateways by their references, with the data for which the answer counts that was recorded to other data; it is not written
+    where there are none, so that the digest of a plan without stays what it was.
     """
 
     insert: tuple[StoredInsertion, ...] = ()
@@ -49,6 +51,7 @@ class StoredChange(msgspec.Struct, frozen=True):
     replace: dict[str, bytes] = {}
     end: OrderKey | None = None
     again: tuple[str, ...] = ()
+    assumed: dict[str, bytes] | msgspec.UnsetType = msgspec.UNSET
 
     def read(self, codec: Codec) -> Change:
         """Raises HistoryError for events that do not read here."""
@@ -61,7 +64,8 @@ class StoredChange(msgspec.Struct, frozen=True):
         inserted = [InsertedEvent(codec.decode(it.value), from_micros(it.time), it.id, None, it.source) for it in self.insert]
         replaced = {name: codec.decode(value) for name, value in self.replace.items()}
         places = {it.reference: it.place for it in self.insert}
-        return Change(inserted, frozenset(self.remove), replaced, places, self.end, again=frozenset(self.again))
+        assumed = {name: codec.decode(value) for name, value in (self.assumed or {}).items()}
+        return Change(inserted, frozenset(self.remove), replaced, places, self.end, again=frozenset(self.again), assumed=assumed)
 
 
 class PlannedEvent(msgspec.Struct, frozen=True):
@@ -168,7 +172,9 @@ def stored_change(codec: Codec, change: Change) -> StoredChange:
         for it, (reference, place) in zip(change.insert, change.places.items(), strict=True)
     )
     replaced = {name: codec.encode(data) for name, data in sorted(change.replace.items())}
-    return StoredChange(inserted, tuple(sorted(change.remove)), replaced, change.end, tuple(sorted(change.again)))
+    assumed = {name: codec.encode(data) for name, data in sorted(change.assumed.items())}
+    again = tuple(sorted(change.again))
+    return StoredChange(inserted, tuple(sorted(change.remove)), replaced, change.end, again, assumed or msgspec.UNSET)
 
 
 def planned_event(past: Past, it: RecordedEvent, what: Sequence[str] = (), was: RecordedEvent | None = None) -> PlannedEvent:

@@ -10,12 +10,13 @@ from streams.engine.readable import named
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, InvalidChange
 from streams.history.branch.branch import replay_difference
+from streams.history.branch.branch_calls import as_it_answered
 from streams.history.branch.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.difference.difference import EVENTS, OUTCOME, RAISES, UNHANDLED
-from streams.history.past import Past, is_cause
+from streams.history.past import Past, cause_of, is_cause
 from streams.history.recorded_event import ANSWER, STEP, RecordedEvent
 from streams.history.story.waiting import NothingWaits, Waiting
 
@@ -66,18 +67,21 @@ class RebuiltRows(LocalCode):
 
 
 def decided_otherwise(
-    past: Past, handlers: ApplicationHandlers, namespace: str, waiting: Waiting = NOTHING_WAITS
+    past: Past, handlers: ApplicationHandlers, namespace: str, waiting: Waiting = NOTHING_WAITS, *, assume_answers: bool = False
 ) -> Change:
     """The change that has events of a namespace decided again; it may be empty.
 
     These are those that are decided otherwise on rows as a rebuild leaves them, also as a consequence of others, or that lead to
     more. What is in an inbox still counts as more: it is handled before a correction looks what to set.
 
+    `assume_answers` as for a plan. Requests that follow from this namespace, and that an earlier correction has left without the
+    answers that they had, are then among them.
+
     Raises InvalidChange if a handler raises at one, or there is none for it: nobody knows then what it would have led to.
     HistoryError.
     """
     rows, names = RebuiltRows(past, handlers, namespace, waiting), set[str]()
-    for it in replay_difference(past, rows, handlers).origins:
+    for it in replay_difference(past, rows, handlers, answers=as_it_answered if assume_answers else None).origins:
         was = it.recorded
         if was.namespace != namespace:
             continue
@@ -89,4 +93,14 @@ def decided_otherwise(
             )
         if it.kind in (OUTCOME, EVENTS) or it.emitted_then or it.emitted_now:
             names.add(was.exact_name)
+    if assume_answers:
+        names |= _left_without_answers(past, namespace)
     return Change(again=frozenset(names | rows.otherwise))
+
+
+def _left_without_answers(past: Past, namespace: str) -> set[str]:
+    asked = (it for reference in past.aside.unanswered if past.former_answer(reference) for it in past.find_all(reference))
+    return {
+        it.exact_name for it in asked
+        if it.has_position and (cause := cause_of(past, it)) is not None and cause.namespace == namespace
+    }  # fmt: skip

@@ -5,7 +5,7 @@ So a correction can be corrected: what one has put in, another one takes out, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -33,6 +33,7 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
     places: dict[str, OrderKey] = {}
     gone: set[str] = set()
     decided_again = frozenset(name for change in changes for name in change.again)
+    assumed = assumed_of(changes)
     for change in changes:
         for name in change.remove:
             it = put_in.pop(name, None)
@@ -59,7 +60,7 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
     put_in = {name: it for name, it in put_in.items() if not _is_published(log, name, it)}
     return Change(
         [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, None, ends_of(changes),
-        frozenset(gone), decided_again,
+        frozenset(gone), decided_again, assumed,
     )  # fmt: skip
 
 
@@ -93,12 +94,17 @@ def added_to(past: Past, earlier: Sequence[Change], change: Change) -> Change:
     What it has decided again may not be in that past, since one of them took it out.
     """
     again = frozenset(name for name in change.again if events_in_change(past, name))
-    return replace(change, ends=ends_of(earlier), again=again)
+    return replace(change, ends=ends_of(earlier), again=again, assumed=assumed_of([*earlier, change]))
 
 
 def ends_of(changes: Sequence[Change]) -> Sequence[OrderKey]:
     """Where the past ended each time that it was corrected."""
     return [change.end for change in changes if change.end is not None]
+
+
+def assumed_of(changes: Sequence[Change]) -> Mapping[str, EventData]:
+    """Requests that keep the answers to other data; the last one counts that says so of a request."""
+    return {name: data for change in changes for name, data in change.assumed.items()}
 
 
 def places_of(changes: Sequence[Change]) -> dict[tuple[str, Place, datetime], OrderKey]:

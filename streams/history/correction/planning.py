@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from streams.data import EventData
 from streams.engine.readable import shortened
 from streams.errors import InvalidChange
 from streams.event import derived_id
-from streams.history.branch.branch import what_if
+from streams.history.branch.branch import Branch, what_if
+from streams.history.branch.branch_calls import Answers, as_it_answered
 from streams.history.branch.branch_change import place_change
-from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_queue import END, BranchQueue
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -56,15 +57,22 @@ class _Meant(NamedTuple):
 
 
 def plan_correction(
-    so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str, limit: int | None = None
-) -> CorrectionPlan:
-    """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`, also for `limit`."""
+    so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str, limit: int | None = None, *,
+    assume_answers: bool = False,
+) -> CorrectionPlan:  # fmt: skip
+    """`assume_answers`: requests to gateways keep the answers that they had, also with other data, as for a replay.
+
+    The correction names these requests with their data, so that whoever carries it out decides the same, and so that a later one
+    which has them otherwise once more does not take the old answers for its own.
+
+    Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`, also for `limit`.
+    """
     refuse_unsigned(by, why)
     _refuse_unknown_steps(so_far)
     before = so_far.past(handlers)
     placed = with_places(before, so_far.log, handlers, change, so_far.changes)
     merged(so_far.log, [*so_far.changes, placed])  # it refuses what cannot be kept
-    decided = _decided_as_said(so_far, before, handlers, placed, limit)
+    decided = _decided_as_said(so_far, before, handlers, placed, limit, as_it_answered if assume_answers else None)
     stored = stored_change(handlers.codec, decided.change)
     first = next(iter(so_far.log.events()), None)
     told = [msgspec.json.encode(stored).hex(), by, why, len(so_far.changes)]
@@ -97,46 +105,55 @@ class _Decided(NamedTuple):
 
     change: Change
     corrected: CorrectedPast
-    now: BranchPast
-    adds: Difference
+    adds: Branch
+
+    @property
+    def assumed(self) -> Mapping[str, EventData]:
+        return {**self.adds.assumed, **self.corrected.assumed}
 
 
 def _decided_as_said(
-    so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, change: Change, limit: int | None
+    so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, change: Change, limit: int | None, answers: Answers | None
 ) -> _Decided:
     """With a change that names the events, too, which the code here decides otherwise than what it was recorded from.
 
     Corrections before had reached them. Without that, the log with all corrections may have them as they were recorded, and what
     comes would be something else than what is said.
     """
-    decided = _decided(so_far, before, handlers, change, limit)
+    decided = _decided(so_far, before, handlers, change, limit, answers)
     for _ in range(MOST_LOOKS if so_far.changes else 0):
         again = decided.change.again
-        names = led_elsewhere(so_far.log, decided.now, decided.corrected.past) - again
+        names = led_elsewhere(so_far.log, decided.adds.past, decided.corrected.past) - again
         if not names:
             break
-        decided = _decided(so_far, before, handlers, replace(decided.change, again=again | names), limit)
-    return decided
+        decided = _decided(so_far, before, handlers, replace(decided.change, again=again | names), limit, answers)
+    if not decided.assumed:
+        return decided
+    return _decided(so_far, before, handlers, replace(decided.change, assumed=decided.assumed), limit)
 
 
-def _decided(so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, change: Change, limit: int | None) -> _Decided:
+def _decided(
+    so_far: CorrectedLog, before: Past, handlers: ApplicationHandlers, change: Change, limit: int | None,
+    answers: Answers | None = None,
+) -> _Decided:  # fmt: skip
     log, earlier = so_far.log, so_far.changes
     applied = merged(log, earlier)
-    corrected = CorrectedPast(log, handlers, merged(log, [*earlier, change]), applied=applied, limit=None if earlier else limit)
+    together = merged(log, [*earlier, change])
+    corrected = CorrectedPast(log, handlers, together, answers, applied=applied, limit=None if earlier else limit)
     if not earlier:  # the first one is decided with it already
-        return _Decided(change, corrected, corrected.past, corrected.difference)
-    branch = what_if(before, handlers, added_to(before, earlier, change), limit=limit)
-    return _Decided(change, corrected, branch.past, branch.difference)
+        return _Decided(change, corrected, Branch(corrected.difference, {}, corrected.past, corrected.assumed))
+    branch = what_if(before, handlers, added_to(before, earlier, change), answers=answers, limit=limit)
+    return _Decided(change, corrected, branch)
 
 
 def _planned(before: Past, handlers: ApplicationHandlers, meant: _Meant, decided: _Decided) -> CorrectionPlan:
-    corrected, found = decided.corrected, decided.adds
+    corrected, found = decided.corrected, decided.adds.difference
     different = [*corrected.different_rows()]
     for it in different:
         corrected.refuse_fired(it)
     plan = CorrectionPlan(
         handlers.app.name, meant.correction, meant.by, meant.why, meant.change, meant.first, tuple(map(_row, different)),
-        *told_events(before, decided.now, found), tuple(_calls(handlers, found, before)), len(found.open),
+        *told_events(before, decided.adds.past, found), tuple(_calls(handlers, found, before)), len(found.open),
         _projections(handlers, found),
     )  # fmt: skip
     return sealed(plan)
@@ -179,7 +196,7 @@ def with_places(
         replace(it, id=turn.event.id, after=None, source=turn.event.source)
         for it, (turn, _) in zip(change.insert, placed, strict=True)
     ]
-    return Change(inserted, change.remove, change.replace, places, end, again=change.again)
+    return Change(inserted, change.remove, change.replace, places, end, again=change.again, assumed=change.assumed)
 
 
 def refuse_unsigned(by: str, why: str) -> None:

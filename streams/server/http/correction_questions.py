@@ -39,6 +39,7 @@ class CorrectionDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     insert: list[InsertedDocument] = []
     remove: list[str] = []
     replace: dict[str, dict[str, Any]] = {}
+    assume_answers: bool = False
 
 
 def read_correction(body: bytes) -> CorrectionDocument:
@@ -63,7 +64,7 @@ class CorrectionQuestions:
         document = bounded(ChangeDocument(asked.insert, asked.remove, asked.replace))
         refuse_unsigned(principal.name, asked.why)
         begun, who = _begun(self._corrector.states()), replace(principal, only={}, publish_only={}, digest=b"")
-        question = PlanQuestion(msgspec.json.encode(document), who, asked.why.strip(), begun)
+        question = PlanQuestion(msgspec.json.encode(document), who, asked.why.strip(), begun, asked.assume_answers)
         plan = decode_plan(self._answer("the plan of a correction", question))
         self.permit(principal, plan.touches)
         self._corrector.keep(plan)

@@ -36,14 +36,17 @@ CALLS: Spec = {"type": "array", "items": CALL}
 LISTED = {
     **dict.fromkeys(("correction", "by", "why", "state", "calls", "at_work", "stopped"), shapes.TEXT),
     "number": shapes.NUMBER, "begun": shapes.TIME, "rows": shapes.NUMBER,
-    **dict.fromkeys(("remove", "replace", "insert", "again"), shapes.TEXTS),
+    **dict.fromkeys(("remove", "replace", "insert", "again", "assumed"), shapes.TEXTS),
 }  # fmt: skip
 CORRECTION = shapes.shape(
     **LISTED, digest=shapes.TEXT, touches=shapes.TEXTS, changes=CHANGES, untold=shapes.or_null(shapes.TEXT), wrong_calls=CALLS
 )
 CHANGING = ("insert", "remove", "replace")
 ASKED = shapes.closed(
-    shapes.shape(*CHANGING, why=shapes.SOME_TEXT, **{name: shapes.CHANGE["properties"][name] for name in CHANGING}),
+    shapes.shape(
+        *CHANGING, "assume_answers", why=shapes.SOME_TEXT, assume_answers={"type": "boolean"},
+        **{name: shapes.CHANGE["properties"][name] for name in CHANGING},
+    ),
     anyOf=[{"required": [name]} for name in CHANGING],
 )
 

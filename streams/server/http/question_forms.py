@@ -105,6 +105,7 @@ class PlanQuestion(msgspec.Struct, frozen=True, tag="plan"):
     principal: Principal
     why: str
     begun: list[KnownCorrection]
+    assume_answers: bool = False
 
 
 class PlanAgainQuestion(msgspec.Struct, frozen=True, tag="plan again"):

@@ -44,7 +44,9 @@ def plan(parts: AnsweringParts, asked: PlanQuestion) -> AnswerBody:
             raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
         for it in change.insert:
             require(asked.principal, Right("correct", namespace_of(it.data.event_type)))
-        planned = plan_correction(so_far, parts.handlers, change, asked.principal.name, asked.why, DECISIONS)
+        planned = plan_correction(
+            so_far, parts.handlers, change, asked.principal.name, asked.why, DECISIONS, assume_answers=asked.assume_answers
+        )
         return AnswerBody(msgspec.json.encode(planned))
 
     return parts.ask_past(ask, codec=parts.codec)
