@@ -62,8 +62,6 @@ class History(HistoryContents):
 
     _origin: tuple[History, Difference] | None = None
     """Of a branch: the past that it is one of, and how it differs from that one."""
-    _is_imagined = False
-    """Whether it is a branch, or the past as of a time."""
 
     @classmethod
     def open(cls, app: App, file: str | Path) -> Self:

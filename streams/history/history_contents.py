@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
-from streams.errors import DefinitionError
+from streams.errors import DefinitionError, NoSuchEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.put_in_event import put_in_event
 from streams.history.cut_past import CutPast
 from streams.history.event_lookup import Find
 from streams.history.history_table import HistoryTable
@@ -45,6 +46,9 @@ class HistorySource(NamedTuple):
 
 class HistoryContents:
     """The part of a History that tells what was."""
+
+    _is_imagined = False
+    """Whether it is a branch, or the past as of a time."""
 
     def __init__(
         self, past: Past, handlers: ApplicationHandlers, source: HistorySource, waiting: Waiting | None = None
@@ -154,8 +158,17 @@ class HistoryContents:
         Raises:
             NoSuchEvent: As for `event`.
 
+        What a correction has put in, and another one took out, has the story that it had before that.
+
         """
-        return self._storyteller.of_event(self.event(name), depth)
+        try:
+            return self._storyteller.of_event(self.event(name), depth)
+        except NoSuchEvent:
+            corrected = None if self._is_imagined else self._source.corrected
+            found = None if corrected is None else put_in_event(corrected, self._past, self._handlers, name)
+            if found is None:
+                raise
+            return self._teller(found.past).of_event(found.event, depth)
 
     def row_story(
         self, namespace: Namespace[Any] | str, key: str, *, depth: int = DEPTH_OF_ROW, last: int = LAST
@@ -182,9 +195,12 @@ class HistoryContents:
 
     @cached_property
     def _storyteller(self) -> Storyteller:
+        return self._teller(self._past)
+
+    def _teller(self, past: Past) -> Storyteller:
         corrected = self._source.corrected
         corrections = () if corrected is None else corrected.corrections
-        return Storyteller(self._past, self._handlers, self._waiting, EventCorrections(corrections, self._handlers.codec))
+        return Storyteller(past, self._handlers, self._waiting, EventCorrections(corrections, self._handlers.codec))
 
     @staticmethod
     def _asked(space: Namespace[Any], condition: str | Callable[[Any], bool]) -> Condition:

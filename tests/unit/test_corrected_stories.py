@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from streams.cli.output.story_text import story_lines
+from streams.errors import NoSuchEvent
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog, KnownCorrection
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.history.correction.planning import plan_correction
+from streams.history.correction.put_in_event import PutInEvent, put_in_event
 from streams.history.past import Past
 from streams.history.story.event_corrections import PUT_IN, REPLACED, TAKEN_OUT, EventCorrection, EventCorrections
 from streams.history.story.story import Storyteller
@@ -67,12 +71,62 @@ def test_it_is_told_to_people_and_to_programs() -> None:
     lines = text(story_lines(story, LATER, 100))
     assert "transfer.start t9" in lines[0]
     assert "in no log  2026-01-01 00:01:01" in lines[0]
-    assert any(line.endswith("put in by ann\\x1b[2J: a zero\\ntoo much") for line in lines), lines
+    told = f"put in 1970-01-01 00:00:00Z by ann\\x1b[2J: a zero\\ntoo much (correction {so_far.corrections[0].correction[:8]})"
+    assert any(line.endswith(told) for line in lines), lines
     assert story_members(story)["event"]["corrections"][0]["by"] == "ann\x1b[2J"
     assert story_members(story)["event"]["position"] is None
     replaced = next(it for it in so_far.log.events() if it.event.id == "start-0")
     lines = text(story_lines(Storyteller(so_far.log, handlers, NothingWaits(), corrections).of_event(replaced, 0), LATER, 100))
     assert "instead: source a · target b · amount 8" in lines[3].strip(" │"), lines
+
+
+def test_what_was_put_in_and_taken_out_again_has_the_story_that_it_had() -> None:
+    """With both corrections; so have its effects, and one that was put in once more has that of the present."""
+    so_far, handlers, _ = corrected()
+
+    def correct(change: Change) -> None:
+        nonlocal so_far
+        plan = plan_correction(so_far, handlers, change, "bob", "it was none")
+        so_far = CorrectedLog.of(so_far.log, [*so_far.corrections, known(plan)], handlers.codec)
+
+    def found(name: str) -> PutInEvent | None:
+        return put_in_event(so_far, so_far.past(handlers), handlers, name)
+
+    first = found("missed")
+    assert first is not None
+    effect = first.past.effects(first.event.reference)[0]
+    correct(Change(remove=frozenset([first.event.exact_name])))
+    correct(Change([InsertedEvent(MISSING, LATER, "other")]))
+    assert "missed" not in {it.event.id for it in so_far.past(handlers).events()}
+    told = found("missed")
+    assert told is not None
+    corrections = EventCorrections(so_far.corrections, handlers.codec)
+    story = Storyteller(told.past, handlers, NothingWaits(), corrections).of_event(told.event, 9)
+    assert [(it.what, it.by, it.correction) for it in story.step.corrections] == [
+        (PUT_IN, "ann\x1b[2J", so_far.corrections[0].correction), (TAKEN_OUT, "bob", so_far.corrections[1].correction)
+    ]  # fmt: skip
+    assert story.step.effects
+    of_effect = found(effect.reference)
+    assert of_effect is not None
+    assert of_effect.event.value == effect.value
+    assert found("nobody") is None
+    correct(Change([InsertedEvent(MISSING, first.event.event.time, "missed")]))
+    again = found("missed")
+    assert again is not None
+    assert again.event.order == first.event.order
+    assert [it.event.id for it in again.past.events()] == [it.event.id for it in so_far.past(handlers).events()]
+
+
+def test_a_world_tells_what_was_taken_out_again() -> None:
+    """By its id; a branch, in which it never was, does not."""
+    world = given(bank.app(), AccountOpen(account="a", balance=100), AccountOpen(account="b", balance=0))
+    world.apply(world.history().correct(insert=[InsertedEvent(RIGHT, world.now, "t")], by="ann", why="it was missing"))
+    world.apply(world.history().correct(remove=["t"], by="bob", why="it was not"))
+    history = world.history()
+    assert [it.what for it in history.story("t").step.corrections] == [PUT_IN, TAKEN_OUT]
+    for other in (lambda: history.what_if().story("t"), lambda: history.story("u"), lambda: history.event("t")):
+        with pytest.raises(NoSuchEvent):
+            other()
 
 
 def test_a_world_tells_it_too() -> None:

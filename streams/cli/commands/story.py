@@ -14,7 +14,7 @@ from streams.cli.output.screen import json_line, plural, say_styled, screen_widt
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.errors import NoSuchEvent
-from streams.history.event_lookup import put_in
+from streams.history.correction.put_in_event import put_in_event
 from streams.history.past import Past
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.story.event_corrections import EventCorrections
@@ -78,10 +78,10 @@ def _named(opened: OpenedPast, what: str) -> tuple[Past, RecordedEvent]:
     try:
         return opened.past, event_named(opened.past, opened.waiting, opened.app, what, or_row=True)
     except NoSuchEvent:
-        found = put_in(opened.counted, what) if opened.corrections else None
+        found = put_in_event(opened.corrected, opened.counted, opened.handlers, what) if opened.corrections else None
         if found is None:
             raise
-        return opened.counted, found
+        return found
 
 
 def _storyteller(opened: OpenedPast, past: Past) -> Storyteller:

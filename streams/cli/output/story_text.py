@@ -19,6 +19,8 @@ from streams.history.story.waiting import WaitingEvent
 
 REASON = 300
 """Characters of a reason that are shown."""
+SHORT = 8
+"""Characters of a correction's id, which other commands take, too."""
 LEFT = 56
 """The most characters of the column of events that positions are lined up behind."""
 AGES = ((1_000_000, 1_000, "ms"), (120_000_000, 1_000_000, "s"), (7_200_000_000, 60_000_000, "min"))
@@ -153,7 +155,8 @@ def _corrected(indent: str, step: StoryStep) -> Iterator[TreeLine]:
         by = step.event.event.data
         yield TreeLine(indent, f"corrected by {shortened(by.who, REASON)}: {shortened(by.why, REASON)}", BOLD)
     for it in step.corrections:
-        yield TreeLine(indent, f"{it.what} by {shortened(it.by, REASON)}: {shortened(it.why, REASON)}", BOLD)
+        when = f"{it.what} {second_text(it.at)} by {shortened(it.by, REASON)}"
+        yield TreeLine(indent, f"{when}: {shortened(it.why, REASON)} (correction {it.correction[:SHORT]})", BOLD)
         if it.data is not None:
             yield TreeLine(indent, f"instead: {_fields(it.data, leave_out=type(it.data).key_field)}", "")
 

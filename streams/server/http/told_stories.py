@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streams.errors import NoSuchEvent
-from streams.history.event_lookup import put_in
+from streams.history.correction.corrected_log import CorrectedLog
+from streams.history.correction.put_in_event import PutInEvent, put_in_event
 from streams.history.stored.stored_corrections import counted, kept_corrections
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_waiting import StoredWaiting
@@ -22,13 +23,21 @@ def event_story(parts: AnsweringParts, asked: EventStoryQuestion) -> AnswerBody:
         try:
             found = event_named(past, waiting, parts.app, asked.event)
         except NoSuchEvent:
-            counts = counted(past, parts.handlers, kept_corrections(past.db), parts.past_codec, parts.decided)
-            if counts is past or (it := put_in(counts, asked.event)) is None:
+            if (it := _put_in(parts, past, asked.event)) is None:
                 raise
-            found, teller = it, Storyteller(counts, parts.handlers, waiting, _corrections_of(parts, past))
+            found, teller = it.event, Storyteller(it.past, parts.telling(past), waiting, _corrections_of(parts, past))
         return AnswerBody(to_json(story_members(teller.of_event(found, asked.depth))))
 
     return parts.ask_past(ask)
+
+
+def _put_in(parts: AnsweringParts, past: StoredPast, text: str) -> PutInEvent | None:
+    corrections = kept_corrections(past.db)
+    if not corrections:
+        return None
+    counts = counted(past, parts.handlers, corrections, parts.past_codec, parts.decided)
+    so_far = CorrectedLog.of(past, corrections, parts.past_codec, parts.decided)
+    return put_in_event(so_far, counts, parts.handlers, text)
 
 
 def row_story(parts: AnsweringParts, asked: RowStoryQuestion) -> AnswerBody:
