@@ -18,6 +18,7 @@ from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past
 from streams.history.recorded_event import STEP
+from streams.history.unread_event import is_folded
 from streams.history.untold_rows import UntoldRows, refuse_corrected, refuse_erased_of
 
 
@@ -100,7 +101,7 @@ class PastTables:
         projector = Projector(self.app.projections, self._handlers.codec)
         for it in self._past.events():
             for projection in self.app.projections if it.accepted else ():
-                if type(it.event.data) in projection.folds_by:
+                if is_folded(projection, it):
                     rows = projector.rows[projection.name]
                     key, row = folded(projector, projection, it, rows)
                     projector.keep(projection, key, row)

@@ -9,12 +9,12 @@ import sqlite3
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 import typer
 
-from streams import App, History, Projection, Rejected, View
+from streams import App, History, Outcome, Projection, Rejected, View
 from streams.cli import run_command
 from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.get import get
@@ -24,6 +24,7 @@ from streams.cli.commands.when import when
 from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
+from streams.data import EventData
 from streams.engine.times import from_micros
 from streams.errors import CodeChanged, ConfigError, HistoryError, StreamsError
 from streams.history.cut_past import Cut
@@ -515,7 +516,8 @@ def test_a_handler_that_is_gone_leaves_its_own_rows_untold(
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {it["key"]: it["row"] for it in told if "row" in it} == {key: it for key, it in whole.items() if key not in gone}
     assert {it["key"] for it in told if "unreadable" in it} == gone
-    assert all("has no handler for it" in it["unreadable"] for it in told if "unreadable" in it)
+    assert all("order.cancel was accepted" in it["unreadable"] for it in told if "unreadable" in it)
+    assert all("has no handler for it: one stays, with its schema" in it["unreadable"] for it in told if "unreadable" in it)
     with History.open(shop_without_cancelling(), shop) as past:
         assert past.table(past.app.namespace("order")).untold.keys() == gone
 
@@ -535,3 +537,69 @@ def test_replay_says_how_many_events_are_parked(shop: Path) -> None:
     assert summary_members(found)["parked"] == 2
     found.parked = 0
     assert "parked" not in str(replay_lines(found, "main", 0.1, None))
+
+
+class ChangedCancel(EventData, frozen=True, kw_only=True):
+    """The draft of a cancellation with a field more, which has no default: those of the log do not read as this one."""
+
+    event_type: ClassVar[str] = "order.cancel"
+    key_field: ClassVar[str] = "order"
+    schemas: ClassVar[tuple[str, ...]] = (OrderCancel.schemas[0].replace('"name":"why"', '"name":"who"'),)
+
+    order: str
+    who: str
+
+
+def shop_with_another_draft() -> App:
+    """It has a projection of that event, and another one; a view of one row, and one of all."""
+    made = replace(without_handler(shop_application.app(), OrderCancel), projections=[], views=[])
+    order = made.namespace("order")
+    order.handles(ChangedCancel)(lambda row, _: Outcome(row))
+    cancelled, placed = (Projection(name, row=shop_application.ChargesRow) for name in ("cancelled", "placed"))
+    cancelled.folds(ChangedCancel, key=lambda _: "all")(lambda row, _: shop_application.ChargesRow(count=1))
+    placed.folds(OrderPlace, key=lambda _: "all")(lambda row, _: shop_application.ChargesRow(count=(row.count if row else 0) + 1))
+    views = [
+        View("status-of/{key}", lambda tables, key: tables.of(order)[key].status),
+        View("all", lambda tables: len(tables.of(order))),
+    ]
+    return replace(made, projections=[cancelled, placed], views=views)
+
+
+def test_a_draft_that_was_changed_leaves_its_own_rows_untold(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its events do not read any more: the others are told, and it is said which type it is, and what to do."""
+    get("order", history=shop, as_json=True)
+    whole = {it["key"]: it["row"] for it in map(json.loads, capsys.readouterr().out.splitlines())}
+    with closing(sqlite3.connect(shop)) as db:
+        gone = {key for (key,) in db.execute("select key from record where type = 'order.cancel' and accepted")}
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:shop_with_another_draft")
+
+    def asked(*words: str) -> tuple[int, str]:
+        code = run_command([*words, "--history", str(shop), "--json"])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    code, said = asked("get", "order")
+    told = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert code == exit_codes.CONFIGURATION
+    assert {it["key"]: it["row"] for it in told if "row" in it} == {key: it for key, it in whole.items() if key not in gone}
+    reasons = {it["key"]: it["unreadable"] for it in told if "unreadable" in it}
+    assert reasons.keys() == gone
+    why = r"order\.cancel was accepted as order-0:\d+, and it does not read here: order\.cancel v1 .* cannot be read as v1.*draft"
+    assert all(re.search(why, it) for it in reasons.values())
+    one, other = min(gone), min(whole.keys() - gone)
+    assert asked("get", f"status-of/{other}")[0] == exit_codes.OK
+    for words in (("get", f"status-of/{one}"), ("get", "all"), ("get", "order", one)):
+        code, said = asked(*words)
+        assert code == exit_codes.CONFIGURATION
+        assert re.search(why, said)
+    code, said = asked("get", "cancelled")
+    assert code == exit_codes.CONFIGURATION
+    assert "it folds order.cancel, and order-0:" in said
+    assert asked("get", "placed")[0] == exit_codes.OK
+    assert asked("story", f"order/{other}")[0] == asked("story", f"order/{one}")[0] == exit_codes.OK
+    with History.open(shop_with_another_draft(), shop) as history:
+        assert history.table(history.app.namespace("order")).untold.keys() == gone
+        with pytest.raises(HistoryError, match=r"it folds order\.cancel, and order-0:\d+ does not read here"):
+            history.table(history.app.projections[0])

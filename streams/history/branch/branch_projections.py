@@ -14,6 +14,7 @@ from streams.errors import HistoryError
 from streams.history.branch.folded_otherwise import FoldedOtherwise, folded_otherwise
 from streams.history.past import Past, refuse_erased
 from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.unread_event import is_folded
 from streams.projection import Projection
 
 Reached = Mapping[str, bool]
@@ -86,7 +87,11 @@ def _reached(
     """The keys that are reached; or why they cannot be told."""
     keys = dict[str, bool]()
     for it in (*otherwise.gone.values(), *otherwise.come):
-        if type(it.event.data) in projection.folds_by:
+        try:
+            folded = is_folded(projection, it)
+        except HistoryError as error:
+            return {}, str(error)
+        if folded:
             try:
                 key = projection.folds_by[type(it.event.data)][0](it.event)
             except KeyboardInterrupt:
@@ -115,7 +120,7 @@ class _Folding:
         for it, is_new in heapq.merge(
             ((it, False) for it in self._read(past, most)), ((it, True) for it in otherwise.come), key=lambda pair: pair[0].order
         ):
-            if type(it.event.data) in self._projection.folds_by and it.accepted:
+            if it.accepted and is_folded(self._projection, it):
                 if not is_new:
                     self._fold(it, self._before)
                 if is_new or it.order not in otherwise.gone:

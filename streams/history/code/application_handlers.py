@@ -18,6 +18,7 @@ from streams.engine.wire_format import WireFormat
 from streams.errors import CodeChanged, StreamsError
 from streams.event import Event
 from streams.history.recorded_event import HANDLER, STEP, RecordedEvent
+from streams.history.unread_event import why_undecided
 from streams.outcome import Emission, Rejected, Scheduled
 
 
@@ -149,10 +150,8 @@ class ApplicationHandlers:
         namespace = it.namespace
         handler = self.handler_of(namespace, it.event)
         if handler is None:
-            raise CodeChanged(
-                f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and the application {self.app.name} has no handler "
-                "for it"
-            )
+            why = why_undecided(it, self.app.name)
+            raise CodeChanged(f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and {why}")
         if handler.function is None:
             return FoldedEvent(entry)
         try:

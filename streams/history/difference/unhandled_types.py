@@ -1,7 +1,8 @@
-"""Events of types that an application has no handler for: read by the schema that wrote them, to be told and not decided."""
+"""Events that an application has no class for, or another one: read by the schema that wrote them, to be told and not decided."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -11,12 +12,13 @@ from fastavro import parse_schema, schemaless_reader
 from streams.app import App
 from streams.codec import PREFIX, AvroCodec
 from streams.data import EventData
-from streams.errors import UnsupportedSchema
+from streams.errors import SchemaNotFound, UnsupportedSchema
+from streams.history.unread_event import UnreadData
 from streams.schemas.avro import parse
 
 
 class UnhandledTypes:
-    """A codec that also reads events without a handler, whose schemas `codec` has learned.
+    """A codec that also reads events without a handler, whose schemas `codec` has learned; and those of a draft that has changed.
 
     Those that the application emits are of its own classes, so that they compare with what its handlers say.
     """
@@ -34,19 +36,21 @@ class UnhandledTypes:
         self.event_reader, self.settler, self.check_arrived = codec.event_reader, codec.settler, codec.check_arrived
 
     def decode(self, value: bytes) -> EventData:
-        """Raises as AvroCodec does, but for a type without a handler."""
+        """Raises as AvroCodec does, but for what is written by a schema that is known."""
         try:
             return self._codec.decode(value)
-        except UnsupportedSchema:
-            if not self._codec.is_unhandled(value):
-                raise
+        except SchemaNotFound:
+            raise
+        except UnsupportedSchema as error:
+            why = "" if self._codec.is_unhandled(value) else str(error)
         prefix = value[:PREFIX]
         if prefix not in self._classes:
             text = self._codec.schema_text(int.from_bytes(prefix[1:], "big"))
             self._emitted.add_schema(text)
-            self._classes[prefix] = _class_of(text)
+            self._classes[prefix] = _class_of(text, why)
         if not self._emitted.is_unhandled(value):
-            return self._emitted.decode(value)
+            with suppress(UnsupportedSchema):
+                return self._emitted.decode(value)
         cls, schema = self._classes[prefix]
         body = BytesIO(value)
         body.seek(PREFIX)
@@ -54,11 +58,11 @@ class UnhandledTypes:
         return data
 
 
-def _class_of(text: str) -> tuple[type[EventData], Any]:
+def _class_of(text: str, why: str) -> tuple[type[EventData], Any]:
     record = parse(text, written=True)
-    members = {"event_type": record.name, "key_field": record.key, "schemas": (text,), "__module__": __name__}
+    members = {"event_type": record.name, "key_field": record.key, "schemas": (text,), "__module__": __name__, "__unread__": why}
     cls: Any = msgspec.defstruct(
-        record.name.replace(".", "_"), [(field.name, Any) for field in record.fields], bases=(EventData,), namespace=members,
+        record.name.replace(".", "_"), [(field.name, Any) for field in record.fields], bases=(UnreadData,), namespace=members,
         frozen=True, kw_only=True,
     )  # fmt: skip
     return cls, parse_schema(msgspec.json.decode(text))
