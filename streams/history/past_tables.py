@@ -11,13 +11,13 @@ from streams.data import Record
 from streams.engine.projector import Projector
 from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
-from streams.errors import CodeChanged, HistoryError
+from streams.errors import HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.cut_past import events_told_of
 from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past
-from streams.history.recorded_event import STEP
 from streams.history.unread_event import is_folded
 from streams.history.untold_rows import UntoldRows, refuse_corrected, refuse_erased_of
 
@@ -38,21 +38,19 @@ class PastTable(Mapping[str, Record]):
 
     @cached_property
     def _folded(self) -> tuple[dict[str, Record], UntoldRows]:
-        entries: dict[str, Entry] = {}
-        changed: dict[str, CodeChanged] = {}
+        rows: dict[str, RecordedRow] = {}
         untold = UntoldRows(self._past, self.namespace)
         for it in events_told_of(self._past, self.namespace, untold.add):
             key = it.key
-            if key in untold or (key in changed and it.kind != STEP):  # which sets the row whole
-                continue
-            try:
-                entries[key] = self._handlers.fold(entries.get(key, (None, 0)), it)
-                changed.pop(key, None)
-            except CodeChanged as error:
-                changed.setdefault(key, error)
-        for key, why in changed.items():
-            untold.add(key, why)
-        return {key: row for key, (row, _) in entries.items() if row is not None and key not in untold}, untold
+            if key not in untold:
+                if (row := rows.get(key)) is None:
+                    row = rows[key] = RecordedRow(self._handlers.fold)
+                row.take(it)
+        for key, row in rows.items():
+            if row.untold is not None:
+                untold.add(key, row.untold)
+        entries = ((key, row.entry[0]) for key, row in rows.items() if key not in untold)
+        return {key: found for key, found in entries if found is not None}, untold
 
     @property
     def told(self) -> Mapping[str, Record]:

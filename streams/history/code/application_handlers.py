@@ -17,6 +17,7 @@ from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import CodeChanged, StreamsError
 from streams.event import Event
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.recorded_event import HANDLER, STEP, RecordedEvent
 from streams.history.unread_event import why_undecided
 from streams.outcome import Emission, Rejected, Scheduled
@@ -199,18 +200,11 @@ class ApplicationHandlers:
         return () if decided.reason is None else decided.emissions
 
     def fold_all(self, events: Iterable[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
-        """A row after all of these. A correction's step sets it whole: whatever was before, it is told from there on."""
-        untold: CodeChanged | None = None
+        """A row after all of these, as RecordedRow tells it. Raises CodeChanged."""
+        row = RecordedRow(self.fold, entry)
         for it in events:
-            if untold is not None and it.kind != STEP:
-                continue
-            try:
-                entry, untold = self.fold(entry, it), None
-            except CodeChanged as error:
-                untold = untold or error
-        if untold is not None:
-            raise untold
-        return entry
+            row.take(it)
+        return row.told()
 
 
 def _untold(it: RecordedEvent) -> str:

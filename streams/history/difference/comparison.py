@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict, deque
 
 from streams.data import Record
-from streams.engine.records import Entry
 from streams.errors import BeforeHistory, CodeChanged
 from streams.history.branch.branch_decision import changes
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.difference.difference import ChangedEvent, Difference, RowChange, UntoldRow
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
@@ -58,14 +58,11 @@ def _untold(
 
 
 def refused_event(past: Past, handlers: ApplicationHandlers, place: Place) -> RecordedEvent | None:
-    """The event of a row that the code refuses though it was accepted; None: there is none."""
-    entry: Entry = (None, 0)
+    """The event of a row since which it is not known, as the code refuses that though it was accepted; None: there is none."""
+    row = RecordedRow(handlers.fold)
     for it in past.key_events(place):
-        try:
-            entry = handlers.fold(entry, it)
-        except CodeChanged:
-            return it
-    return None
+        row.take(it)
+    return row.refused
 
 
 def _touched(found: Difference) -> set[Place]:

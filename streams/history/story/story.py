@@ -12,9 +12,10 @@ from streams.data import Record
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.difference.row_changes import FieldChange, row_changes
 from streams.history.past import ErasedEvent, cause_of
-from streams.history.recorded_event import ANSWER, STEP, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
 from streams.history.story.event_corrections import NOTHING_CORRECTED, EventCorrection, EventCorrections
 from streams.history.story.waiting import Waiting, WaitingEvent
 
@@ -205,26 +206,33 @@ class Storyteller:
         erased: ErasedEvent | None,
         steps_at: Callable[[OrderKey], list[StoryStep] | None],
     ) -> tuple[Entry, str | None]:
-        entry: Entry = (None, 0)
-        unknown: str | None = None
+        row, gone = RecordedRow(self._told), None
         for it in events:
             if last is not None and it.order > last:
                 break
-            before = entry
-            gone = erased is not None and erased.sequence < it.order.sequence
-            if erased is not None and gone:
-                unknown = unknown or erased.sentence
-            untold = unknown
-            if unknown is None or (it.kind == STEP and not gone):  # which sets the row whole, whatever it was
-                try:
-                    entry, unknown = self._handlers.fold(entry, it), None
-                except HistoryError as error:
-                    unknown = untold or (error.why if isinstance(error, CodeChanged) else str(error))
-                    entry = None, 0
+            if gone is None and erased is not None and erased.sequence < it.order.sequence:
+                gone = _why(row) or erased.sentence
+            before, unknown = row.entry, gone or _why(row)
+            if gone is None:
+                row.take(it)
             for step in steps_at(it.order) or ():
-                step.unknown = untold or unknown
+                step.unknown = unknown or _why(row)
                 if step.unknown is None:
-                    step.before, step.after = before[0], entry[0]
+                    step.before, step.after = before[0], row.entry[0]
         if erased is not None and last is None:
-            unknown = unknown or erased.sentence
-        return ((None, 0), unknown) if unknown else (entry, None)
+            gone = gone or _why(row) or erased.sentence
+        unknown = gone or _why(row)
+        return ((None, 0), unknown) if unknown else (row.entry, None)
+
+    def _told(self, entry: Entry, it: RecordedEvent) -> Entry:
+        """Whatever a row cannot be told for, the rest of a story is told."""
+        try:
+            return self._handlers.fold(entry, it)
+        except CodeChanged:
+            raise
+        except HistoryError as error:
+            raise CodeChanged(str(error)) from error
+
+
+def _why(row: RecordedRow) -> str | None:
+    return None if row.untold is None else row.untold.why
