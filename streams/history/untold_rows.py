@@ -48,6 +48,10 @@ class UntoldRows(Mapping[str, str]):
         """A row that the code cannot fold, or of which it is not known up to which event."""
         self._errors[key] = error
 
+    def discard(self, key: str) -> None:
+        """A row that is told again."""
+        self._errors.pop(key, None)
+
     def refuse(self) -> None:
         """Raises the first row's error if there is any: what is made of the others would be wrong."""
         if not self._errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams import App
+from streams.cli import run_command
+from streams.cli.process import exit_codes
 from streams.data import EventData, namespace_of
 from streams.errors import CodeChanged
 from streams.history.branch.change import Change
@@ -31,6 +34,7 @@ from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.story.story import Storyteller
 from streams.history.story.waiting import NothingWaits
+from streams.history.untold_rows import UntoldRows
 from streams.history.when.predicate import Predicate
 from streams.history.when.when import Turns
 from streams.server.readmodel.past_store import PastStore
@@ -177,6 +181,61 @@ def test_when_something_began_to_hold_is_told_too() -> None:
     here = a_bank(8)
     turns = Turns(Predicate("balance > 50", AccountRow), telling(here)).take(here.log.key_events(A))
     assert [(it.holds, it.event.kind == STEP) for it in turns] == [(True, False), (False, False), (True, True)]
+
+
+def test_when_goes_on_behind_a_step_where_its_row_could_not_be_told_before() -> None:
+    """Of one row and of all. From the event that the code refuses to the step it is said to be unknown."""
+    here = a_bank(8)
+    here.handlers = ApplicationHandlers(strict.app(), here.there.codec)
+    opened, debit, step = here.log.key_events(A)
+    for events in (here.log.key_events(A), list(here.log.namespace_events("account"))):
+        untold = UntoldRows(here.log, "account")
+        turns = Turns(Predicate("balance > 95", AccountRow), telling(here), untold)
+        found = [(it.event, it.holds, it.after) for it in turns.take(events) if it.event.key == "a"]
+        assert found == [(opened, True, AccountRow(balance=100)), (step, False, AccountRow(balance=92))]
+        assert not untold
+        assert turns.keys == len({it.key for it in events})
+        assert "a" not in turns.holding
+        [gap] = turns.gaps
+        assert (gap.since, gap.until) == (debit, step)
+        assert "now rejects it" in gap.why
+    holding = Turns(Predicate("balance > 50", AccountRow), telling(here))
+    assert [it.holds for it in holding.take(here.log.key_events(A))] == [True]
+    assert holding.holding == ["a"]
+
+
+def test_when_ends_where_no_step_sets_the_row() -> None:
+    """It is left out, or refused by who leaves out none; what was found before is told."""
+    here = a_bank(8)
+    here.handlers = ApplicationHandlers(strict.app(), here.there.codec)
+    opened, debit, _ = here.log.key_events(A)
+    untold = UntoldRows(here.log, "account")
+    turns = Turns(Predicate("balance > 95", AccountRow), telling(here), untold)
+    assert [it.event for it in turns.take([opened, debit])] == [opened]
+    assert (list(untold), turns.keys, turns.holding, turns.gaps, turns.looked_at) == (["a"], 0, [], [], 2)
+    with pytest.raises(CodeChanged, match="now rejects it"):
+        list(Turns(Predicate("balance > 95", AccountRow), telling(here)).take([opened, debit]))
+
+
+def test_the_command_says_from_where_to_where_it_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people and for programs; the row is told at its end, so the exit code says whether it ever held."""
+    here = a_bank(8)
+    monkeypatch.setenv("RETOLD_STATE", str(tmp_path))
+    file = str(exported(here.there, tmp_path, known(here).corrections))
+    monkeypatch.setenv("RETOLD_APP", "tests.applications.strict:app")
+    _, debit, step = here.log.key_events(A)
+    for words in (("a", "balance > 95"), ("balance > 95", "--table")):
+        assert run_command(["when", "account", *words, "--history", file]) == exit_codes.OK
+        said = capsys.readouterr()
+        assert f"From {debit.name} until {step.name}, a correction's step, it is not known: the row 'a' of account" in said.err
+        assert "Left out" not in said.err
+        assert run_command(["when", "account", *words, "--history", file, "--json"]) == exit_codes.OK
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        [gap] = [it for it in lines if "unknown" in it]
+        assert (gap["key"], gap["since"], gap["until"]) == ("a", debit.name, step.name)
+        assert step.name in [it["position"] for it in lines if "position" in it]
 
 
 def test_without_its_correction_a_row_is_not_told_and_a_sentence_says_why() -> None:

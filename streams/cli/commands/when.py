@@ -14,7 +14,7 @@ from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.row_text import change_text, value_text
 from streams.cli.output.screen import json_line, plural, read_or_not, table, talk, time_text
-from streams.cli.output.untold_text import show_end, show_untold
+from streams.cli.output.untold_text import show_end, show_gaps, show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.times import from_micros
@@ -87,6 +87,7 @@ def _told(
     if not as_json:
         _conclude(turns, predicate, ever=shown > 0, all_rows=key is None, is_whole=not untold)
     (show_untold if key is None else show_end)(untold, as_json=as_json)
+    show_gaps(turns.gaps, as_json=as_json)
     if untold:
         return exit_codes.CONFIGURATION
     return exit_codes.OK if shown or turns.holding else exit_codes.NO

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from streams.cli.output.screen import json_line, plural, talk
 from streams.engine.readable import one_line
 from streams.history.untold_rows import UntoldRows
+from streams.history.when.when import Gap
 
 SHOWN = 5
 
@@ -35,6 +37,17 @@ def show_end(untold: UntoldRows, *, as_json: bool) -> None:
         _show_lines(untold)
     for why in untold.values():
         talk(f"It is told up to there and no further: {one_line(why)}.{WAY_OUT if untold.by_code else ''}")
+
+
+def show_gaps(gaps: Sequence[Gap], *, as_json: bool) -> None:
+    """From where on to where it is not known whether something held of a row, which is told again since."""
+    if as_json:
+        for it in gaps:
+            json_line({"key": it.since.key, "unknown": it.why, "since": it.since.name, "until": it.until.name})
+    for it in gaps[:SHOWN]:
+        talk(f"From {it.since.name} until {it.until.name}, a correction's step, it is not known: {one_line(it.why)}.")
+    if len(gaps) > SHOWN:
+        talk(f"So it is {plural(len(gaps) - SHOWN, 'time')} more (--json has all).")
 
 
 def _show_lines(untold: UntoldRows) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from streams.data import Record
-from streams.engine.records import Entry
-from streams.errors import BeforeHistory, CodeChanged, HistoryError
+from streams.errors import BeforeHistory, HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.difference.row_changes import FieldChange, row_changes
 from streams.history.past import Past, erased_row, refuse_erased
-from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.recorded_event import STEP, Place, RecordedEvent
 from streams.history.untold_rows import UntoldRows
 from streams.history.when.condition import Condition
 from streams.history.when.predicate import PredicateFailed
@@ -40,59 +41,79 @@ class Turn(msgspec.Struct, frozen=True):
         return row_changes(self.before, self.after)
 
 
+class Gap(NamedTuple):
+    """Where it is not known whether a condition held of a row: from an event that this code refuses to a correction's step."""
+
+    since: RecordedEvent
+    until: RecordedEvent
+    why: str
+
+
 class Turns:
     """Looks at the events of a past in its order, one by one, and finds where a condition turns, for each key.
 
-    With `untold`, a row that cannot be told is left out, from the event on where that shows, and noted there.
+    With `untold`, a row that cannot be told is left out, from the event on where that shows, and noted there; until a correction's
+    step has set it whole, of which `gaps` tells.
     """
 
     def __init__(self, condition: Condition, handlers: ApplicationHandlers, untold: UntoldRows | None = None) -> None:
         self._condition, self._handlers, self._untold = condition, handlers, untold
-        self._rows: dict[str, Entry] = {}
+        self._rows: dict[str, RecordedRow] = {}
         self._holds: dict[str, bool] = {}
         self.holds_at_first = _held(condition, None, None)
         """Whether it holds where there is no row."""
         self.looked_at = 0
         """Events."""
+        self.gaps: list[Gap] = []
+        """Of rows that are told again."""
 
     def take(self, events: Iterable[RecordedEvent]) -> Iterator[Turn]:
         """Raises HistoryError for a row that cannot be folded, or of which the condition cannot be asked; it names the event."""
         for it in events:
-            key = it.key
-            if self._untold is not None and key in self._untold:
+            row = self._row(it)
+            if row is None:
                 continue
             self.looked_at += 1
-            entry = self._rows.get(key, (None, 0))
-            try:
-                after = self._handlers.fold(entry, it)
-            except CodeChanged as error:
-                self._leave_out(key, error)
+            before, holds = row.entry[0], self._holds.get(it.key, self.holds_at_first)
+            if not self._is_told(row, it):
                 continue
-            self._rows[key] = after
-            if after[0] is entry[0]:
-                self._holds.setdefault(key, self.holds_at_first)
-                continue
-            holds = _held(self._condition, after[0], it)
-            if holds != self._holds.get(key, self.holds_at_first):
-                yield Turn(it, holds, entry[0], after[0])
-            self._holds[key] = holds
-
-    def _leave_out(self, key: str, error: CodeChanged) -> None:
+            after = row.entry[0]
+            self._holds[it.key] = now = holds if after is before else _held(self._condition, after, it)
+            if now != holds:
+                yield Turn(it, now, before, after)
         if self._untold is None:
-            raise error
-        self._untold.add(key, error)
-        self._rows.pop(key, None)
-        self._holds.pop(key, None)
+            for row in self._rows.values():
+                row.told()
+
+    def _row(self, it: RecordedEvent) -> RecordedRow | None:
+        """As it is before an event; None: the event tells nothing of it."""
+        if (row := self._rows.get(it.key)) is not None:
+            return row if row.untold is None or it.kind == STEP else None
+        if self._untold is not None and it.key in self._untold:
+            return None
+        return self._rows.setdefault(it.key, RecordedRow(self._handlers.fold))
+
+    def _is_told(self, row: RecordedRow, it: RecordedEvent) -> bool:
+        """Take a row one event further. What it was before is not known where it is told again: it is as it was told last."""
+        refused, why = row.refused, row.untold
+        row.take(it)
+        if row.untold is not None and self._untold is not None:
+            self._untold.add(it.key, row.untold)
+        elif row.untold is None and refused is not None and why is not None:
+            self.gaps.append(Gap(refused, it, why.why))
+            if self._untold is not None:
+                self._untold.discard(it.key)
+        return row.untold is None
 
     @property
     def holding(self) -> Sequence[str]:
         """The keys of which it holds now."""
-        return [key for key, holds in self._holds.items() if holds]
+        return [key for key, holds in self._holds.items() if holds and self._rows[key].untold is None]
 
     @property
     def keys(self) -> int:
         """How many keys there are whose rows can be told."""
-        return len(self._rows)
+        return sum(row.untold is None for row in self._rows.values())
 
 
 def events_before_gone(past: Past, place: Place) -> tuple[Sequence[RecordedEvent], BeforeHistory | None]:
