@@ -36,6 +36,8 @@ from tests.applications.bank.events import AccountCredit, AccountOpen, TransferS
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, StockReceive
 from tests.applications.timed.events import AlarmTouch
 
+ONE = TransferStart(transfer="t0", source="a", target="b", amount=1)
+
 
 def recorded_past(handlers: ApplicationHandlers, world: World) -> MemoryPast:
     return MemoryPast(it for space in world._run.spaces.values() for it in events_of(handlers, space))
@@ -284,14 +286,22 @@ def test_an_answer_that_comes_late_is_corrected_when_the_plan_is_applied_again()
     assert world.table(shop.stock)["x"].free == 9
 
 
-def test_what_another_correction_has_made_impossible_is_not_begun() -> None:
-    """A plan that was made before that one; what comes later is not held up by it."""
+@pytest.mark.parametrize("second", [{"replace": {"start-0": ONE}}, {"remove": ["start-0"]}], ids=["replaced", "taken out"])
+@pytest.mark.parametrize("is_put_in", [False, True])
+def test_what_another_correction_has_made_impossible_is_not_begun(second: dict[str, Any], is_put_in: bool) -> None:
+    """A plan that was made before that one is stale; what comes later is not held up by it."""
     world = a_bank()
-    first = a_plan(world, remove=["start-0"])
-    second = a_plan(world, replace={"start-0": TransferStart(transfer="t0", source="a", target="b", amount=1)})
+    if is_put_in:
+        world.apply(a_plan(world, remove=["start-0"]))
+        world.apply(a_plan(world, insert=[InsertedEvent(ONE, world.now, "new")]))
+        second = {how: ["new"] if how == "remove" else {"new": ONE} for how in second}
+    first = a_plan(world, remove=["new" if is_put_in else "start-0"])
+    late = a_plan(world, why="another reason", **second)
     world.apply(first)
-    with pytest.raises(InvalidChange, match="only one of them"):
-        world.apply(second)
+    how = "replaced" if "replace" in second else "taken out"
+    what = "an event that was put in" if is_put_in else r"transfer\.start transfer-\d:\d"
+    with pytest.raises(StalePlan, match=f"{what} was to be {how}, and a correction has taken it out since"):
+        world.apply(late)
     assert world.apply(first) == 0
     world.apply(a_plan(world, remove=["start-1"]))
     assert balances(world) == {"a": 100, "b": 100}
@@ -425,6 +435,34 @@ def test_an_event_that_was_put_in_may_be_published_after_all(later: dict[str, An
     world.apply(a_plan(world, **(later or {"remove": ["start-1"]})))
     assert balances(world).get("z") == {"remove": None, "replace": 5}.get(next(iter(later), ""), 3)
     assert [it.accepted for it in world.history().events() if it.event.id == "late"] == ([] if "remove" in later else [True])
+
+
+def test_an_event_that_was_put_in_replaced_and_published_may_be_taken_out() -> None:
+    """Corrections name it by its id before it is published, and by its position after that: it is one event."""
+    world = a_bank()
+    opening = AccountOpen(account="z", balance=3)
+    world.apply(a_plan(world, insert=[InsertedEvent(opening, world.now, "late", source="test")]))
+    world.apply(a_plan(world, replace={"late": AccountOpen(account="z", balance=5)}))
+    world.when(opening, id="late")
+    world.apply(a_plan(world, remove=["late"]))
+    assert "z" not in balances(world)
+    world.apply(a_plan(world, insert=[InsertedEvent(opening, world.now, "late", source="test")]))
+    assert balances(world)["z"] == 3
+
+
+def test_what_is_put_in_again_has_led_to_what_it_led_to_when_it_was_published() -> None:
+    """It was put in, published while it was being taken out, and is put in once more."""
+    world = a_bank()
+    start = TransferStart(transfer="t9", source="a", target="b", amount=1)
+    world.apply(a_plan(world, insert=[InsertedEvent(start, world.now, "late", source="test")]))
+    removal = a_plan(world, remove=["late"])
+    world.when(start, id="late")
+    world.settle()
+    world.apply(removal)
+    assert balances(world) == {"a": 70, "b": 130}
+    world.apply(a_plan(world, insert=[InsertedEvent(start, world.now, "late", source="test")]))
+    assert balances(world) == {"a": 69, "b": 131}
+    assert world.table(transfer)["t9"].status == "done"
 
 
 def test_a_plan_that_is_applied_again_keeps_its_place_among_corrections() -> None:

@@ -40,13 +40,14 @@ def merged(log: Past, changes: Sequence[Change]) -> Change:
             if it is not None:
                 gone.add(name)
             if it is None or _is_published(log, name, it):
-                replaced.pop(name, None)
-                removed.add(name)
+                exact = _exact(log, name)
+                replaced.pop(exact, None)
+                removed.add(exact)
         for name, data in change.replace.items():
             if (it := put_in.get(name)) is not None and not _is_published(log, name, it):
                 put_in[name] = replace(it, data=data)
             else:
-                replaced[name] = data
+                replaced[_exact(log, name)] = data
         for it in change.insert:
             reference = _reference(it)
             _refuse_another_row(it, put_in.get(reference))
@@ -68,9 +69,15 @@ def refuse_stale(log: Past, earlier: Sequence[Change], change: Change) -> None:
     """Raises StalePlan for an event to be put in whose id or place in the order another one has, which came since it was planned.
 
     By its id it would take the other one's place in silence, or none at all. Which of two at one place comes first is not known.
-    `earlier` are the corrections before; this one is not begun.
+    So is a plan to take out or to replace what a correction has taken out since. `earlier` are the corrections before; this one
+    is not begun.
     """
     so_far, taken = merged(log, earlier), {order: it for it, order in places_of(earlier).items()}
+    for name in (*change.remove, *change.replace):
+        if name in so_far.gone or _exact(log, name) in so_far.remove:
+            was, how = events_in_change(log, name), "taken out" if name in change.remove else "replaced"
+            what = f"{was[0].event_type} {was[0].name}" if was else "an event that was put in"
+            raise StalePlan(f"{what} was to be {how}, and a correction has taken it out since this was planned. Make another plan")
     put_in = {_reference(it) for it in so_far.insert}
     for it in change.insert:
         reference = _reference(it)
@@ -115,6 +122,12 @@ def places_of(changes: Sequence[Change]) -> dict[tuple[str, Place, datetime], Or
         for it in change.insert
         if (reference := _reference(it)) in change.places
     }
+
+
+def _exact(log: Past, name: str) -> str:
+    """One name for an event, whose reference alone named it before it was published."""
+    found = events_in_change(log, name)
+    return found[0].exact_name if len(found) == 1 else name
 
 
 def _reference(it: InsertedEvent) -> str:
