@@ -1,7 +1,8 @@
 """Rows and timers of the present, as the log tells them: what a corrected past is compared with.
 
 A row that a correction has set by code of another generation is not told by its log. Workers keep rows of this generation, which
-were built from what the corrections made of the past by then: so what these make of it is what is there.
+were built from what the corrections made of the past by then: so what these make of it is what is there. So it is behind an event
+that this code refuses, though it was accepted, and that a correction has taken out or given other data since.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Set
 from functools import cached_property
 from typing import NamedTuple
 
+from streams.engine.readable import named
 from streams.engine.records import Entry
 from streams.engine.step import DroppedTimer, StepTimer
 from streams.engine.times import to_micros
-from streams.errors import HistoryError
+from streams.errors import CodeChanged, HistoryError
 from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.branch_queue import BranchTimer
 from streams.history.branch.branch_rows import BranchRow
@@ -22,9 +24,10 @@ from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
 from streams.history.code.recorded_code import without_recorded
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.correction.decided_change import decided_change
 from streams.history.past import Past
-from streams.history.recorded_event import STEP, Place, RecordedEvent
+from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
 
 
 class WaitingTimer(NamedTuple):
@@ -47,9 +50,9 @@ class RowsAsKept:
 
     def base(self, place: Place, row: BranchRow) -> Entry:
         """Of a row that a branch has reached: what it is, and its version."""
-        if place not in self._set_by_others or row.told_anew is None:
+        if row.told_anew is None:
             return row.base
-        return self._of_applied(place).row, version_in(self._log, self._handlers, place)
+        return self._of_applied(place, row).row, version_in(self._log, self._handlers, place)
 
     def timers(self, place: Place, row: BranchRow) -> WaitingTimers:
         """Those that wait at a row that a branch has reached."""
@@ -57,11 +60,11 @@ class RowsAsKept:
             return {
                 name: WaitingTimer(it.value, it.due, DroppedTimer(name, it.cause, it.source)) for name, it in row.waited.items()
             }
-        if (by := self._set_by_others.get(place)) is None:
+        if (until := self._unknown_until(place)) is None:
             return live_timers(self._log, self._handlers, place)
-        found = {it.turn.event.id: self._waiting(it) for it in self._of_applied(place).timers}
+        found = {it.turn.event.id: self._waiting(it) for it in self._of_applied(place, row).timers}
         for it in self._log.key_events(place):  # and what steps of this generation have changed since
-            if it.kind == STEP and it.order > by.order:
+            if it.kind == STEP and it.order > until:
                 _set(found, it)
         return {name: it for name, it in found.items() if not has_come(self._log, name)}
 
@@ -74,10 +77,24 @@ class RowsAsKept:
         """Rows that code of another generation has set, and the last such step."""
         return {it.place: it for it in filter(self._handlers.is_of_another_generation, self._log.steps())}
 
+    def _unknown_until(self, place: Place) -> OrderKey | None:
+        """Behind what the log tells which timers wait at a row: the last step of others, or the last event that is refused.
+
+        None: it tells all of them.
+        """
+        if (by := self._set_by_others.get(place)) is not None:
+            return by.order
+        row, until = RecordedRow(LocalCode(self._handlers).fold), None
+        for it in self._log.key_events(place):
+            row.take(it)
+            if row.refused is it:
+                until = it.order
+        return until
+
     @cached_property
     def _run(self) -> BranchRun:
         if self._applied is None:
-            raise HistoryError("corrections of code of another generation have set rows, and what they make of these is not known")
+            raise HistoryError("corrections have set rows that the code here cannot tell, and what they make of these is not known")
         return decided_change(self._log, self._handlers, self._applied)
 
     def _waiting(self, it: BranchTimer) -> WaitingTimer:
@@ -89,9 +106,12 @@ class RowsAsKept:
     def _past(self) -> BranchPast:
         return self._run.past()
 
-    def _of_applied(self, place: Place) -> BranchRow:
-        """Raises HistoryError if it cannot be told."""
-        row = self._run.reached[place]
+    def _of_applied(self, place: Place, reached: BranchRow) -> BranchRow:
+        """Raises HistoryError if it cannot be told: CodeChanged where no correction was applied that has reached it."""
+        row = self._run.reached.get(place)
+        if row is None:
+            why = None if reached.told_anew is None else reached.told_anew.why
+            raise CodeChanged(why or f"the row {named(place[1])!r} of {place[0]} cannot be told: this code refuses an event of it")
         if row.untold is not None:
             raise HistoryError(row.untold.why)
         return row
