@@ -5,22 +5,26 @@ The number of cases is CORRECTION_CASES (15 unless it is set).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 from streams import App, Rejected
-from streams.errors import CodeChanged
+from streams.engine.records import Entry
+from streams.errors import CodeChanged, HistoryError
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_generation import CorrectedGeneration
 from streams.history.correction.corrected_log import CorrectedLog
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.merged_change import merged
 from streams.history.correction.planning import plan_correction
 from streams.history.correction.rows_as_kept import live_timers
 from streams.history.recorded_event import RecordedEvent
-from tests.applications import shop
+from tests.applications import bank, shop, strict
+from tests.applications.bank.events import AccountOpen, AccountRow, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.corrections import Corrected
 from tests.support.other_code import with_change
@@ -105,3 +109,33 @@ def goes_on(kind: str, seed: int) -> None:
 def test_rows_and_timers_are_what_a_fresh_replay_of_the_corrected_log_gives(kind: str, seed: int) -> None:
     """Also behind an event that the code of now refuses."""
     unless_it_is_refused(goes_on, kind, seed)
+
+
+def test_rows_of_another_generation_are_built_once_what_it_refuses_is_taken_out() -> None:
+    """The sentence names what was published, since nothing else can be taken out, and the code that has accepted it does so."""
+    there = Partitions(bank.app(), 1, now=START)
+    for name in "ab":
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
+    there.publish(TransferStart(transfer="t", source="a", target="b", amount=80), "start", there.now)
+    there.settle()
+    here = Corrected(there)
+    events = {it.event.id: it for it in here.log.events()}
+    here.correct(Change(replace={events["open-a"].exact_name: AccountOpen(account="a", balance=90)}))
+    here.finish()
+    stricter = strict.app()
+    stricter.namespace("account").generation = 2
+    handlers = ApplicationHandlers(stricter, there.codec)
+
+    def built() -> dict[str, Entry]:
+        rows = CorrectedGeneration(here.log, handlers, here.changes, len(here.changes)).rows("account", {0: 99})
+        return {**rows[0].rows}
+
+    refused = r"account\.debit was accepted .* cannot be accepted: take transfer\.start t, from which it follows, out"
+    with pytest.raises(HistoryError, match=refused) as it:
+        built()
+    name = re.search(r"`retold correct plan --remove (\S+)`", str(it.value))
+    assert name is not None
+    assert name[1] == events["start"].name
+    here.correct(Change(remove=frozenset([events["start"].exact_name])))
+    here.finish()
+    assert {key: row for key, (row, _) in built().items()} == {"a": AccountRow(balance=90), "b": AccountRow(balance=100)}

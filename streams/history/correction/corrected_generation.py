@@ -13,8 +13,8 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast
 from streams.history.correction.merged_change import merged
 from streams.history.correction.rows_as_kept import version_in
-from streams.history.difference.difference import OUTCOME, Difference, Origin
-from streams.history.past import Past
+from streams.history.difference.difference import OUTCOME, Difference, Origin, UntoldRow
+from streams.history.past import Past, cause_of
 from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
 
 
@@ -46,12 +46,25 @@ class CorrectedGeneration:
             if row.untold is not None:
                 raise HistoryError(
                     f"rows of {namespace} cannot be built from the corrected past: {row.untold.why}. A correction reaches that "
-                    "row, so what this code refuses there cannot be accepted: take that event out with the code that workers have "
-                    "(`retold correct plan --remove`), or have this code decide it as it was"
+                    f"row, so what this code refuses there cannot be accepted{self._way_out(row.untold)}"
                 )
             if events := self._log.key_events(place):
                 found[events[0].order.partition][place[1]] = row.row, version_in(self._log, self._handlers, place)
         return {partition: CorrectedRows(rows, until[partition]) for partition, rows in found.items()}
+
+    def _way_out(self, untold: UntoldRow) -> str:
+        """Only what was published can be taken out."""
+        if (refused := untold.recorded) is None:
+            return ""
+        root = refused
+        while (cause := cause_of(self.past, root)) is not None:
+            root = cause
+        name = root.name if root.has_position else root.event.id
+        which = "it" if root is refused else f"{root.event_type} {named(root.key)}, from which it follows,"
+        return (
+            f": take {which} out with the code that workers have (`retold correct plan --remove {name}`), and build then; or have "
+            "this code decide it as it was"
+        )
 
     @property
     def again(self) -> Set[str]:
