@@ -26,11 +26,12 @@ from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_high_water import fill_high_water
-from tests.applications import bank
+from tests.applications import bank, strict
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, made, past_of
 from tests.support.stored_pasts import forget_schemas, stored
 from tests.unit.test_past_times import a_cut
+from tests.unit.test_steps_of_others import a_bank as a_corrected_bank
 
 some = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 CODE = "this code"
@@ -133,6 +134,20 @@ def test_an_erased_event_takes_the_checkpoints_behind_it_along() -> None:
         assert store._db.execute("select max(seq) from checkpoint where key = 'a0'").fetchone()[0] == events[1].order.sequence
         with pytest.raises(HistoryError, match="was erased"):
             rows_of(there, store, Cut(None, 2**61)).entry(("account", "a0"))
+
+
+def test_a_row_is_kept_again_from_a_step_on_that_sets_it() -> None:
+    """The code refuses an event before that, of which it keeps none: nothing is folded for the row as it is now."""
+    here, stricter = a_corrected_bank(8), strict.app()
+    stricter.namespace("account").generation = 1
+    place, codec = ("account", "a"), here.there.codec
+    with kept(here.there, 1) as store:
+        make_checkpoints(store._db, stricter, codec, CODE, time.monotonic() + 60)
+        found = store._db.execute("select row is null from checkpoint where ns = ? and key = ? order by seq", place).fetchall()
+        assert [is_null for (is_null,) in found] == [0, 1, 0]
+        rows = StoredRows(StoredPast(store._db, codec), Cut(None, 2**61), ApplicationHandlers(stricter, codec), CODE)
+        assert rows.entry(place)[0] == bank.AccountRow(balance=92)
+        assert rows.read == 0
 
 
 def test_what_this_code_cannot_tell_is_not_tried_for_ever() -> None:

@@ -122,9 +122,7 @@ def test_rows_of_another_generation_are_built_once_what_it_refuses_is_taken_out(
     events = {it.event.id: it for it in here.log.events()}
     here.correct(Change(replace={events["open-a"].exact_name: AccountOpen(account="a", balance=90)}))
     here.finish()
-    stricter = strict.app()
-    stricter.namespace("account").generation = 2
-    handlers = ApplicationHandlers(stricter, there.codec)
+    handlers = ApplicationHandlers(strict.app(), there.codec)
 
     def built() -> dict[str, Entry]:
         rows = CorrectedGeneration(here.log, handlers, here.changes, len(here.changes)).rows("account", {0: 99})

@@ -15,6 +15,7 @@ from streams.codec import PREFIX, AvroCodec
 from streams.engine.records import Entry
 from streams.errors import HistoryError, UnsupportedSchema
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.recorded_row import RecordedRow
 from streams.history.recorded_event import Place
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_rows import kept_entry
@@ -91,18 +92,21 @@ class _Maker:
         return bool(made) or not due
 
     def _fold(self, place: Place, due: list[int], made: list[tuple[int, Entry | None]], deadline: float, missing: int) -> None:
-        """`made` gets them one by one; None for those whose events are gone. Raises HistoryError where this code cannot go on.
+        """`made` gets them one by one; None for those whose events are gone, or whose rows this code cannot tell.
 
-        Up to the sequence `missing` the events are not kept.
+        Up to the sequence `missing` the events are not kept. Raises HistoryError where an event does not read here.
         """
         if not due:
             return
         last = self._db.execute(LAST, (*place, due[0], self._code)).fetchone()
         sequence, entry = (0, (None, 0)) if last is None else kept_entry(self._handlers, place[0], last)
+        row = RecordedRow(self._handlers.fold, entry)
         for it in self._past.key_events_behind(place, sequence) if sequence >= missing else ():
-            entry = self._handlers.fold(entry, it)
+            row.take(it)
+            if row.untold is not None and isinstance(row.untold.__cause__, UnsupportedSchema):  # of a row that a step has set
+                raise row.untold
             if it.order.sequence == due[len(made)]:
-                made.append((due[len(made)], entry))
+                made.append((due[len(made)], row.entry if row.untold is None else None))
                 if len(made) == len(due) or time.monotonic() >= deadline:
                     return
         made += [(seq, None) for seq in due[len(made) :]]
