@@ -10,7 +10,7 @@ from streams.data import Record
 from streams.errors import DefinitionError, NoSuchEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import CorrectedLog
-from streams.history.correction.put_in_event import put_in_event
+from streams.history.correction.put_in_event import PutInEvent, put_in_event
 from streams.history.cut_past import CutPast
 from streams.history.event_lookup import Find
 from streams.history.history_table import HistoryTable
@@ -158,17 +158,20 @@ class HistoryContents:
         Raises:
             NoSuchEvent: As for `event`.
 
-        What a correction has put in, and another one took out, has the story that it had before that.
+        What a correction has taken out has the story that it had before that.
 
         """
         try:
             return self._storyteller.of_event(self.event(name), depth)
         except NoSuchEvent:
-            corrected = None if self._is_imagined else self._source.corrected
-            found = None if corrected is None else put_in_event(corrected, self._past, self._handlers, name)
-            if found is None:
+            if self._is_imagined or (corrected := self._source.corrected) is None:
                 raise
+            found = put_in_event(corrected, self._past, self._handlers, name) or self._in_log(corrected.log, name)
             return self._teller(found.past).of_event(found.event, depth)
+
+    def _in_log(self, log: Past, name: str) -> PutInEvent:
+        """An event that a correction has taken out. Raises NoSuchEvent."""
+        return PutInEvent(log, self._source.find(log, name))
 
     def row_story(
         self, namespace: Namespace[Any] | str, key: str, *, depth: int = DEPTH_OF_ROW, last: int = LAST

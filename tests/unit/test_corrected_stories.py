@@ -124,6 +124,12 @@ def test_a_world_tells_what_was_taken_out_again() -> None:
     world.apply(world.history().correct(remove=["t"], by="bob", why="it was not"))
     history = world.history()
     assert [it.what for it in history.story("t").step.corrections] == [PUT_IN, TAKEN_OUT]
+    world.when(RIGHT, id="published")
+    world.settle()
+    world.apply(world.history().correct(remove=["published"], by="cy", why="it was not either"))
+    taken_out = world.history().story("published").step
+    assert [(it.what, it.by) for it in taken_out.corrections] == [(TAKEN_OUT, "cy")]
+    assert [it.event.event_type for it in taken_out.effects] == ["account.debit"]
     for other in (lambda: history.what_if().story("t"), lambda: history.story("u"), lambda: history.event("t")):
         with pytest.raises(NoSuchEvent):
             other()
