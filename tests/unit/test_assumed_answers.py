@@ -68,7 +68,9 @@ def planned(here: Corrected, change: Change, *, assume_answers: bool) -> Correct
 
 
 def otherwise(here: Corrected, *, assume_answers: bool) -> Change:
-    return decided_otherwise(here.past, here.handlers, "order", WaitingIn(here.there), assume_answers=assume_answers)
+    return decided_otherwise(
+        here.past, here.handlers, "order", WaitingIn(here.there), assume_answers=assume_answers, earlier=here.changes
+    )
 
 
 def decided_again(here: Corrected, *, assume_answers: bool) -> CorrectionPlan:
@@ -189,6 +191,15 @@ def test_where_all_answers_are_assumed_all_rows_stay(seed: int) -> None:
     assert live_rows(there) == before
     asked = {it.reference: it.event.data for it in here.past.events() if it.event_type == "payment.charge"}
     assert all(asked[name] == data for name, data in here.changes[0].assumed.items())
+
+
+def test_what_a_correction_asks_otherwise_by_itself_gets_no_old_answer() -> None:
+    """It has another amount, as somebody has said: that newer code is decided again with is no reason to take the old answer."""
+    here = a_paid_order()
+    here.handlers = ApplicationHandlers(shop.app(), here.there.codec)
+    assert planned(here, replaced(here, 3), assume_answers=False).open
+    here.finish()
+    assert not otherwise(here, assume_answers=True).again
 
 
 def test_a_plan_without_assumed_answers_is_written_as_before() -> None:

@@ -124,7 +124,9 @@ def _planned(session: Session, asked: ChangeDocument | str, by: str, why: str, *
         so_far = opened.corrected
         past = so_far.past(opened.handlers)
         if isinstance(asked, str):
-            change = decided_otherwise(past, opened.handlers, asked, opened.waiting, assume_answers=assume_answers)
+            change = decided_otherwise(
+                past, opened.handlers, asked, opened.waiting, assume_answers=assume_answers, earlier=so_far.changes
+            )
         else:
             find = in_file(opened.past, opened.waiting, opened.app)
             change = change_of(session.app, asked, lambda name: find(past, name))

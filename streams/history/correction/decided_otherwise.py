@@ -6,6 +6,8 @@ led to elsewhere stays, until it is decided again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+
 from streams.engine.readable import named
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, InvalidChange
@@ -67,15 +69,16 @@ class RebuiltRows(LocalCode):
 
 
 def decided_otherwise(
-    past: Past, handlers: ApplicationHandlers, namespace: str, waiting: Waiting = NOTHING_WAITS, *, assume_answers: bool = False
-) -> Change:
+    past: Past, handlers: ApplicationHandlers, namespace: str, waiting: Waiting = NOTHING_WAITS, *, assume_answers: bool = False,
+    earlier: Sequence[Change] = (),
+) -> Change:  # fmt: skip
     """The change that has events of a namespace decided again; it may be empty.
 
     These are those that are decided otherwise on rows as a rebuild leaves them, also as a consequence of others, or that lead to
     more. What is in an inbox still counts as more: it is handled before a correction looks what to set.
 
-    `assume_answers` as for a plan. Requests that follow from this namespace, and that an earlier correction has left without the
-    answers that they had, are then among them.
+    `assume_answers` as for a plan. Requests of this namespace that newer code asks otherwise since an `earlier` correction,
+    and that were left without the answers that they had, are then among them.
 
     Raises InvalidChange if a handler raises at one, or there is none for it: nobody knows then what it would have led to.
     HistoryError.
@@ -94,13 +97,15 @@ def decided_otherwise(
         if it.kind in (OUTCOME, EVENTS) or it.emitted_then or it.emitted_now:
             names.add(was.exact_name)
     if assume_answers:
-        names |= _left_without_answers(past, namespace)
+        names |= _left_without_answers(past, namespace, {name for change in earlier for name in change.again})
     return Change(again=frozenset(names | rows.otherwise))
 
 
-def _left_without_answers(past: Past, namespace: str) -> set[str]:
+def _left_without_answers(past: Past, namespace: str, decided_again: Set[str]) -> set[str]:
+    """Those of events that were `decided_again`: what was corrected in its data may have asked for another amount, and rightly."""
     asked = (it for reference in past.aside.unanswered if past.former_answer(reference) for it in past.find_all(reference))
     return {
         it.exact_name for it in asked
-        if it.has_position and (cause := cause_of(past, it)) is not None and cause.namespace == namespace
+        if it.has_position and (cause := cause_of(past, it)) is not None
+        and cause.namespace == namespace and cause.exact_name in decided_again
     }  # fmt: skip
