@@ -181,6 +181,21 @@ def test_a_person_sees_to_a_call(env: Env, tmp_path: Path) -> None:
     assert (closed["state"], closed["by"], closed["why"]) == ("closed", "bob", "refunded by hand")
 
 
+def test_a_request_with_other_data_keeps_its_answer_if_that_is_said(env: Env, tmp_path: Path) -> None:
+    """Who is not told so hears of it. The correction keeps it, so the order stays paid, and no call is left to a person."""
+    more = 'place-3={"order":"o3","customer":"c","lines":[{"sku":"A1","quantity":2}]}'
+    done = retold("correct", "plan", "--replace", more, "--why", "a test", env=env)
+    assert (done.returncode, "With --assume-answers, a request" in done.stderr) == (0, True), done.stderr
+    plan = corrected(env, tmp_path / "plan.json", "--replace", more, "--assume-answers")
+    assert (plan["open"], len(plan["change"]["assumed"])) == (0, 1)
+    [found] = [it for it in listed(env, "list") if it["correction"] == plan["correction"]]
+    assert (found["state"], found["assumed"]) == ("applied", [*plan["change"]["assumed"]])
+    after = row(env, "order", "o3") or {}
+    assert (after.get("total"), after.get("status")) == (600, "paid")
+    assert [it for it in listed(env, "open") if it["key"] == "o3"] == []
+    assert retold("verify", env=env).returncode == 0
+
+
 def test_what_has_changed_nothing_is_withdrawn(env: Env) -> None:
     """It is not listed any more, and its id is not known."""
     name = kept(env, "--remove", "place-3", "--why", "a mistake")["correction"]
