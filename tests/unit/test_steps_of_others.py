@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ from streams.history.cut_past import Cut
 from streams.history.past_tables import PastTable
 from streams.history.recorded_event import STEP, RecordedEvent
 from streams.history.stored.past_file import HistoryFile
-from streams.history.stored.stored_corrections import kept_corrections
+from streams.history.stored.stored_corrections import counted_at, kept_corrections
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.story.story import Storyteller
@@ -44,7 +45,7 @@ from tests.applications.permits.events import PermitReceive
 from tests.applications.shop.events import OrderPlace
 from tests.applications.timed.events import AlarmTouch
 from tests.support.corrections import Corrected
-from tests.support.other_code import row_with, with_change
+from tests.support.other_code import refusing, row_with, with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import START
 from tests.support.stored_pasts import END, exported
@@ -164,6 +165,29 @@ def test_a_row_is_told_from_a_step_on_whatever_was_before(tmp_path: Path) -> Non
         learn_schemas(db, here.handlers.codec)
         rows = StoredRows(StoredPast(db, here.handlers.codec), Cut(known=END), telling(here))
         assert rows.entry(A)[0] == AccountRow(balance=92)
+
+
+def test_as_of_a_time_behind_all_steps_rows_are_as_these_have_set_them(tmp_path: Path) -> None:
+    """Where the code here refuses an event that counts: from then on it is as known, and before that the row is not told."""
+    here = a_bank(8)
+    app = with_change(bank.app(), AccountOpen, refusing({"a"}))
+    handlers, codec = ApplicationHandlers(app, here.there.codec), here.there.codec
+    corrections = [msgspec.structs.replace(it, applied=True) for it in known(here).corrections]
+    last = max(it.order.recorded for it in here.log.steps())
+    with closing(HistoryFile(exported(here.there, tmp_path, corrections), END).connect()) as db:
+        learn_schemas(db, codec)
+        past = StoredPast(db, codec)
+
+        def rows(as_of: int | None, applied: bool = True) -> StoredRows:
+            cut, kept = Cut(as_of, END), [msgspec.structs.replace(it, applied=applied) for it in kept_corrections(db)]
+            return StoredRows(past, cut, handlers, None, counted_at(past, cut, handlers, kept, codec))
+
+        for place in {it.place for it in here.log.events()}:
+            assert rows(END).entry(place) == rows(last).entry(place) == rows(None).entry(place)
+        assert rows(END).entry(A)[0] == AccountRow(balance=92)
+        for before in (rows(last - 1), rows(END, applied=False)):
+            with pytest.raises(CodeChanged, match=r"account\.open was accepted"):
+                before.entry(A)
 
 
 def test_a_story_goes_on_behind_a_step_where_its_row_could_not_be_told_before() -> None:

@@ -44,8 +44,18 @@ class TimedBranch:
         self._keys: dict[Place, _KeyEvents] = {}
         self.places: set[Place] = {*branch.reached}
         """The rows whose events, or their times, may be otherwise than in the past."""
+        self.has_untold = False
+        """Whether the code here cannot tell a row that the branch has reached: what follows from it is as it was recorded."""
+        self.are_set = False
+        """Whether the past has rows as the branch has them, or rather: as the code of then has set them, which may tell more."""
         self._find()
         self._keys.clear()
+
+    def set_in_past(self) -> TimedBranch:
+        """The same, where steps of the past have set all rows."""
+        found = copy(self)
+        found.are_set = True
+        return found
 
     def over(self, past: Past) -> TimedBranch:
         """The same of a past that tells the same, as `BranchPast.over`."""

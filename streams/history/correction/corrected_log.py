@@ -117,15 +117,16 @@ class CorrectedLog(NamedTuple):
 
         Raises HistoryError if it cannot be told what the corrections make of it, as where an event is gone that one names, unless
         all were applied by then, and the cut's time is not before that of the last step: from then on rows are what the log has.
+        So they are where the code here cannot tell one of them.
         """
         known = self if cut.known is None else self.known_at(cut.known)
         try:
-            return known.timed(handlers)
+            found = known.timed(handlers)
         except HistoryError as error:
             raise_if_unread(error)
-            last = max([*known.known_from, *(it.high or it.order.recorded for it in known.log.steps())])
             if cut.as_of is None:
                 return None
+            last = known.last_set()
             if cut.as_of >= last and self._are_set(known):
                 return None
             text = (
@@ -133,6 +134,13 @@ class CorrectedLog(NamedTuple):
                 f"for {moment_text(last)} or later, as known once they had set the rows, or as it was known before them"
             )
             raise (BeforeHistory(text) if isinstance(error, BeforeHistory) else HistoryError(text)) from error
+        if found is None or not found.has_untold or cut.as_of is None or cut.as_of < known.last_set() or not self._are_set(known):
+            return found
+        return found.set_in_past()
+
+    def last_set(self) -> int:
+        """When the last step had happened, and the last correction was begun (µs)."""
+        return max([*self.known_from, *(it.high or it.order.recorded for it in self.log.steps())])
 
     def _are_set(self, known: CorrectedLog) -> bool:
         """Whether corrections that were known at a time had set all rows by then."""

@@ -24,6 +24,7 @@ class DecidedPast:
     def __init__(self, corrected: CorrectedPast) -> None:
         self._branch = corrected.past
         self._raised = next(iter(corrected.difference.raised), None)
+        self._has_untold = any(not it.is_told for it in corrected.difference.untold)
         self._timed: TimedBranch | None = None
         self._turn = threading.Lock()
 
@@ -46,6 +47,7 @@ class DecidedPast:
         with self._turn:
             if self._timed is None:
                 self._timed = TimedBranch(self.past(log))
+                self._timed.has_untold = self._has_untold
         return self._timed.over(log)
 
 

@@ -58,6 +58,7 @@ class StoredRows:
         self.counted = None if counted is None else CutPast(counted, Cut(cut.as_of))
         self.corrected: Set[Place] = set() if counted is None else counted.places
         """The rows that are not told as the log has them."""
+        self._are_set = counted is not None and counted.are_set
         self.read = 0
 
     @property
@@ -104,7 +105,8 @@ class StoredRows:
 
     def _counted_at(self, place: Place) -> CutPast | None:
         """Where a row's events are told from that corrections have made otherwise; None: it is as the log has it."""
-        return self.counted if self.past.cut.as_of is not None and place in self.corrected else None
+        by_log = self.past.cut.as_of is None or self._are_set
+        return None if by_log or place not in self.corrected else self.counted
 
     def keys(self, namespace: str, behind: str | None = None, *, falling: bool = False) -> Iterator[str]:
         """The keys of a namespace that have ever had an event, in their order, from behind one on."""
