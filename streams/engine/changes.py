@@ -19,7 +19,7 @@ RECORD, HEADER = 600, 80
 
 def memory_of(value: bytes, headers: Headers, *, decoded: bool = False) -> int:
     """Bytes that a record takes in memory, about. If its event is `decoded`, that takes as many again as its value."""
-    return RECORD + len(value) * (1 + decoded) + HEADER * len(headers) + sum([len(text) for _, text in headers])
+    return RECORD + len(value) * (1 + decoded) + HEADER * len(headers) + sum([len(text or b"") for _, text in headers])
 
 
 class HandledRecord(msgspec.Struct):

@@ -16,6 +16,7 @@ from streams.errors import SchemaNotFound, UnsupportedSchema
 
 Header = tuple[str, bytes]
 Headers = list[Header]
+"""As Kafka gives them. A publisher may write null for a value: whoever takes a value that nobody has read before takes `or b""`."""
 PLAIN_KEY = 128
 """Characters of a key below which it is not too long: in UTF-8 each takes at most four bytes, and 512 are allowed."""
 UNREADABLE: Headers = []

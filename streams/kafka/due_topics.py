@@ -66,7 +66,7 @@ def _pending(clients: Clients, prefix: str, namespaces: Sequence[str]) -> Iterat
 
 
 def _timer(namespace: str, header: DueHeader, message: Message) -> TimerEntry:
-    event_type = next((value for name, value in headers_of(message) if name == "ce_type"), b"").decode(errors="replace")
+    event_type = (dict(headers_of(message)).get("ce_type") or b"").decode(errors="replace")
     own = header.owner is None or (header.owner == header.key and header.namespace == namespace)
     owner, partition = None if own else header.owner, message.partition() or 0
     return TimerEntry(header.at, namespace, partition, event_type, header.key, _name(message), owner, header.overdue)

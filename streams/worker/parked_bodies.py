@@ -180,4 +180,4 @@ def _references(queue: Sequence[QueuedRecord]) -> Iterator[ParkedReference]:
 
 
 def _size(value: bytes, headers: Headers) -> int:
-    return RECORD + len(value) + sum(HEADER + len(text) for _, text in headers)
+    return RECORD + len(value) + sum(HEADER + len(text or b"") for _, text in headers)

@@ -27,7 +27,7 @@ LISTS = 1_024
 
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 _encode_into = msgspec.msgpack.Encoder().encode_into
-_decode: Callable[[bytes], list[bytes]] = msgspec.msgpack.Decoder(list[bytes]).decode
+_decode: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[bytes | None]).decode  # a header's value may be null
 _layouts: dict[tuple[str, ...], bytes] = {}
 _names: dict[bytes, tuple[str, ...]] = {}
 
