@@ -23,8 +23,9 @@ from streams.engine.times import from_micros, to_micros
 from streams.history.verification.verification import PartitionStart
 from streams.history.verification.verification_findings import FOLDS, ROW, VerificationReport
 from streams.history.verification.verification_records import StoredRecord
+from streams.testing.world_io import headers_of
 from tests.applications import bank
-from tests.applications.bank.events import AccountCredit
+from tests.applications.bank.events import AccountCredit, AccountOpen
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, made
@@ -696,3 +697,15 @@ def test_what_is_due_for_other_code_is_listed() -> None:
     report = topics.verified()
     assert [(it.where, it.kind.name, it.found) for it in report.findings] == []
     assert any("timers and calls that this application cannot read" in it.what for it in report.not_checked)
+
+
+def test_what_was_moved_and_then_quarantined_is_not_lost() -> None:
+    """It comes without a key, so it is moved to the partition of its event's, where it is found to have a worker's source."""
+    there = Partitions(bank.app(), 3, now=made("bank", 1)[1].now)
+    data = AccountOpen(account="a", balance=1)
+    astray = ("account", (there.partition_of(b"a") + 1) % 3)
+    there._append(astray, b"", there.codec.encode(data), headers_of(data, "it", "retold/x/y", time_text(there.now)))
+    there.settle()
+    topics = StoredTopics.of(there)
+    assert sum(changes.counters.quarantined for _, changes in there.changes) == 1
+    assert_healthy(topics.verified())

@@ -14,7 +14,7 @@ from streams.codec import AvroCodec
 from streams.data import namespace_of
 from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.engine.marker import Marker
-from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
+from streams.engine.records import QUARANTINED, UNANSWERED, Headers, QueuePosition
 from streams.errors import StreamsError
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import NamespacePartition, position_name
@@ -232,9 +232,9 @@ class Verification:
     def _waiting_ids(
         self, space: Sequence[NamespacePartition], aside: Mapping[NamespacePartition, list[SetAsideEvent]]
     ) -> Iterator[int]:
-        """The ids of a namespace's events that are parked, or not handled yet."""
+        """The ids of a namespace's events that are parked, quarantined where they were moved to, or not handled yet."""
         for at in space:
-            yield from (it.event.id for it in aside[at] if it.event is not None and it.header.status == PARKED)
+            yield from (it.event.id for it in aside[at] if it.event is not None and it.header.status != UNANSWERED)
             inbox = self._parts[at].inbox
             yield from (self._identity(at, offset, it) for offset, it in inbox.left() if offset >= inbox.position)
 
