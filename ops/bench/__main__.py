@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +140,11 @@ def results_of(quick: bool, names: Collection[str]) -> Path | None:
     return RESULTS if not quick and {*RACE, *WORKS} <= set(names) else None
 
 
+def results_aside(quick: bool, others: Mapping[str, Any]) -> dict[Path, Any]:
+    """What of the others is kept, each in a file of its own; nothing of a run that is shorter."""
+    return {} if quick else {RESULTS.with_name(f"{name}.json"): others[name] for name in (HISTORY, CORRECT) if name in others}
+
+
 def main() -> int:
     """0; 1 if somebody has no figure; 130 after Ctrl-C."""
     asked = arguments()
@@ -163,6 +168,8 @@ def main() -> int:
     go.say(f"done; load {os.getloadavg()[0]:.1f}")
     if output := asked.output or results_of(asked.quick, names):
         output.write_text(json.dumps(found, indent=1) + "\n")
+    for file, one in results_aside(asked.quick, go.others).items():
+        file.write_text(json.dumps(one, indent=1) + "\n")
     if asked.json:
         print(json.dumps(found))
     return 1 if go.figures.left_out else 0

@@ -10,10 +10,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from streams.history.correction.correction_plan import CorrectionPlan
 from streams.testing import World
@@ -23,7 +20,6 @@ from tests.applications.shop.events import Line, OrderPlace, StockReceive
 ROUNDS = 5
 COUNT = 1_000
 """Events of the one key, and keys that one change reaches."""
-RESULTS = Path(__file__).parent / "results" / "correct.json"
 Say = Callable[[str], None]
 Figures = dict[str, dict[str, float]]
 T = TypeVar("T")
@@ -60,8 +56,6 @@ def measure(say: Say, count: int = COUNT) -> Figures:
             rows = len(plan.rows)
         for what, of in times.items():
             found |= _figures(f"{what}, {name}, {rows:,} rows", of, say)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     return found
 
 

@@ -35,7 +35,6 @@ from streams.server.readmodel.store_high_water import fill_high_water
 ROUNDS = 5
 ASKED = {"one": 1, "some": 1_000, "many": 100_000}
 """Keys, with their events, whose rows are asked for as of a time."""
-RESULTS = Path(__file__).parent / "results" / "history.json"
 Say = Callable[[str], None]
 Figures = dict[str, dict[str, float]]
 
@@ -89,8 +88,6 @@ def measure(folder: Path, transfers: int, total: int, say: Say) -> Figures:
     with closing(a_past_of_keys(folder / "keys", ASKED)) as keys:
         for name, events in ASKED.items():
             found.milliseconds(f"as of a time, a key of {events:,}", lambda name=name: _as_of(keys, name))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(found.figures), indent=1) + b"\n")
     return found.figures
 
 

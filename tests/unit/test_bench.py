@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ops.bench.__main__ import RESULTS, results_of
+from ops.bench.__main__ import RESULTS, results_aside, results_of
 from ops.bench.attempts import attempt
 from ops.bench.bars import Bar
 from ops.bench.figures import CPU, EVENTS, BenchFigures
@@ -63,6 +63,16 @@ def test_only_a_full_run_replaces_the_figures_that_are_kept() -> None:
     assert results_of(False, [*RACE, *WORKS]) == RESULTS
     assert results_of(False, [*RACE, *WORKS, "restore"]) == RESULTS
     assert [results_of(True, [*RACE, *WORKS]), results_of(False, ["restore"]), results_of(False, ["us", "fold"])] == [None] * 3
+
+
+def test_a_quick_run_keeps_no_figures_of_the_past_and_of_corrections() -> None:
+    """It wrote over those of a full run. Others have no file of their own."""
+    others = {"history": {"a": 1}, "correct": {"b": 2}, "watch": {"c": 3}}
+    assert results_aside(True, others) == {}
+    assert results_aside(False, others) == {
+        RESULTS.with_name("history.json"): {"a": 1}, RESULTS.with_name("correct.json"): {"b": 2},
+    }  # fmt: skip
+    assert not results_aside(False, {"watch": {"c": 3}})
 
 
 def test_a_bar_is_met_from_one_side() -> None:
