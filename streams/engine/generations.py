@@ -1,6 +1,7 @@
 """Generations of rows: one table topic has them all, under keys of their own, and its marker says which is current (rule 30).
 
 Of each there are rows that workers wrote and rows that were built beside them: which of a key's counts, `counts` says.
+Whether they can be gone over to, or told, `RowsThere` says.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from streams.engine.marker import Marker
 from streams.errors import UNREADABLE_JSON, UndecodableRecord
@@ -21,6 +23,9 @@ LATER = b"\x01"
 ENTITY = b"\x02"
 """What the keys of rows of the first generation are at least, and no others."""
 _WRITTEN, _BUILT = b":", b"+"
+MOST = 50_000
+"""Events that are folded at most where a worker goes over to rows: they take some seconds, and what changes fits into its first
+transaction. Rows that lack more of them are not built far enough."""
 
 
 class RowKey(NamedTuple):
@@ -45,6 +50,47 @@ class BuiltTo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(BuiltTo)
+
+
+class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the records of a table's partition say of the rows of the generation `of`.
+
+    Workers `keep` a generation, 0 before anything was handled; with another one they have `handled` events up to that sequence.
+    `left`: workers have kept these rows before. Else they were `built` up to a sequence; None: never. `dropped`: for good.
+    """
+
+    of: int
+    keep: int = 0
+    handled: int = 0
+    left: bool = False
+    built: int | None = None
+    dropped: bool = False
+
+    def behind(self, record: Marker | BuiltTo) -> RowsThere:
+        """The same behind one more record."""
+        if isinstance(record, BuiltTo):
+            return replace(self, built=record.sequence) if record.generation == self.of else self
+        if record.generation == self.of:
+            return RowsThere(of=self.of, keep=self.of)
+        left, dropped = self.of in record.complete, self.of in record.dropped
+        return RowsThere(of=self.of, keep=record.generation, handled=record.last, left=left, built=self.built, dropped=dropped)
+
+    @property
+    def lack(self) -> str:
+        """What is wrong with these rows, in words; empty if they may be told.
+
+        Those that workers have kept are told however old they are: servers are deployed after workers.
+        """
+        if self.keep in (0, self.of) or not self.handled:
+            return ""
+        if self.dropped:
+            return "were dropped for good"
+        if self.left:
+            return ""
+        if self.built is None:
+            return "are not built"
+        few = self.handled - self.built <= MOST
+        return "" if few else f"are built up to event {self.built:,} of {self.handled:,}"
 
 
 def rows_to(last: Marker, built: BuiltTo | None, generation: int) -> int:
@@ -114,3 +160,9 @@ def decode_built_to(value: bytes) -> BuiltTo:
         return _decoder.decode(value)
     except UNREADABLE_JSON as error:
         raise UndecodableRecord(f"how far rows are built does not read ({error}): another program wrote {value[:80]!r}") from error
+
+
+def rows_there(kept: bytes | None, generation: int) -> RowsThere:
+    """What was kept, as JSON, of rows of this generation; that nothing is known where none was, or what was is of another one."""
+    found = RowsThere(of=generation) if kept is None else msgspec.json.decode(kept, type=RowsThere)
+    return found if found.of == generation else RowsThere(of=generation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.engine.generations import BuiltTo, rows_to
+from streams.engine.generations import BuiltTo, RowsThere, rows_to
 from streams.engine.marker import Marker
 from streams.kafka.clients import Clients
 from streams.kafka.messages import table_record
@@ -31,6 +31,17 @@ class GenerationState(NamedTuple):
     def is_mixed(self, code: str) -> bool:
         """Whether other code than this has made some of the rows that are kept, as far as it is known."""
         return self.code != "" and (self.code != code or self.code_since > 1)
+
+
+def not_there(namespace: str, partition: int, there: RowsThere, whose: str) -> str:
+    """Of rows that lack something: what is so, and what to do. `whose` code has them."""
+    what = (
+        f"{whose} has rows of generation {there.of} of {namespace}, which {there.lack}; workers keep generation {there.keep} in "
+        f"{namespace}-{partition}"
+    )
+    if there.dropped:
+        return f"{what}. Give the code a generation that there was not yet, build its rows, and deploy workers, then servers"
+    return f"{what}. Run `retold rebuild start {namespace}` with this code, then deploy workers of it; or deploy the code before"
 
 
 def read_generations(clients: Clients, prefix: str, namespace: str, generation: int) -> list[GenerationState]:

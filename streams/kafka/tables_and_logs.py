@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine import marker
-from streams.engine.generations import BuiltTo, counts, rows_to
+from streams.engine.generations import BuiltTo, RowsThere, counts, rows_to
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
@@ -31,10 +31,14 @@ OPEN_TRANSACTION = TRANSACTION + OVERDUE
 
 @dataclass(frozen=True)
 class TableState(Generic[R]):
-    """`rows` has (row, version) by key; `positions` has each partition's marker, whose `last` is the position of these rows."""
+    """`rows` has (row, version) by key; `positions` has each partition's marker, whose `last` is the position of these rows.
+
+    `there` says of each partition whether there are any of their generation.
+    """
 
     rows: Mapping[str, tuple[R, int]]
     positions: Mapping[int, marker.Marker]
+    there: Mapping[int, RowsThere]
 
 
 def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancelled) -> int:
@@ -70,12 +74,14 @@ def read_table(
     stored: dict[str, StoredRow] = {}
     positions: dict[int, marker.Marker] = {}
     built: dict[int, BuiltTo] = {}
+    there = {partition: RowsThere(of=generation) for partition in chosen}
     for message in read_whole(clients, "retold-table", partitions, timeout=OPEN_TRANSACTION):
-        record = table_record(message)
+        record, at = table_record(message), message.partition() or 0
         if isinstance(record, marker.Marker):
-            positions[message.partition() or 0] = record
+            positions[at], there[at] = record, there[at].behind(record)
         elif isinstance(record, BuiltTo):
-            built |= {message.partition() or 0: record} if record.generation == generation else {}
+            built |= {at: record} if record.generation == generation else {}
+            there[at] = there[at].behind(record)
         elif record.generation == generation and key in (None, record.key):
             _keep(stored, record)
     # Decoded once a key and not once a record: a table holds old versions until Kafka compacts it.
@@ -85,7 +91,7 @@ def read_table(
         if record.value
     }
     reached = {at: replace(last, last=rows_to(last, built.get(at), generation)) for at, last in positions.items()}
-    return TableState(rows, reached)
+    return TableState(rows, reached, there)
 
 
 class Tail:

@@ -10,15 +10,13 @@ from confluent_kafka import Message
 from streams.engine.engine import Engine
 from streams.engine.envelope import sequence_of
 from streams.engine.fold import RowFold, refuse
-from streams.engine.generations import BuiltTo, complete_to, corrected_to
+from streams.engine.generations import MOST, BuiltTo, complete_to, corrected_to
 from streams.engine.image import Image
 from streams.engine.readable import named
 from streams.errors import RowsNotBuilt
 from streams.kafka.bounded_read import headers_of
 from streams.worker.image_reader import ImageReader
 
-MOST = 50_000
-"""Events: they take some seconds, and their rows fit into the transaction that goes over to the generation."""
 SOME = 1_000
 """Events that are folded at once."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams import App, Event, Namespace, Outcome, Rejected
+from streams import App, Event, Namespace, Outcome, Rejected, View
 from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 
 LIMIT = 100
@@ -24,7 +24,8 @@ def _app(generation: int, times: int = 1, limit: int | None = None) -> App:
             raise Rejected("so much at once is not taken")
         return Outcome(AccountRow(balance=(row.balance if row else 0) + times * event.data.amount))
 
-    return App(name="counted", namespaces=[account])
+    accounts = View("accounts", lambda tables: len(tables.of(account)))
+    return App(name="counted", namespaces=[account], views=[accounts])
 
 
 def first() -> App:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from streams import App
 from streams.client import Client
 from streams.config import Config
@@ -20,6 +22,7 @@ from streams.history.difference.difference import EVENTS as EMITTED
 from streams.history.difference.difference import OUTCOME, UNTOLD
 from tests.applications import bank, counted, strict
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
+from tests.e2e.test_correct_shop import Server
 from tests.support.processes import PROJECT, environment, retold
 from tests.support.workers import Running, settings, until
 
@@ -105,7 +108,7 @@ def test_rows_are_rebuilt_while_events_are_handled(broker: str, prefix: str, tmp
             refused = retold("rebuild", "start", "account", env=strict)
             assert (refused.returncode, "nothing is built" in refused.stderr) == (1, True), refused.stderr
             missing = retold("get", "account", "a1", env=strict)
-            assert (missing.returncode, "workers keep generation 1" in missing.stderr) == (1, True), missing.stderr
+            assert (missing.returncode, "are not built; workers keep generation 1" in missing.stderr) == (6, True), missing.stderr
             for seconds in (2.0, 3.0, 3.5, 4.0, 5.0):
                 kill_after(seconds, second)
             done = retold("rebuild", "start", "account", env=second)
@@ -116,6 +119,45 @@ def test_rows_are_rebuilt_while_events_are_handled(broker: str, prefix: str, tmp
     goes_over(counted.second(), publisher, config, broker, second)
     goes_over(counted.first(), publisher, config, broker, first)
     assert [it["complete"] for it in states(strict)] == [0, 0]
+
+
+def answers(http: httpx.Client) -> list[int]:
+    """The statuses of a list, a row, a view and a stream; what is answered is of rows that there are."""
+    found = [http.get("/rows/account"), http.get("/rows/account/a1"), http.get("/views/accounts")]
+    assert [it.json()["rows"] != [] for it in found[:1] if it.status_code == 200] in ([], [True])
+    assert [it.json()["answer"] for it in found[2:] if it.status_code == 200] in ([], [KEYS])
+    for it in found:
+        assert it.status_code == 200 or it.headers["retry-after"], it.text
+    with http.stream("GET", "/rows/account?_from=snapshot", headers={"Accept": "text/event-stream"}) as stream:
+        return [*(it.status_code for it in found), stream.status_code]
+
+
+def test_a_server_whose_rows_are_not_built_says_so_until_they_are(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Also one that goes on with the file of the code before, and a command that reads the table. Then it answers, as it runs."""
+    config = settings(tmp_path, prefix)
+    first, second = (env_of(name, broker, prefix, tmp_path) | {"RETOLD_HTTP_PORT": "0"} for name in ("first", "second"))
+    with Running(counted.first(), config, broker) as worker:
+        publisher = Publisher(config, broker)
+        publisher.publish(200)
+        until(lambda: handled(worker) == 200, "not all was handled")
+        with Server(first, tmp_path / "first.log") as http:
+            until(lambda: answers(http) == [200] * 4, "the server does not answer")
+        with Server(second, tmp_path / "second.log") as http:
+            what = "rows of generation 2 of account, which are not built; workers keep generation 1"
+            until(lambda: what in http.get("/rows/account").json().get("detail", ""), "it does not say that its rows are not there")
+            assert answers(http) == [503] * 4
+            assert what in http.get("/views/accounts").json()["detail"]
+            missing = retold("get", "account", env=second)
+            assert (missing.returncode, "`retold rebuild start account`" in missing.stderr) == (6, True), missing.stderr
+            folded = retold("get", "accounts", "--json", env=second)
+            assert (folded.returncode, json.loads(folded.stdout)["answer"]) == (0, KEYS), folded.stderr
+            rebuilt(second)
+            until(lambda: answers(http) == [200] * 4, "it does not go on when they are built")
+    with Server(second, tmp_path / "third.log") as http:
+        goes_over(counted.second(), publisher, config, broker, second)
+        until(lambda: http.get("/rows/account/a1").json()["row"]["balance"] == balance(second, "a1"), "its rows are old")
+    with Server(first, tmp_path / "fourth.log") as http:  # deployed before its workers: it shows what they have left
+        until(lambda: answers(http) == [200] * 4, "the server of the code before does not answer")
 
 
 def corrected(env: Mapping[str, str], name: str) -> None:

@@ -21,6 +21,7 @@ from streams.engine import control, marker
 from streams.engine.attributes import attributes
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import VERSION_HEADER
+from streams.engine.generations import row_key
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, Headers
 from streams.engine.stored import due_record, parked_record
@@ -99,7 +100,8 @@ class MemoryKafka:
         corrected = CorrectedFolds(self.store, self.writer, state, self.app, self._codec, lambda: self.corrections)
         self._again = RefoldedProjections(self.store, self.writer, state, self._codec, corrected)
         types = self.store.row_types
-        self._tables = {each[0]: TableFollower(self.writer, each, types[each[0]], self._codec) for each in at}
+        of = self.writer.generations
+        self._tables = {each[0]: TableFollower(self.writer, each, types[each[0]], self._codec, of[each[0]]) for each in at}
         self._shown = dict.fromkeys(types, 0)
         self._kept: dict[str, set[bytes]] = {}
         self._versions: dict[tuple[str, str], int] = {}
@@ -136,6 +138,13 @@ class MemoryKafka:
     def put_row(self, namespace: str, key: str, row: object, version: int) -> None:
         """A row that no event led to; None removes it."""
         self.writer.put_row(namespace, 0, key, version, row)
+        self.commit()
+
+    def take_of_table(self, namespace: str, *records: tuple[bytes, bytes, Headers]) -> None:
+        """What others have written to its table in one transaction."""
+        for key, value, headers in records:
+            self._tables[namespace].take(_message(f"{namespace}-table", 0, key, value, headers), past=False)
+        self._tables[namespace].flush()
         self.commit()
 
     def forget_outcomes(self) -> None:
@@ -212,8 +221,9 @@ class MemoryKafka:
             self._show_kept(partition, "parked", aside, self.logs.take_parked)
             due = [due_record(name, it) for it in (*image.due.values(), *image.calls.values())]
             self._show_kept(partition, "due", due, self.logs.take_due)
+            generation = space.generation
             last = Marker(
-                first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
+                generation=generation, first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
                 application=self.app.name, topic_ids={}, partitions=1, transactional_id="t", counters=Counters(),
             )  # fmt: skip
             table.take(_message(f"{name}-table", 0, marker.KEY, marker.encode(last), []), past=False)
@@ -223,7 +233,7 @@ class MemoryKafka:
                 self._versions[name, key] = version
                 value = b"" if row is None else self._codec.encode_row(row)
                 headers = [(VERSION_HEADER, b"%d" % version)]
-                table.take(_message(f"{name}-table", 0, key.encode(), value, headers), past=False)
+                table.take(_message(f"{name}-table", 0, row_key(key, generation), value, headers), past=False)
             table.flush()
         self.commit()
 

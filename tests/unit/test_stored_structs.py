@@ -349,7 +349,7 @@ def test_every_struct_that_is_read_back_is_in_the_table() -> None:
     lock_file, client_statistics = {"Lock"}, {"_Statistics"}
     notes_of_this_machine = {"self"}  # one that does not read is as one that is missing
     # As above: it is read again from Kafka.
-    servers_file = {"FollowerReport", "NotedFolds", "StoreIdentity", "Topics", "dict", "row_type"}
+    servers_file = {"FollowerReport", "NotedFolds", "RowsThere", "StoreIdentity", "Topics", "dict", "row_type"}
     requests = {"ChangeDocument", "CorrectionDocument", "DecisionDocument", "SocketRequest", "LIST", "kind", "kinds", "types"}
     own_answers = {"RowBody", "EventBody", "ListBody", "ToldCorrection"}  # of this very process, and of those that it has forked
     kept_files = {"list", "VerificationNote", "_AnyNote"}  # accepted origins and noted logs: people are told to write them again

@@ -24,9 +24,11 @@ from streams.cli.process.session import Session, connect
 from streams.data import Record
 from streams.engine.marker import Marker
 from streams.engine.times import to_micros
+from streams.errors import RowsNotBuilt
 from streams.history.cut_past import Cut
 from streams.history.recorded_event import position_name
 from streams.kafka.corrections_topic import read_corrections
+from streams.kafka.table_generations import not_there
 from streams.kafka.tables_and_logs import TableState, read_table
 from streams.namespace import Namespace
 from streams.projection import Projection
@@ -82,6 +84,7 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
     space = namespace_named(session.app, namespace, or_projection=True)
     question.query(space.row_type)  # before all is read
     state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key, space.generation)
+    _refuse_unbuilt(namespace, state)
     at = _reached(namespace, state.positions)
     if key is not None and key not in state.rows:
         talk(
@@ -104,6 +107,13 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
     if not as_json:
         talk(f"As of {at}." if at else "No event has been handled yet.")
     _tell_what_else(session, space, state)
+
+
+def _refuse_unbuilt(namespace: str, state: TableState[Record]) -> None:
+    """Raises RowsNotBuilt where there are none of the generation that the code here has: the table would seem to be empty."""
+    for partition, there in sorted(state.there.items()):
+        if there.lack:
+            raise RowsNotBuilt(not_there(namespace, partition, there, "the code here"))
 
 
 def _tell_what_else(session: Session, space: Namespace[Any], state: TableState[Record]) -> None:

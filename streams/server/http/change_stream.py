@@ -63,7 +63,8 @@ def _standing(model: ReadModel) -> tuple[Any, ...]:
     """Whatever a page may show changes with it."""
     markers = {at: (it.last, it.inbox_next) for at, it in model.markers.items()}
     logs = {at: model.log_position(at) for at in model.partitions()}
-    return markers, logs, model.waits, model.behind, dict(model.faults), dict(model.stopped), dict(model.rebuilding)
+    told = dict(model.faults), dict(model.stopped), dict(model.rebuilding), dict(model.unbuilt)
+    return markers, logs, model.waits, model.behind, *told
 
 
 def _positions(model: ReadModel, principal: Principal) -> list[str]:

@@ -12,6 +12,7 @@ from streams.receipt import EventOutcome
 from streams.server.access.principal import Principal
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
+from streams.server.http.snapshot import refuse_rows
 from streams.server.readmodel.store_moment import FoundRow
 
 KeyOfTable = tuple[str, str]
@@ -31,7 +32,10 @@ def permitted_row(parts: ServerParts, principal: Principal, name: str, key: str)
 
 
 def hidden_keys(parts: ServerParts, principal: Principal, keys: Iterable[KeyOfTable]) -> set[KeyOfTable]:
-    """Of these, with their namespaces, those whose rows are not there for this principal."""
+    """Of these, with their namespaces, those whose rows are not there for this principal.
+
+    Raises a 503 problem if nobody knows that, since the rows are of a generation that is not there.
+    """
     asked: dict[str, set[str]] = {}
     for name, key in keys:
         if name in principal.only:
@@ -41,6 +45,7 @@ def hidden_keys(parts: ServerParts, principal: Principal, keys: Iterable[KeyOfTa
     model, hidden = parts.model, set[KeyOfTable]()
     with model.moment() as moment:
         for name, some in asked.items():
+            refuse_rows(model, name)
             shown = moment.keys_of(model.tables[name], model.row_types[name], some, principal.only[name])
             hidden |= {(name, key) for key in some - shown}
     return hidden

@@ -74,6 +74,11 @@ PROBLEM_TYPES: Final = (
         "Ask for less, or with `retold get`, `story` or `what-if`, which nothing ends. Where there is a `Retry-After`, ask again.",
     ),
     ProblemType(
+        "rows-not-built", 503, "Rows of a generation that is not built",
+        "The code of the server has a generation of rows of which workers keep another one, and nobody has built it.",
+        "Build the rows as the answer says, and deploy workers of that code; or deploy the server's code before. Then ask again.",
+    ),
+    ProblemType(
         "answer-lost", 500, "The process that answered has ended",
         "The application's own code ran in a process of the server's, which ended before it had answered: by a call such as "
         "`os._exit`, by a fault of a library (SIGSEGV), or by the system, for want of memory (SIGKILL).",

@@ -30,14 +30,17 @@ class TableStates(msgspec.Struct, frozen=True):
     missing: list[str]
     stopped: dict[str, str]
     stuck: list[tuple[str, int, str]]
+    unbuilt: dict[str, str]
 
     @classmethod
     def of(cls, model: ReadModel) -> TableStates:
         stuck = [(*partition, why) for partition, why in model.stuck.items()]
-        return cls(dict(model.rebuilding), [*model.reshaped], [*model.missing], dict(model.stopped), stuck)
+        return cls(
+            dict(model.rebuilding), [*model.reshaped], [*model.missing], dict(model.stopped), stuck, dict(model.unbuilt)
+        )
 
     def put_in(self, model: ReadModel) -> None:
-        model.rebuilding, model.stopped = self.rebuilding, self.stopped
+        model.rebuilding, model.stopped, model.unbuilt = self.rebuilding, self.stopped, self.unbuilt
         model.reshaped, model.missing = frozenset(self.reshaped), frozenset(self.missing)
         model.stuck = {(namespace, part): why for namespace, part, why in self.stuck}
 

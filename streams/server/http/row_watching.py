@@ -20,7 +20,7 @@ from streams.server.http.open_stream import open_stream
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES
 from streams.server.http.problems import Problem
-from streams.server.http.snapshot import check, refuse_new
+from streams.server.http.snapshot import check, refuse_rows
 from streams.server.http.stream_begin import OURS, begin_in
 from streams.server.http.timed_lists import timely
 from streams.server.http.watched_rows import AskedRows, WatchedRows
@@ -89,7 +89,7 @@ def _known(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _refuse(model: ReadModel, name: str) -> None:
-    refuse: Callable[[ReadModel, str], None] = check if name in model.projected else refuse_new
+    refuse: Callable[[ReadModel, str], None] = check if name in model.projected else refuse_rows
     refuse(model, name)
 
 

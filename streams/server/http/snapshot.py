@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from streams.query.filters import Filter
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.store_moment import PermittedTable, StoreMoment
+from streams.server.readmodel.unbuilt_tables import unbuilt_tables
+
+NOT_BUILT: Final = "rows-not-built"
 
 
 class TableSnapshot(Mapping[str, Mapping[str, Any]]):
@@ -45,7 +48,7 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
         if (projected := model.projected.get(name)) is not None:
             check(model, name)
             return self._permitted(projected, name)
-        refuse_new(model, name)
+        refuse_rows(model, name)
         table = model.tables[name]
         count, some = self._moment.unreadable(table, 1)
         if count:
@@ -87,3 +90,14 @@ def refuse_new(model: ReadModel, name: str) -> None:
         done = model.rebuilding.get(name, 0)
         what = f"the projection {name} is new, and folded" if name in model.projected else f"the namespace {name} is new, and read"
         raise Problem(503, f"{what} from all logs: {done} % are done", headers=RETRY_AFTER)
+
+
+def refuse_rows(model: ReadModel, name: str) -> None:
+    """The same of a namespace's rows, and for those of a generation that is not there: without them its table would seem empty.
+
+    To be called again once rows are read: they may have taken the place of those of another generation meanwhile.
+    """
+    refuse_new(model, name)
+    unbuilt = model.unbuilt if name not in model.reshaped else unbuilt_tables(model.readers, model.app)
+    if (why := unbuilt.get(name)) is not None:
+        raise Problem(503, why, kind=NOT_BUILT, headers=RETRY_AFTER)

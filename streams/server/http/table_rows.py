@@ -22,7 +22,7 @@ from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.row_lists import ListRequest, read_list
 from streams.server.http.row_stream import OpenedRows, answer_rows
 from streams.server.http.row_watching import watch_rows
-from streams.server.http.snapshot import refuse_new
+from streams.server.http.snapshot import refuse_rows
 from streams.server.http.stream_text import asks_for_stream
 from streams.server.readmodel.model import RemadeTables
 from streams.server.readmodel.store_moment import StoreMoment
@@ -43,7 +43,7 @@ async def rows(request: Request) -> Response:
     if asked is not None:
         refuse_past(principal_of(request), namespace)
         return await rows_as_they_were(request, parts, listed, asked)
-    refuse_new(model, namespace)
+    refuse_rows(model, namespace)
     await at_least(request, model, KINDS)
     open_rows = partial(_open, parts, listed, model.remade)
     return await answer_rows(request, parts, listed, open_rows, partial(ready, parts))
@@ -57,7 +57,7 @@ async def row(request: Request) -> Response:
 
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
     known_namespace(parts, namespace)
-    of = TableAsked(KINDS, (), lambda model: [model.partition_of(namespace, key)], refuse_new, row_as_it_was)
+    of = TableAsked(KINDS, (), lambda model: [model.partition_of(namespace, key)], refuse_rows, row_as_it_was)
     found = await asked_row(request, parts, namespace, key, of)
     if isinstance(found, Response):
         return found
@@ -89,6 +89,6 @@ def _open(parts: ServerParts, asked: ListRequest, remade: RemadeTables, moment: 
     refuse_lacking(model, moment, name, table, asked.query, at)
     count, some = moment.unreadable(table, MOST_UNREADABLE)
     told = (0, []) if asked.restricted else (count, [key for key, _ in some])  # nobody knows whose these are
-    ready(parts)  # the model may have been reset meanwhile
+    refuse_rows(ready(parts), name)  # the model may have been reset meanwhile
     rows = moment.rows_of(table, model.columns[name], whole=count == 0)
     return OpenedRows(at, rows, {"count": told[0], "keys": told[1]})

@@ -33,7 +33,7 @@ def ask_view(parts: ServerParts, view: View, names: Mapping[str, str], only: Map
     if found.refused is not None:
         refused = problem_in(found.refused)
         detail = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
-        raise Problem(refused.status, detail, headers={**refused.headers, **at.headers})
+        raise Problem(refused.status, detail, kind=refused.kind, headers={**refused.headers, **at.headers})
     return ViewAnswer(msgspec.Raw(found.value), at)
 
 

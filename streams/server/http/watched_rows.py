@@ -90,7 +90,8 @@ class WatchedRows:
         told = None if self._end is None else self._end.place
         if self._model.waits is not None:  # the file is read anew
             return False
-        return self._model.changes.get(self._asked.table) != told or self._asked.name in self._model.stopped
+        is_refused = self._asked.name in self._model.stopped or self._asked.name in self._model.unbuilt
+        return is_refused or self._model.changes.get(self._asked.table) != told
 
     def is_far_behind(self) -> bool:
         place = self._model.changes.get(self._asked.table)

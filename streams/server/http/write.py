@@ -269,6 +269,8 @@ def _holds_up(namespace: str, model: ReadModel) -> str | None:
             f"but this server tells outcomes with their rows, and reads the rows of {namespace} again for their present schema: "
             f"{model.rebuilding[namespace]} % are done"
         )
+    if namespace in model.unbuilt:
+        return f"but this server tells outcomes with their rows: {model.unbuilt[namespace]}"
     return None if model.behind is None else f"but this server does not see it yet: {model.behind}"
 
 

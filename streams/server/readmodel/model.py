@@ -39,11 +39,14 @@ from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
 from streams.server.readmodel.store_readers import StoreAway, StoreReaders
 from streams.server.readmodel.store_schema import projection_table, row_table
+from streams.server.readmodel.unbuilt_tables import unbuilt_tables
 from streams.server.readmodel.watched_reports import FAULT
 
 POSITIONS = "select kind, ns, part, seq, marker from position where kind in ('table', 'log')"
 LEFT_OUT_TO = "select seq from left_out_log where ns = ? and part = ?"
 NOTHING: Mapping[str, str] = MappingProxyType({})
+TOLD = {**dict.fromkeys(("faults", "stopped", "rebuilding", "held"), dict), **dict.fromkeys(("reshaped", "missing"), frozenset)}
+"""What is as the follower tells it, and how it is kept."""
 
 
 class RemadeTables(NamedTuple):
@@ -79,12 +82,13 @@ class ReadModel:
         self.missing: Collection[str] = frozenset()
         self.held: Mapping[str, Mapping[str, int]] = {}
         """As in FollowerReport."""
+        self.unbuilt: Mapping[str, str] = NOTHING
+        """Namespaces whose rows are of a generation that is not there, with a sentence."""
         self.file: Path | None = None
         """The file that is read; None: there is none yet."""
-        self.commits = CommitTimes()
         self.counts: dict[str, int] = {}
         self.lags: dict[tuple[str, str, int], int] = {}
-        self.lag_ages = LagAges()
+        self.commits, self.lag_ages = CommitTimes(), LagAges()
         self.markers: Mapping[NamespacePartition, Marker] = {}
         self._logged: Mapping[NamespacePartition, int] = {}
         self.changes: Mapping[str, str] = {}
@@ -108,13 +112,11 @@ class ReadModel:
         """What the follower tells. Whoever waits for something looks again."""
         if report.file is not msgspec.UNSET:
             self._begin(report.file, report.partitions or {})
-        for name in ("faults", "stopped", "rebuilding", "held"):
+        if report.committed or report.file is not msgspec.UNSET:  # before it is told that the rows before are not answered any more
+            self.unbuilt = unbuilt_tables(self.readers, self.app)
+        for name, kind in TOLD.items():
             if (told := getattr(report, name)) is not msgspec.UNSET:
-                setattr(self, name, dict(told))
-        if report.reshaped is not msgspec.UNSET:
-            self.reshaped = frozenset(report.reshaped)
-        if report.missing is not msgspec.UNSET:
-            self.missing = frozenset(report.missing)
+                setattr(self, name, kind(told))
         if report.stuck is not msgspec.UNSET:
             self.stuck = {(namespace, part): why for namespace, part, why in report.stuck}
         self._measured(report)
@@ -166,8 +168,7 @@ class ReadModel:
                     self._blobs[namespace, part], markers[namespace, part] = blob, kept_marker(blob)
             self.markers = markers
             self._logged = {(ns, part): seq for kind, ns, part, seq, _ in found if kind == "log"}
-            self._uncorrected = uncorrected(db)
-            self.changes = change_places(db)
+            self._uncorrected, self.changes = uncorrected(db), change_places(db)
 
     def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces
@@ -204,10 +205,11 @@ class ReadModel:
             yield db
 
     def sizes(self, *names: str) -> dict[str, int]:
-        """How many rows these tables and projections have, or all; empty if it is not known. Counting takes long: for threads."""
+        """How many rows these tables and projections have, or all, as far as it is known. Counting takes long: for threads."""
         try:
             with self.moment() as moment:
-                counted = {name: it for name, it in (self.tables | self.projected).items() if not names or name in names}
+                there = {name: it for name, it in (self.tables | self.projected).items() if name not in self.unbuilt}
+                counted = {name: it for name, it in there.items() if not names or name in names}
                 return {name: moment.count(it, whole=name in self.projected) for name, it in counted.items()}
         except (StoreAway, sqlite3.Error):
             return {}

@@ -39,7 +39,7 @@ from streams.server.readmodel.store_schema import (
     statements,
     unreadable_statement,
 )
-from streams.server.readmodel.store_writer import REREAD, StoreWriter, begin_reread
+from streams.server.readmodel.store_writer import AGAIN, StoreWriter, begin_reread
 from streams.server.readmodel.transaction import transaction
 
 log = logging.getLogger("retold.server")
@@ -260,5 +260,6 @@ def _exchange_rows(db: sqlite3.Connection, of: Namespace[Any]) -> None:
     db.execute(unreadable_statement(of.name))
     make_indexes(db, of)
     begin_changes_anew(db, table)
-    db.execute("delete from position where kind = 'table' and ns = ?", (of.name,))
-    db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, of.name))
+    for kind, again in AGAIN.items():
+        db.execute("delete from position where kind = ? and ns = ?", (kind, of.name))
+        db.execute("update position set kind = ? where kind = ? and ns = ?", (kind, again, of.name))

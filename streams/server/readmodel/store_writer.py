@@ -15,6 +15,7 @@ import msgspec
 from streams.app import App
 from streams.data import Record
 from streams.engine import marker
+from streams.engine.generations import RowsThere
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.event import Event
@@ -33,6 +34,7 @@ from streams.server.readmodel.store_meta import meta_value, set_meta
 from streams.server.readmodel.store_schema import row_table, rows_beside, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 from streams.server.readmodel.transaction import transaction
+from streams.server.readmodel.unbuilt_tables import THERE
 
 ASIDE = (
     "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, causeh, reason, value, headers) "
@@ -49,6 +51,8 @@ FOR_READERS = 200
 """ms that what was erased waits for who reads it: most readers take less, and whoever takes longer holds up no commit."""
 REREAD = "reread"
 """The kind of the positions of tables that are read again beside what is answered."""
+AGAIN = {"table": REREAD, THERE: "there again"}
+"""The kinds of what is kept of tables, and under which it is kept while they are read again beside what is answered."""
 KindAndPartition = tuple[str, str, int]
 """Kind of topic, namespace and partition."""
 
@@ -75,11 +79,7 @@ class StoreWriter:
         """
         self._db, self._codec, self._reread, self._all = db, codec, {*reread}, app.projections
         self.folded_types = {event for it in app.projections for event in it.folds_by}
-        self.positions: dict[KindAndPartition, StoredPosition] = {
-            ("table" if kind == REREAD else kind, ns, part): StoredPosition(*rest)
-            for kind, ns, part, *rest in db.execute("select * from position").fetchall()
-            if kind != "table" or ns not in self._reread
-        }
+        self.positions = _positions(db, self._reread)
         self._moved: set[KindAndPartition] = set()
         self._row_types = {space.name: space.row_type for space in app.namespaces}
         self.generations = {space.name: space.generation for space in app.namespaces}
@@ -131,11 +131,14 @@ class StoreWriter:
         """The marker of a transaction whose rows are all given, with the duplicates that it tells of."""
         at = ("table", namespace, part)
         before = self.positions.get(at, StoredPosition(0))
-        self.positions[at] = before._replace(sequence=last.last, recorded=last.recorded, marker=marker.encode(last))
-        self._moved.add(at)
+        self._move(at, before._replace(sequence=last.last, recorded=last.recorded, marker=marker.encode(last)))
         for it in last.duplicates:
             text = "insert or replace into duplicate(ns, part, inbox, seq, outcome) values(?, ?, ?, ?, ?)"
             self._changes.append((text, (namespace, part, it.offset, it.sequence, it.outcome)))
+
+    def put_rows_there(self, namespace: str, part: int, there: RowsThere) -> None:
+        """What the records that are given say of the table's rows."""
+        self._move((THERE, namespace, part), StoredPosition(0, marker=msgspec.json.encode(there)))
 
     def put_records(self, records: Iterable[LogRecord]) -> None:
         """Records of logs, each of which names a place that has none. Those that are too old are left out."""
@@ -186,11 +189,12 @@ class StoreWriter:
         """All before `next_offset` is given."""
         before = self.positions.get(at, StoredPosition(0))
         if sequence is not None:
-            self.positions[at] = before._replace(next_offset=next_offset, sequence=sequence, recorded=recorded or 0)
+            self._move(at, before._replace(next_offset=next_offset, sequence=sequence, recorded=recorded or 0))
         elif before.next_offset != next_offset or at not in self.positions:
-            self.positions[at] = before._replace(next_offset=next_offset)
-        else:
-            return
+            self._move(at, before._replace(next_offset=next_offset))
+
+    def _move(self, at: KindAndPartition, to: StoredPosition) -> None:
+        self.positions[at] = to
         self._moved.add(at)
 
     @property
@@ -233,7 +237,7 @@ class StoreWriter:
 
     def _kept_as(self, at: KindAndPartition) -> str:
         """The kind under which a position is kept: what is read again does not stand for what is answered."""
-        return REREAD if at[0] == "table" and at[1] in self._reread else at[0]
+        return AGAIN.get(at[0], at[0]) if at[1] in self._reread else at[0]
 
     def exchanged(self, namespace: str) -> None:
         """The rows that were read again are those of the namespace now."""
@@ -261,6 +265,16 @@ class StoreWriter:
                 yield name, key, part, version, raw
 
 
+def _positions(db: sqlite3.Connection, reread: Collection[str]) -> dict[KindAndPartition, StoredPosition]:
+    """Where the file ends; of tables that are `reread`, where that is."""
+    as_answered = {again: kind for kind, again in AGAIN.items()}
+    return {
+        (as_answered.get(kind, kind), ns, part): StoredPosition(*rest)
+        for kind, ns, part, *rest in db.execute("select * from position").fetchall()
+        if kind not in AGAIN or ns not in reread
+    }
+
+
 def begin_reread(
     db: sqlite3.Connection, row_types: Mapping[str, type[Record]], names: Iterable[str], kept: Iterable[str]
 ) -> None:
@@ -268,7 +282,8 @@ def begin_reread(
     for name in names:
         db.execute(f"drop table if exists {rows_beside(name)}")
         db.execute(table_statement(rows_beside(name), row_types[name]))
-        db.execute("delete from position where kind = ? and ns = ?", (REREAD, name))
+        db.executemany("delete from position where kind = ? and ns = ?", [(kind, name) for kind in AGAIN.values()])
         db.execute("delete from deleted where ns = ?", (name,))
     marks = [*kept]
-    db.execute(f"delete from position where kind = ? and ns not in ({', '.join('?' * len(marks))})", (REREAD, *marks))
+    for kind in AGAIN.values():
+        db.execute(f"delete from position where kind = ? and ns not in ({', '.join('?' * len(marks))})", (kind, *marks))

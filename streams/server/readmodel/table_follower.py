@@ -8,13 +8,14 @@ from confluent_kafka import Message
 
 from streams.data import Record
 from streams.engine import marker
-from streams.engine.generations import counts
+from streams.engine.generations import BuiltTo, counts, rows_there
 from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import Decoder, StoredRow, table_record
 from streams.namespace import FIRST
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store_writer import StoreWriter
+from streams.server.readmodel.unbuilt_tables import THERE
 
 PENDING = 5_000
 """Rows that are given at once during the first read; later, a whole transaction is."""
@@ -27,9 +28,11 @@ class TableFollower:
         self, writer: StoreWriter, partition: NamespacePartition, row_type: type[Record], decoder: Decoder,
         generation: int = FIRST,
     ) -> None:  # fmt: skip
-        """Rows of other generations are left out."""
+        """Rows of other generations are left out; that workers keep one of those, or what is built, is given with the others."""
         self._writer, self._partition, self._row_type, self._decoder = writer, partition, row_type, decoder
         self._generation, self._current = generation, False
+        kept = writer.positions.get((THERE, *partition))
+        self._there = self._given = rows_there(None if kept is None else kept.marker, generation)
         self._deleted: dict[str, int] = {}
         """During the first read, the versions of rows that workers have deleted, until they are in the file."""
         self._was_past = True
@@ -47,9 +50,12 @@ class TableFollower:
         if isinstance(record, marker.Marker):
             self.flush()
             self._current = record.generation == self._generation
+            self._there = self._there.behind(record)
             if self._current:  # else these rows are not kept up by its transactions
                 self._marker = record
-        elif isinstance(record, StoredRow) and record.generation == self._generation and self._is_newest(record, past):
+        elif isinstance(record, BuiltTo):
+            self._there = self._there.behind(record)
+        elif record.generation == self._generation and self._is_newest(record, past):
             self._rows[record.key] = (record.value, record.version)
             if past and len(self._rows) + len(self._deleted) >= PENDING:
                 self._give_rows()
@@ -79,6 +85,9 @@ class TableFollower:
         if self._marker is not None:
             self._writer.put_marker(*self._partition, self._marker)
             self._marker = None
+        if self._there != self._given:
+            self._writer.put_rows_there(*self._partition, self._there)
+            self._given = self._there
         self._writer.reached(("table", *self._partition), self._next)
         self._next = None
 
