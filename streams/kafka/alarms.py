@@ -93,7 +93,8 @@ def _of_namespace(
 ) -> Iterator[Check]:
     if space.ended is not None:
         why = space.ended.why.rstrip(". ")
-        yield Check(f"{space.name}.ended", "bad", f"{why}.", f"Mend it, then start `retold worker {space.name}`.")
+        do = "It goes on by itself then." if space.ended.waits else f"Mend it, then start `retold worker {space.name}`."
+        yield Check(f"{space.name}.ended", "bad", f"{why}.", do)
     yield _workers(space, unowned)
     blocked = blocked_partitions(space)
     yield _lag(space, now, blocked)

@@ -26,7 +26,7 @@ from streams.kafka.open_transactions import OpenTransaction, among_offsets, open
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
-from streams.kafka.task_reports import STANDBY, Report, ReportReader, copies_of, ended, key_of, state_of
+from streams.kafka.task_reports import STANDBY, WAITS, Report, ReportReader, copies_of, ended, key_of, state_of
 from streams.kafka.topics import TIMEOUT, TopicNames, after_recreation, describe, topic_names
 
 NORMAL = 5.0
@@ -91,12 +91,16 @@ class BlockedPartition:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceEnd:
-    """A worker ended the namespace by an error: `since` in µs since 1970, a reason, and a traceback's lines, if there is one."""
+    """A worker ended the namespace by an error: `since` in µs since 1970, a reason, and a traceback's lines, if there is one.
+
+    `waits`: it runs, has left the group, and joins again once its rows are built.
+    """
 
     worker: str
     since: int
     why: str
     trace: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +290,7 @@ class _Findings:
     def _end(self, space: TopicNames) -> NamespaceEnd | None:
         held = [self.owners.get((space.inbox, number)) for number in range(self.counts.get(space.inbox, 0))]
         end = ended(self.reports, space.namespace, held)
-        return None if end is None else NamespaceEnd(end.worker, end.since, end.why, end.trace)
+        return None if end is None else NamespaceEnd(end.worker, end.since, end.why, end.trace, end.state == WAITS)
 
     def _partition(self, space: TopicNames, number: int) -> PartitionStatus:
         at = (space.inbox, number)

@@ -33,8 +33,8 @@ TRACE_SHOWN = 8_000
 DELIVERY, SLICE = 5.0, 0.1
 """s after which an undelivered report is dropped, and between two checks for cancellation."""
 RESTORING, RUNNING, BLOCKED = "restoring", "running", "blocked"
-ENDED = "ended"
-"""The state of a namespace whose worker ended it, by an error."""
+ENDED, WAITS = "ended", "waits"
+"""The state of a namespace whose worker ended it, by an error; and of one that waits in a worker until its rows are built."""
 STARTING, NO_WORKER = "starting", "no worker"
 """The state of a partition whose owner has not reported yet, and of one without an owner."""
 LAST = "the last was "
@@ -140,22 +140,22 @@ def forgotten(reports: Mapping[str, Report] | None, namespace: str, now: int) ->
     return {key: None for key, it in theirs.items() if now - it.since > FORGOTTEN}
 
 
-def end_of(namespace: str, worker: str, since: int, text: str) -> dict[str, Report]:
+def end_of(namespace: str, worker: str, since: int, text: str, state: str = ENDED) -> dict[str, Report]:
     """The report that `worker` ended a namespace. The first line of `text` is the reason, the others are a traceback."""
     sentence, _, lines = text.strip().partition("\n")
-    return {namespace: Report(ENDED, since, worker, report_reason(sentence), trace=_report_trace(lines))}
+    return {namespace: Report(state, since, worker, report_reason(sentence), trace=_report_trace(lines))}
 
 
 def ended(
     reports: Mapping[str, Report] | None, namespace: str, owners: Sequence[str | None]
 ) -> Report | None:
-    """The report that a namespace was ended, if that is still so. `owners` by partition; none while the inbox is missing.
+    """The report that a namespace was ended, or waits, if that is still so. `owners` by partition; none while the inbox is missing.
 
     It is over for a partition that has been reported as running or blocked since then, or that another worker runs. A worker writes
     its reports again and again, so one of the same name that ended this one, and has run all along, is seen after a minute.
     """
     end = None if reports is None else reports.get(namespace)
-    if reports is None or end is None or end.state != ENDED:
+    if reports is None or end is None or end.state not in (ENDED, WAITS):
         return None
     last = [reports.get(key_of(namespace, number)) for number in range(len(owners))]
     over = bool(last) and all(_works_since(end, report, owner) for report, owner in zip(last, owners, strict=True))

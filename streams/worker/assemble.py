@@ -26,7 +26,7 @@ from streams.kafka.producer import Complete
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import SchemaReader, add_schemas, publish_schemas
-from streams.kafka.task_reports import ReportReader, ReportWriter, forgotten
+from streams.kafka.task_reports import WAITS, ReportReader, ReportWriter, forgotten
 from streams.kafka.topics import (
     TopicInfo,
     TopicNames,
@@ -62,6 +62,7 @@ from streams.worker.parked_bodies import IN_MEMORY, ParkedBodies
 from streams.worker.partition_restore import restorer_of, standby_of
 from streams.worker.reporter import Reporter, report_end, standby_report
 from streams.worker.restore import Restorer
+from streams.worker.rows_wait import RowsWait, TablePlace
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
@@ -105,7 +106,9 @@ def worker(
     metrics = None if config.worker_metrics_port is None else WorkerMetrics()
     if metrics is not None:
         faust_app.metrics = _metrics_listener(metrics, config)
-    parts = WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman, ends_dead=True, metrics=metrics)
+    parts = WorkerParts(
+        app, config, clients, codec, runtime, gateways.get, deadman, ends_dead=True, metrics=metrics, waits=len(chosen) > 1
+    )
     for name in chosen:
         faust_app.add(name, _runner(parts, name))
     for stacks in untold_stacks(folder_of(config)):
@@ -123,7 +126,8 @@ class WorkerParts:
 
     `ends_dead`: it ends the transactions of workers that are gone, whose producers a broker in memory does not tell.
     `parked_bytes`: so much of each partition's latest parked events may be in memory, and `due_bytes` of timers and calls.
-    `call_bytes`: so much of a namespace's requests may wait in memory for their calls.
+    `call_bytes`: so much of a namespace's requests may wait in memory for their calls. `waits`: a namespace whose rows are not
+    built waits for them, since others go on.
     """
 
     app: App
@@ -138,6 +142,7 @@ class WorkerParts:
     parked_bytes: int = IN_MEMORY
     due_bytes: int = DUE_IN_MEMORY
     call_bytes: int = BODIES
+    waits: bool = False
 
     def meter(self, namespace: str) -> Meter:
         return UNMETERED if self.metrics is None else self.metrics.meter(namespace)
@@ -174,6 +179,10 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     inbox_ends = InboxEnds(topics.inbox, cycle.tasks.partitions, partial(ends, reporting, timeout=ENDS))
     if parts.metrics is not None:
         beside.append(inbox_ends.follow)
+    if (rows := cycle.members.rows) is not None:
+        waits = ReportWriter(clients, reporting, config.prefix)
+        rows.tell = partial(report_end, namespace, worker_id, waits.write, parts.runtime.clock, state=WAITS)
+        beside.append(rows.watch)
     last_writer = ReportWriter(clients, reporting, config.prefix)
     tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)
     runner = NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
@@ -252,12 +261,14 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     calls = _gateway_calls(parts, restorer, meter)
     tasks = Tasks(topics.inbox, restorer, runtime.background(f"restore-{namespace}", RESTORES), calls.closed, clock.now, meter)
     members = partial(listed_members, clients.admin(), at.group, ASKED)
+    place = TablePlace(topics.table, at.count, restorer.engine.generation, clients.consumer, admin)
+    rows = RowsWait(namespace, place, clock.monotonic) if parts.waits else None
     return Cycle(
         CycleParts(
             namespace,
             restorer.engine,
             partial(clients.group_consumer, at.group, at.worker_id),
-            _may_join(parts, at, admin, standby),
+            _may_join(parts, at, admin, standby, rows),
             _transactions(parts, at, admin, complete),
             tasks,
             _unblocker(parts, topics),
@@ -277,6 +288,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             min(LAST_CALLS, config.gateway_seconds),
             standby,
             meter,
+            rows,
         )
     )
 
@@ -298,11 +310,14 @@ def _restoring(parts: WorkerParts, at: _Place, admin: Admin, complete: Complete)
     return restorer, standby
 
 
-def _may_join(parts: WorkerParts, at: _Place, admin: Admin, standby: Standby | None) -> Callable[[], bool]:
+def _may_join(
+    parts: WorkerParts, at: _Place, admin: Admin, standby: Standby | None, rows: RowsWait | None
+) -> Callable[[], bool]:
     def all_owned() -> bool:
         return len(owners(admin, parts.config.prefix, [at.names.namespace])) == at.count
 
-    return join_at_once if standby is None else WarmUp(at.names.namespace, standby, all_owned, parts.runtime.clock).may_join
+    warm = join_at_once if standby is None else WarmUp(at.names.namespace, standby, all_owned, parts.runtime.clock).may_join
+    return warm if rows is None else lambda: rows.may_join() and warm()
 
 
 def _transactions(parts: WorkerParts, at: _Place, admin: Admin, complete: Complete) -> TransactionWriter:

@@ -22,7 +22,7 @@ from confluent_kafka import Consumer
 from streams.clock import Clock
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.errors import BrokerError, NamespaceStopped
+from streams.errors import BrokerError, NamespaceStopped, RowsNotBuilt
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.attempt_watch import AttemptWatch
@@ -39,6 +39,7 @@ from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.producer_ready import producer_ready
+from streams.worker.rows_wait import RowsWait
 from streams.worker.runtime import Flag
 from streams.worker.standby import Standby
 from streams.worker.task import PartitionTask, TaskState
@@ -63,7 +64,8 @@ Parts = Mapping[PartitionTask, Changes]
 class CycleParts:
     """The parts of a cycle; `worker.assemble` makes them. `consumer` makes the group's consumer, once it `may_join`.
 
-    `standby`, if there is one, keeps copies of the partitions that this worker does not own.
+    `standby`, if there is one, keeps copies of the partitions that this worker does not own. With `rows`, the namespace waits until
+    those of its code's generation are built; else that they are not ends it.
 
     A transaction that is fenced before it is `fence_age` s old was fenced by another worker of the same name. `last_calls` in
     s: how long a stop waits for gateways.
@@ -90,6 +92,7 @@ class CycleParts:
     last_calls: float
     standby: Standby | None = None
     meter: Meter = UNMETERED
+    rows: RowsWait | None = None
 
 
 class Cycle:
@@ -121,7 +124,9 @@ class Cycle:
             self.stopping.wait(IDLE)
             return PolledBatch(None)
         members.group.polled()
-        tasks.install()
+        if not _installed(members):
+            self._leave(consumer)
+            return self._last
         tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
         try:
             alone = self._turns.next(partial(self._collector.has_more, consumer))
@@ -153,7 +158,7 @@ class Cycle:
             self._read_again(batch)
             return
         except ProducerLost as error:
-            self._after_loss(error)
+            _after_loss(self.members, error)
             return
         self._apply_committed(done)
         self._go_on(batch, changes)
@@ -177,13 +182,17 @@ class Cycle:
     def _joined(self) -> Consumer | None:
         """The group's consumer; None before the group may be joined. One that stays out of the group is replaced."""
         if self._consumer is not None and self.members.group.is_out:
-            consumer, self._consumer, self._last = self._consumer, None, PolledBatch(None)
             with self.members.group.replacement():
-                _call_in_turn(self.tasks.leave, consumer.close)
+                self._leave(self._consumer)
         if self._consumer is None and self.members.may_join():
             self._consumer = self.members.consumer()
             self.tasks.subscribe(self._consumer)
         return self._consumer
+
+    def _leave(self, consumer: Consumer) -> None:
+        """Out of the group, which is joined again once it may be."""
+        self._consumer, self._last = None, PolledBatch(None)
+        _call_in_turn(self.tasks.leave, consumer.close)
 
     def _read_again(self, batch: PolledBatch) -> None:
         """Nothing of the batch was committed. While the broker does not answer, a seek may never return (seen)."""
@@ -278,20 +287,33 @@ class Cycle:
         except TransactionAborted as error:
             log.warning("record could not be set aside", namespace=self.members.namespace, error=str(error))
         except ProducerLost as error:
-            self._after_loss(error)
+            _after_loss(self.members, error)
         else:
             self._apply_committed({task: change})
             self.members.pace.cap = self.members.pace.cap * 2
 
-    def _after_loss(self, error: ProducerLost) -> None:
-        """It is unknown what was committed: restore from the broker, and undo nothing locally."""
-        if error.fenced and not error.late and error.age < self.members.fence_age:
-            raise NamespaceStopped(
-                f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
-            )
-        self.members.meter.lost()
-        log.warning("producer lost; restoring", namespace=self.members.namespace, error=str(error))
-        self.tasks.restart()
+
+def _installed(members: CycleParts) -> bool:
+    """Start to handle what is restored. False: there are partitions whose rows are not built, and the namespace waits for them."""
+    try:
+        members.tasks.install()
+    except RowsNotBuilt as error:
+        if members.rows is None:
+            raise
+        members.rows.wait(error)
+        return False
+    return True
+
+
+def _after_loss(members: CycleParts, error: ProducerLost) -> None:
+    """It is unknown what was committed: restore from the broker, and undo nothing locally."""
+    if error.fenced and not error.late and error.age < members.fence_age:
+        raise NamespaceStopped(
+            f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
+        )
+    members.meter.lost()
+    log.warning("producer lost; restoring", namespace=members.namespace, error=str(error))
+    members.tasks.restart()
 
 
 def _poll_timeout(members: CycleParts) -> float:

@@ -16,7 +16,17 @@ from streams.engine.readable import harmless, in_a_line
 from streams.engine.records import SLOW
 from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
-from streams.kafka.task_reports import STANDBY, WARMING, CopyReport, Report, copies_key, end_of, key_of, report_reason
+from streams.kafka.task_reports import (
+    ENDED,
+    STANDBY,
+    WARMING,
+    CopyReport,
+    Report,
+    copies_key,
+    end_of,
+    key_of,
+    report_reason,
+)
 from streams.worker.cycle import Cycle
 from streams.worker.task import PartitionTask, TaskState, TaskStatus
 
@@ -133,15 +143,15 @@ class Reporter:
             )
 
 
-def report_end(namespace: str, worker: str, write: Write, clock: Clock, error: BaseException) -> None:
-    """Report what ended a namespace. If the broker does not take it in time, only the log has it."""
+def report_end(namespace: str, worker: str, write: Write, clock: Clock, error: BaseException, state: str = ENDED) -> None:
+    """Report what ended a namespace, or why it waits. If the broker does not take it in time, only the log has it."""
     lines = str(error) if isinstance(error, StreamsError) else "".join([in_a_line(error), "\n", *traceback.format_exception(error)])
     deadline = clock.monotonic() + FOR_AN_END
     try:
-        write(end_of(namespace, worker, clock.now(), lines), lambda: clock.monotonic() > deadline)
+        write(end_of(namespace, worker, clock.now(), lines, state), lambda: clock.monotonic() > deadline)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the namespace has ended for another reason
         log.warning(
-            "`retold status` cannot show why the namespace ended",
+            "`retold status` cannot show why the namespace ended, or waits",
             namespace=namespace,
             detail=f"{type(failure).__name__}: {harmless(str(failure))}",
         )

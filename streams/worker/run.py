@@ -54,8 +54,8 @@ def run(
 ) -> list[BaseException]:
     """Run until `stop` is set, SIGINT or SIGTERM arrives, or a namespace has ended. Returns the errors that ended any.
 
-    With `keep_going` the others go on without it, until all have ended. `watch` is called five times a second with the
-    state of each namespace.
+    With `keep_going` the others go on without it, until all have ended. A namespace that waits ends nothing, unless all do. `watch`
+    is called five times a second with the state of each namespace.
     """
     return asyncio.run(_run(worker, stop or threading.Event(), watch, all if keep_going else any))
 
@@ -74,18 +74,24 @@ async def _run(
             _report_ended(snapshots, reported)
             await asyncio.sleep(EVERY)
     finally:
+        waiting = [runner.waits for runner in worker.runners.values()] if _stands_still(worker) else []
         await worker.stop()
     snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
     watch(snapshots)
     _report_ended(snapshots, reported)
-    return [shot.error for shot in snapshots if shot.error is not None]
+    return [error for error in (*(shot.error for shot in snapshots), *waiting) if error is not None]
 
 
 def _is_over(worker: FaustApp, how_many: Callable[[Iterable[bool]], bool]) -> bool:
     """Also if a handler does not return: only the end of the process ends that call."""
     runners = worker.runners.values()
     stuck = any(isinstance(runner.error, HandlerTimeout) for runner in runners if not runner.running)
-    return stuck or how_many(not runner.running for runner in runners)
+    return stuck or _stands_still(worker) or how_many(not runner.running for runner in runners)
+
+
+def _stands_still(worker: FaustApp) -> bool:
+    """Whether no namespace does anything but wait: who started the worker is told why by its end."""
+    return all(not runner.running or runner.waits is not None for runner in worker.runners.values())
 
 
 def _listen(stop: threading.Event) -> None:

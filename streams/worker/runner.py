@@ -50,6 +50,12 @@ class NamespaceRunner:
     def running(self) -> bool:
         return not self._ended.is_set()
 
+    @property
+    def waits(self) -> BaseException | None:
+        """Why it waits, out of its group, while it runs."""
+        rows = self.cycle.members.rows
+        return None if rows is None or not self.running else rows.error
+
     def start(self) -> None:
         self._thread.start()
         members = self.cycle.members

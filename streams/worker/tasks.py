@@ -72,7 +72,7 @@ class Tasks:
         if self._assigned_now:
             log.info("left the group before all partitions were revoked", inbox=self.inbox, partitions=sorted(self._assigned_now))
         self._close(self._tasks)
-        self._assigned_now, self.joined = set(), False
+        self._assigned_now, self.joined, self._assigned_once = set(), False, False
 
     def all(self) -> list[PartitionTask]:
         return list(self._tasks.values())

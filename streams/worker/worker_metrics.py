@@ -121,12 +121,13 @@ class _WorkerStates(Collector):
 
     def collect(self) -> Iterable[Metric]:
         of = ("namespace",)
-        running = GaugeMetricFamily("retold_worker_running", "1: this worker runs the namespace; 0: it has ended.", labels=of)
+        words = "1: this worker runs the namespace; 0: it has ended, or waits until its rows are built."
+        running = GaugeMetricFamily("retold_worker_running", words, labels=of)
         states = GaugeMetricFamily(
             "retold_worker_partitions", "Partitions of this worker, by what it does with them.", labels=(*of, "state")
         )
         for name, it in self._namespaces.items():
-            running.add_metric((name,), float(it.runner.running))
+            running.add_metric((name,), float(it.runner.running and it.runner.waits is None))
             found = [task.state for task in it.runner.cycle.tasks.all()]
             for state in OPEN:
                 states.add_metric((name, state.value), found.count(state))

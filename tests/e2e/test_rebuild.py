@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 
 import httpx
 
-from streams import App
+from streams import App, Namespace
 from streams.client import Client
 from streams.config import Config
+from streams.errors import RowsNotBuilt
 from streams.history.acceptance_file import encode_accepted
 from streams.history.difference.accepted_origins import AcceptedOrigin
 from streams.history.difference.difference import EVENTS as EMITTED
@@ -23,6 +25,7 @@ from streams.history.difference.difference import OUTCOME, UNTOLD
 from tests.applications import bank, counted, strict
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
 from tests.e2e.test_correct_shop import Server
+from tests.support.figures_of import figures_of
 from tests.support.processes import PROJECT, environment, retold
 from tests.support.workers import Running, settings, until
 
@@ -158,6 +161,69 @@ def test_a_server_whose_rows_are_not_built_says_so_until_they_are(broker: str, p
         until(lambda: http.get("/rows/account/a1").json()["row"]["balance"] == balance(second, "a1"), "its rows are old")
     with Server(first, tmp_path / "fourth.log") as http:  # deployed before its workers: it shows what they have left
         until(lambda: answers(http) == [200] * 4, "the server of the code before does not answer")
+
+
+def test_a_namespace_whose_rows_are_not_built_waits_alone(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Workers of the code before go on with it, and the others of its worker go on, too. Once its rows are built, so does it."""
+    config = settings(tmp_path, prefix, partitions="2", worker_metrics_port="0")
+    env = env_of("first", broker, prefix, tmp_path) | {"RETOLD_APP": "tests.applications.strict:app"}
+
+    def start(number: int) -> None:
+        client.publish(TransferStart(transfer=f"t{number}", source="a", target="b", amount=10))
+        client.flush()
+
+    with Client(bank.app(), broker, config=config) as client:
+        with Running(bank.app(), config, broker) as before:
+            for name in "ab":
+                client.publish(AccountOpen(account=name, balance=100))
+            start(1)
+            until(lambda: before.counted("transfer", "accepted") == 3, "the transfer is not done")
+            with Running(strict.app(), config, broker) as worker:
+                until(lambda: worker.waits == {"account"}, "it does not wait")
+                start(2)
+                until(lambda: balance(env_of_bank(env), "b") == 120, "the worker before does not go on with its namespace")
+        with Running(strict.app(), config, broker) as worker:
+            until(lambda: worker.waits == {"account"}, "it does not wait")
+            start(3)
+            until(lambda: worker.counted("transfer", "accepted") == 7, "the other namespace does not go on")
+            with urllib.request.urlopen(worker.metrics_url, timeout=10) as answer:
+                figures = figures_of(answer.read().decode(), "retold_worker_running")
+            assert figures == {("account",): 0.0, ("transfer",): 1.0}
+            until(lambda: "account stands still in a worker since" in said("status", env=env), "its status does not tell")
+            assert "It goes on by itself then." in said("status", "--check", env=env)
+            rebuilt(env)
+            until(lambda: worker.counted("transfer", "accepted") == 9, "it does not go on once its rows are built")
+            assert (worker.waits, worker.ready) == (set(), True)
+            assert {it["keep"] for it in states(env) if it["handled"]} == {2}
+        assert worker.errors == []
+    assert (balance(env, "a"), balance(env, "b")) == (70, 130)
+
+
+def said(*words: str, env: Mapping[str, str]) -> str:
+    done = retold(*words, env=env)
+    return done.stdout + done.stderr
+
+
+def env_of_bank(env: Mapping[str, str]) -> dict[str, str]:
+    return {**env, "RETOLD_APP": "tests.applications.bank:app"}
+
+
+def test_a_worker_all_of_whose_namespaces_would_wait_ends(broker: str, prefix: str, tmp_path: Path) -> None:
+    """With the reason: nothing that it could do goes on, and who has started it is told."""
+    config = settings(tmp_path, prefix, partitions="1")
+    app = strict.app()
+    transfer = Namespace("transfer", row=bank.transfer.row_type, generation=2)
+    for event, handler in bank.transfer.handlers.items():
+        transfer.handles(event, emits=bank.transfer.emits[event])(handler)
+    newer = App(name=app.name, namespaces=[app.namespace("account"), transfer])
+    with Running(bank.app(), config, broker) as before, Client(bank.app(), broker, config=config) as client:
+        for name in "ab":
+            client.publish(AccountOpen(account=name, balance=100))
+        client.publish(TransferStart(transfer="t", source="a", target="b", amount=10))
+        until(lambda: before.counted("transfer", "accepted") == 3, "the transfer is not done")
+    with Running(newer, config, broker) as worker:
+        until(worker.ended, "it goes on, and does nothing")
+    assert [type(it) for it in worker.errors] == [RowsNotBuilt] * 2
 
 
 def corrected(env: Mapping[str, str], name: str) -> None:

@@ -34,7 +34,7 @@ from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.correction_claim import CorrectionClaim
 from streams.kafka.offsets import stable_ends
 from streams.kafka.written_partitions import WrittenPartitions
-from streams.worker import restore
+from streams.worker import cycle, restore
 from streams.worker.cycle import Cycle
 from streams.worker.poison import PoisonSearch
 from streams.worker.restore import Restorer
@@ -139,7 +139,7 @@ def _many_coordinators() -> Iterator[None]:
         yield
 
 
-def _kept_after_a_loss(self: Cycle, _error: Any) -> None:
+def _kept_after_a_loss(_members: Any, _error: Any) -> None:
     """The images go on as if nothing had been committed."""
 
 
@@ -191,7 +191,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "1: a restore waits for transactions that are open": lambda: _put(Restorer, "_settled", _without_waiting),
     "4: the group metadata is that of the poll": lambda: _put(Cycle, "_commit", _newer_metadata(Cycle._commit)),
     "what was not committed is read again": lambda: _put(Tasks, "rewind", lambda self, tasks: None),
-    "3: a lost producer's images are restored": lambda: _put(Cycle, "_after_loss", _kept_after_a_loss),
+    "3: a lost producer's images are restored": lambda: _put(cycle, "_after_loss", _kept_after_a_loss),
     "9: a batch does not change the table before it is committed": _true_at_once,
     "11: what cannot be read is set aside": lambda: _put(Parking, "quarantine", lambda self, record, reason, detail="": None),
     "11: events behind a parked one of their key wait": lambda: _put(Overlay, "blocks", lambda self, key: False),

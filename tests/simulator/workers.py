@@ -42,10 +42,12 @@ class SteppedWorker:
         """`parts` has the runtime of `process`."""
         self._process = process
         self.cycle = cycle_of(parts, namespace, slot)
-        beside = process.runtime.background("beside", 2)
+        beside = process.runtime.background("beside", 3)
         beside.start(lasting(self.cycle.members.topics.watch, namespace))
         if (standby := self.cycle.members.standby) is not None:
             beside.start(lasting(partial(standby.follow, self.cycle.tasks.partitions), namespace))
+        if (rows := self.cycle.members.rows) is not None:
+            beside.start(lasting(rows.watch, namespace))
         self.cycle.open()
         self._batch: PolledBatch | None = None
 
@@ -92,14 +94,14 @@ class Worker(SteppedWorker):
     """Of a site's namespace, with its application or another version of it."""
 
     def __init__(
-        self, site: MemorySite, slot: int, app: App | None = None, metrics: WorkerMetrics | None = None
+        self, site: MemorySite, slot: int, app: App | None = None, metrics: WorkerMetrics | None = None, *, waits: bool = False
     ) -> None:
         process = Process(site.broker.clock)
         made = clients(site.broker, site.consumer)
         app = app or site.app
         parts = WorkerParts(
             app, site.config, made, codec_of(app), process.runtime, _no_gateways, metrics=metrics, parked_bytes=site.parked_bytes,
-            due_bytes=site.due_bytes, call_bytes=site.due_bytes,
+            due_bytes=site.due_bytes, call_bytes=site.due_bytes, waits=waits,
         )
         super().__init__(parts, process, site.namespace, slot)
 

@@ -71,7 +71,7 @@ OFTEN, SELDOM = 0.02, 1.0
 
 
 class Running:
-    """A worker in a thread; leaving the block stops it cleanly. `errors` is what ended its namespaces."""
+    """A worker in a thread; leaving the block stops it cleanly. `errors` is what ended its namespaces, `waits` those that wait."""
 
     def __init__(self, app: App, config: Config, address: str, namespaces: Sequence[str] = ()) -> None:
         self._faust: FaustApp = worker(app, config, address, namespaces, runtime())
@@ -89,7 +89,7 @@ class Running:
     def __enter__(self) -> Self:
         self._thread.start()
         try:
-            until(lambda: self.ready or self.ended(), "the worker is not ready")
+            until(lambda: self.ready or self.waits or self.ended(), "the worker is not ready")
         except BaseException as failure:
             self._end(failure)
             raise
@@ -98,6 +98,11 @@ class Running:
     @property
     def ready(self) -> bool:
         return all(runner.ready.is_set() for runner in self._faust.runners.values())
+
+    @property
+    def waits(self) -> set[str]:
+        """The namespaces that wait until their rows are built."""
+        return {name for name, runner in self._faust.runners.items() if runner.waits is not None}
 
     @property
     def metrics_url(self) -> str:

@@ -47,8 +47,8 @@ def run(
 
     Ctrl-C stops all of them, and so does an error that ends a namespace. If RETOLD_BROKER is set, that broker is used.
 
-    If rows of a new generation are not built, the broker stays, so that `retold rebuild start` builds them; the worker is
-    started again until they are.
+    If rows of a new generation are not built, the broker stays, so that `retold rebuild start` builds them; their namespace waits
+    until they are. If there is no other, the worker is started again until then.
 
     With --reload, a change of a file restarts the worker and the server, if it keeps the laws; the broker stays. A broken
     application is waited for.

@@ -128,6 +128,10 @@ def _lost_or_foreign(space: NamespaceStatus) -> Iterator[str]:
 def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator[str]:
     """The reason, what to do, and the last traceback."""
     wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
+    if end.waits:
+        since, why = _at(end.since, now, "since"), end.why.rstrip(". ")
+        yield f"{space.name} stands still in a worker{since}, and {wait}: {why}. It goes on by itself once they are built."
+        return
     yield (
         f"A worker ended {space.name}{_at(end.since, now, 'at')}, and {wait}: {end.why.rstrip('. ')}. When the cause is mended, "
         f"start it again with `retold worker {space.name}`{'. The last traceback:' if end.trace else '.'}"

@@ -69,7 +69,7 @@ class ApplicationMetrics(Collector):
 
     def _namespaces(self, found: Status, now: int) -> Iterator[Metric]:
         figures: dict[str, tuple[str, Callable[[NamespaceStatus], float]]] = {
-            "retold_namespace_ended": ("1: an error has ended the namespace.", lambda it: it.ended is not None),
+            "retold_namespace_ended": ("1: an error has ended it, or it waits for rows.", lambda it: it.ended is not None),
             "retold_topics_missing": ("Topics that do not exist.", lambda it: len(it.missing.topics) if it.missing else 0),
             "retold_parked_events": ("Events that are parked now.", lambda it: it.parked),
             "retold_parked_keys": ("Keys that are blocked by parked events.", lambda it: it.parked_keys),

@@ -39,7 +39,8 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
     waits, faults = model.waits, dict(model.faults)
     yield Check("server", "good") if waits is None else Check("server", "bad", f"{waits}.", "Wait, or see the server's log.")
     for space in parts.states.ended:  # it is known sooner than the status
-        yield Check(f"ended.{space}", "bad", f"An error has ended {space}.", "`retold status` has the reason.")
+        what = f"An error has ended {space}, or it waits for its rows."
+        yield Check(f"ended.{space}", "bad", what, "`retold status` has the reason.")
     broker = faults.pop("broker", None)
     yield Check("kafka", "good") if broker is None else Check("kafka", "bad", f"{broker}.", "See whether Kafka runs.")
     for what, fault in faults.items():

@@ -1,0 +1,60 @@
+"""A namespace whose rows are not built waits out of its group, if its worker has others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from streams.kafka.cancellable_steps import never_cancelled
+from tests.simulator.test_generations import Site, app_of, built, run, settle
+from tests.simulator.workers import Worker, go_on
+
+
+def test_it_waits_out_of_its_group_until_they_are_built(tmp_path: Path) -> None:
+    """The code before goes on with all partitions meanwhile. It is said once, and then it goes over to them by itself."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    with structlog.testing.capture_logs() as said:
+        after = Worker(there, 1, new, waits=True)
+        settle(before, after)
+        there.hear(24)
+        go_on(there, before, after)
+        settle(before, after)
+    assert [it["namespace"] for it in said if it["event"] == "namespace waits"] == ["echo"]
+    assert (after.partitions(), after.cycle.tasks.all_restored, after.cycle.tasks.joined) == (set(), False, False)
+    assert (there.generations(), len(before.partitions())) == ({1}, 4)
+    before.stop()
+    settle(after)
+    assert there.generations() == {1}
+    built(there, new)
+    settle(after)
+    assert (there.generations(), after.cycle.tasks.all_restored) == ({2}, True)
+    there.hear(12)
+    go_on(there, after)
+    assert there.rows(new) == there.folded(new)
+    after.stop()
+
+
+def test_it_tries_no_rows_again_that_it_has_refused(tmp_path: Path) -> None:
+    """Such as those that other code has built: each try takes partitions from workers that go on."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    builder = there.builder(new, "other code")
+    steps = builder.follow(never_cancelled)
+    run(steps, lambda: builder.has_caught_up)
+    steps.close()
+    with structlog.testing.capture_logs() as said:
+        after = Worker(there, 1, new, waits=True)
+        for _ in range(5):
+            there.hear(12)
+            go_on(there, before, after)
+            settle(before, after)
+    assert [it["event"] for it in said if it["event"] in ("namespace waits", "joining")] == ["namespace waits", "joining"]
+    assert (after.partitions(), there.generations()) == (set(), {1})
+    after.stop()
+    before.stop()
