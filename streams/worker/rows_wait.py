@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.engine.generations import BuiltTo, RowsThere
 from streams.engine.marker import Marker
-from streams.errors import BrokerError, RowsNotBuilt
+from streams.errors import BrokerError, PartitionLost, RowsNotBuilt
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, starts
@@ -93,11 +93,17 @@ class RowsWait:
         return self.error is None
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
-        """Look until cancelled. Raises BrokerError."""
+        """Look until cancelled."""
         while not cancelled():
             if self.error is not None:
                 self.tell(self.error)
-                yield from self._follow(cancelled)
+                try:
+                    yield from self._follow(cancelled)
+                except PartitionLost:  # cancelled
+                    raise
+                except (BrokerError, KafkaException) as error:
+                    log.warning("a table cannot be read now; retrying", table=self._place.table, error=str(error))
+                    yield AGAIN
             yield LOOK
 
     def _follow(self, cancelled: Cancelled) -> Steps[None]:
@@ -109,7 +115,7 @@ class RowsWait:
         with closing(place.consumer()) as consumer:
             consumer.assign([TopicPartition(*at, first[at]) for at in tables])
             while not cancelled():
-                messages = _consumed(consumer)
+                messages = consumer.consume(RECORDS, 0.0)
                 left -= _taken(found, messages)
                 if not left and len(messages) < RECORDS and self._is_due(found):
                     self._go_on(found)
@@ -124,14 +130,6 @@ class RowsWait:
         self._pause = AGAIN if self._tried is None else min(2 * self._pause, LONGEST)
         self._tried, self.error = found.news, None
         log.info("joining", namespace=self._namespace, reason="there is something new of its rows")
-
-
-def _consumed(consumer: Consumer) -> list[Message]:
-    """Raises BrokerError."""
-    try:
-        return consumer.consume(RECORDS, 0.0)
-    except KafkaException as error:
-        raise BrokerError(f"a table cannot be read: {error.args[0].str()}") from error
 
 
 def _taken(found: FoundRows, messages: Iterable[Message]) -> set[int]:
