@@ -57,6 +57,7 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Workers `keep` a generation, 0 before anything was handled; with another one they have `handled` events up to that sequence.
     `left`: workers have kept these rows before. Else they were `built` up to a sequence; None: never. `dropped`: for good.
+    `unseen`: of what came before nobody has kept what it says, so they may be built.
     """
 
     of: int
@@ -65,15 +66,16 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left: bool = False
     built: int | None = None
     dropped: bool = False
+    unseen: bool = False
 
     def behind(self, record: Marker | BuiltTo) -> RowsThere:
         """The same behind one more record."""
         if isinstance(record, BuiltTo):
-            return replace(self, built=record.sequence) if record.generation == self.of else self
+            return replace(self, built=record.sequence, unseen=False) if record.generation == self.of else self
         if record.generation == self.of:
             return RowsThere(of=self.of, keep=self.of)
         left, dropped = self.of in record.complete, self.of in record.dropped
-        return RowsThere(of=self.of, keep=record.generation, handled=record.last, left=left, built=self.built, dropped=dropped)
+        return replace(self, keep=record.generation, handled=record.last, left=left, dropped=dropped)
 
     @property
     def lack(self) -> str:
@@ -85,7 +87,7 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return ""
         if self.dropped:
             return "were dropped for good"
-        if self.left:
+        if self.left or self.unseen:
             return ""
         if self.built is None:
             return "are not built"

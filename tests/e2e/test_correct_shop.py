@@ -50,10 +50,10 @@ def paid(env: Env) -> int:
 
 
 class Server:
-    """A server of its own, which goes on with the file of the one before."""
+    """A server of its own, with these options, which goes on with the file of the one before."""
 
-    def __init__(self, env: Env, log: Path) -> None:
-        self._process = Process("server", env=env, log=log)
+    def __init__(self, env: Env, log: Path, *options: str) -> None:
+        self._process = Process("server", *options, env=env, log=log)
         try:
             until(lambda: "Listening at " in log.read_text(), "the server does not listen")
             address = log.read_text().split("Listening at ")[1].split(";")[0]

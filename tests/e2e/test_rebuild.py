@@ -9,6 +9,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def answers(http: httpx.Client) -> list[int]:
 
 
 def test_a_server_whose_rows_are_not_built_says_so_until_they_are(broker: str, prefix: str, tmp_path: Path) -> None:
-    """Also one that goes on with the file of the code before, and a command that reads the table. Then it answers, as it runs."""
+    """Also one of several processes that goes on with the file of the code before, and a command. Then it answers, as it runs."""
     config = settings(tmp_path, prefix)
     first, second = (env_of(name, broker, prefix, tmp_path) | {"RETOLD_HTTP_PORT": "0"} for name in ("first", "second"))
     with Running(counted.first(), config, broker) as worker:
@@ -145,11 +146,14 @@ def test_a_server_whose_rows_are_not_built_says_so_until_they_are(broker: str, p
         until(lambda: handled(worker) == 200, "not all was handled")
         with Server(first, tmp_path / "first.log") as http:
             until(lambda: answers(http) == [200] * 4, "the server does not answer")
-        with Server(second, tmp_path / "second.log") as http:
+        with Server(second, tmp_path / "second.log", "--processes", "2") as http:
             what = "rows of generation 2 of account, which are not built; workers keep generation 1"
             until(lambda: what in http.get("/rows/account").json().get("detail", ""), "it does not say that its rows are not there")
             assert answers(http) == [503] * 4
             assert what in http.get("/views/accounts").json()["detail"]
+            now = {"_known": datetime.now(UTC).isoformat()}
+            until(lambda: http.get("/rows/account/a1", params=now).status_code == 200, "it does not tell the past, which logs have")
+            assert http.get("/rows/account/a1", params=now).json()["row"]["balance"] == 2 * balance(first, "a1")
             missing = retold("get", "account", env=second)
             assert (missing.returncode, "`retold rebuild start account`" in missing.stderr) == (6, True), missing.stderr
             folded = retold("get", "accounts", "--json", env=second)

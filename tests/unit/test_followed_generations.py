@@ -13,7 +13,7 @@ from streams import App, Namespace
 from streams.codec import codec_of
 from streams.engine import marker
 from streams.engine.envelope import version_header
-from streams.engine.generations import BuiltTo, built_key, built_to_key, encode_built_to, row_key
+from streams.engine.generations import BuiltTo, built_key, built_to_key, encode_built_to, row_key, rows_there
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
 from streams.server.readmodel import table_follower
@@ -79,6 +79,12 @@ class Followed:
         [count] = self._store._db.execute("select count(*) from deleted").fetchone()
         return int(count)
 
+    def lack(self) -> str:
+        """What is wrong with its rows, by the file."""
+        self.rows()
+        found = self._store._db.execute("select marker from position where kind = 'there'").fetchone()
+        return "" if found is None else rows_there(found[0], 2).lack
+
     def position(self) -> int:
         return self.writer.positions["table", *AT].sequence
 
@@ -118,6 +124,23 @@ def test_a_built_row_that_comes_late_changes_nothing(there: Followed) -> None:
     there.take(built_key("a", 2), row(1), 6)
     there.take(built_key("b", 2), row(1), 6)
     assert there.rows() == {"a": 8}
+
+
+def test_what_the_table_says_of_its_rows_is_kept(there: Followed) -> None:
+    """Whoever goes on with the file goes on with that; a file that says nothing of what was read leaves it open."""
+    assert there.lack() == ""
+    there.mark(1, 5)
+    assert there.lack() == "are not built"
+    there.follow()
+    there.mark(1, 6)
+    assert there.lack() == "are not built"
+    there.writer._db.execute("delete from position where kind = 'there'")
+    there.follow()
+    there.mark(1, 7)
+    assert there.lack() == ""
+    there.mark(2, 8)
+    there.mark(1, 9)
+    assert there.lack() == "are not built"
 
 
 ORDERS = st.permutations([("w", "a", 8), ("b", "a", 6), ("w", "b", 7), ("b", "b", 6), ("b", "c", 5)])

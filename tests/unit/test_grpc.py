@@ -39,7 +39,7 @@ from streams.server.rpc.rpc_errors import code_of
 from streams.server.rpc.rpc_groups import EventGroups
 from streams.server.rpc.rpc_messages import KINDS
 from streams.server.rpc_port import check_rpc_port
-from tests.applications import shop
+from tests.applications import counted, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.one import app_of
 from tests.support.certificates import certificate
@@ -49,6 +49,7 @@ from tests.support.ports import free_port
 from tests.support.tokens import bearer, write_tokens
 from tests.support.workers import settings, until
 from tests.unit.test_server_errors import ORDER
+from tests.unit.test_unbuilt_rows import KEPT, mark
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "retold.v1.Retold"
@@ -256,6 +257,20 @@ def test_a_fault_that_passes_says_when_to_come_again(served: Served) -> None:
     assert found.code == grpc.StatusCode.UNAVAILABLE
     assert found.details[0].Unpack(retry)
     assert retry.retry_delay.seconds == 1
+
+
+def test_rows_of_a_generation_that_is_not_built_are_unavailable(tmp_path: Path) -> None:
+    """One, a list and a stream, with the reason and when to come again."""
+    with serving(tmp_path, counted.second()) as served:
+        served.server.kafka.take_of_table("account", mark(1, 5))
+        calls = (
+            lambda: served.call.Get(it.GetRequest(table="rows/account", key="a")),
+            lambda: served.call.List(it.ListRequest(table="rows/account")),
+            lambda: next(served.call.WatchRows(it.WatchRowsRequest(table="rows/account", query=SNAPSHOT))),
+        )
+        for found in map(failed, calls):
+            assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "ROWS_NOT_BUILT")
+            assert (KEPT in found.sentence, len(found.details)) == (True, 1)
 
 
 def test_rows_and_the_log_are_followed(served: Served) -> None:

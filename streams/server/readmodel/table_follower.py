@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from streams.data import Record
 from streams.engine import marker
-from streams.engine.generations import BuiltTo, counts, rows_there
+from streams.engine.generations import BuiltTo, RowsThere, counts, rows_there
 from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import Decoder, StoredRow, table_record
@@ -31,8 +31,7 @@ class TableFollower:
         """Rows of other generations are left out; that workers keep one of those, or what is built, is given with the others."""
         self._writer, self._partition, self._row_type, self._decoder = writer, partition, row_type, decoder
         self._generation, self._current = generation, False
-        kept = writer.positions.get((THERE, *partition))
-        self._there = self._given = rows_there(None if kept is None else kept.marker, generation)
+        self._there, self._given = _there_in(writer, partition, generation), RowsThere(of=0)
         self._deleted: dict[str, int] = {}
         """During the first read, the versions of rows that workers have deleted, until they are in the file."""
         self._was_past = True
@@ -105,6 +104,14 @@ class TableFollower:
             row = read_row(self._decoder, self._row_type, value)
             self._writer.put_row(namespace, part, key, version, row, value)
         self._rows = {}
+
+
+def _there_in(writer: StoreWriter, partition: NamespacePartition, generation: int) -> RowsThere:
+    """What the file says of the rows. One that an earlier version has written says nothing of what it has read."""
+    kept, read = (writer.positions.get((kind, *partition)) for kind in (THERE, "table"))
+    if kept is None:
+        return RowsThere(of=generation, unseen=read is not None and read.next_offset > 0)
+    return rows_there(kept.marker, generation)
 
 
 def read_row(decoder: Decoder, row_type: type[Record], value: bytes) -> Any:
