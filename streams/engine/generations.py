@@ -72,8 +72,8 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The same behind one more record."""
         if isinstance(record, BuiltTo):
             return replace(self, built=record.sequence, unseen=False) if record.generation == self.of else self
-        if record.generation == self.of:
-            return RowsThere(of=self.of, keep=self.of)
+        if record.generation == self.of:  # as nearly all
+            return self if self.keep == self.of else RowsThere(of=self.of, keep=self.of)
         left, dropped = self.of in record.complete, self.of in record.dropped
         return replace(self, keep=record.generation, handled=record.last, left=left, dropped=dropped)
 
