@@ -27,7 +27,7 @@ from tests.applications import bank, counted, strict
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
 from tests.e2e.test_correct_shop import Server
 from tests.support.figures_of import figures_of
-from tests.support.processes import PROJECT, environment, retold
+from tests.support.processes import PROJECT, Process, environment, retold
 from tests.support.workers import Running, settings, until
 
 EVENTS, KEYS = 3_000, 40
@@ -201,6 +201,28 @@ def test_a_namespace_whose_rows_are_not_built_waits_alone(broker: str, prefix: s
             assert {it["keep"] for it in states(env) if it["handled"]} == {2}
         assert worker.errors == []
     assert (balance(env, "a"), balance(env, "b")) == (70, 130)
+
+
+def test_run_goes_on_while_one_of_its_namespaces_waits(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Its worker is one process all along: it is ready once the rows are built, and is not started again."""
+    config, log = settings(tmp_path, prefix, partitions="2"), tmp_path / "run.log"
+    env = env_of("first", broker, prefix, tmp_path) | {"RETOLD_APP": "tests.applications.strict:app"}
+    with Client(bank.app(), broker, config=config) as client:
+        with Running(bank.app(), config, broker) as before:
+            for name in "ab":
+                client.publish(AccountOpen(account=name, balance=100))
+            client.flush()
+            until(lambda: before.counted("account", "accepted") == 2, "the accounts are not open")
+        alone = {name: it for name, it in env.items() if name != "RETOLD_SCHEMAS"} | {"PYTHONPATH": str(PROJECT)}
+        with Process("run", "--no-server", env=alone, log=log, folder=tmp_path):  # without schema files of its own
+            until(lambda: "namespace waits" in log.read_text(), "it does not say that one waits")
+            client.publish(TransferStart(transfer="t", source="a", target="b", amount=10))
+            client.flush()
+            until(lambda: retold("get", "transfer", "t", env=env).returncode == 0, "the other namespace does not go on")
+            rebuilt(env)
+            until(lambda: "Ready: account, transfer." in log.read_text(), "it is not ready once they are built")
+            until(lambda: balance(env, "b") == 110, "the transfer is not done")
+        assert (log.read_text().count("namespace waits until"), "restarting" in log.read_text()) == (1, False)
 
 
 def said(*words: str, env: Mapping[str, str]) -> str:
