@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from sys import intern, maxsize
 from typing import NamedTuple
@@ -14,7 +15,9 @@ from msgspec.structs import replace
 from streams.engine import control
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.records import Headers, QueuePosition
+from streams.engine.times import from_micros
 from streams.errors import InvalidEvent
 from streams.kafka.clients import Clients
 from streams.kafka.confirmed_producer import ConfirmedProducer
@@ -63,6 +66,15 @@ class ParkedEntry(NamedTuple):
     headers: Headers
     place: int = -1
     event_type: str | None = None
+
+    @property
+    def time(self) -> datetime | None:
+        """When its event happened, where its headers were read; None if they say it in no way that reads."""
+        try:
+            said = EnvelopeReader().read(self.headers).time
+        except InvalidEvent:  # as the reason says
+            return None
+        return from_micros(self.header.time) if said is None and self.header.time is not None else said
 
 
 def _entry(inbox_offset: InboxOffset, headers: Headers, place: int, event_type: str | None) -> ParkedEntry:

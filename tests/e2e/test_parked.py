@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,15 +56,17 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     assert '"how": "raise"' in shown.stdout
     assert "told to raise for k" in shown.stdout
     assert "Traceback" in shown.stdout
+    assert re.search(r"^time +20..-..-..T", shown.stdout, re.MULTILINE)
     rehearsed = retold("parked", "retry", "probe-0@0", "--rehearse", env=env)
     assert (rehearsed.returncode, "Nothing was written." in rehearsed.stderr) == (1, True), rehearsed.stderr
     assert "parked      probe-0@0: RuntimeError: told to raise for k" in rehearsed.stdout
     tried = retold("parked", "retry", "probe-0@0", env=env)
     assert tried.returncode == 1
-    assert "set aside again" in tried.stderr
+    assert "set aside again: RuntimeError: told to raise for k. `retold parked show probe-0@0` has its data" in tried.stderr
     tried = retold("parked", "retry", "--all", "probe", env=env)
-    assert (tried.returncode, tried.stderr.splitlines()[0]) == (1, "1 key of probe retried; 0 no longer parked.")
+    assert (tried.returncode, tried.stderr.splitlines()[0]) == (1, "1 key of probe retried: 1 still parked.")
     assert "probe-0@0 was set aside again: RuntimeError: told to raise for k" in tried.stderr
+    assert "if the event is, `retold parked reject probe-0@0 --why …` frees its key" in tried.stderr
     freed = retold("parked", "reject", "probe-0@0", "--why", "a typo", "--who", "ada", env=env)
     assert freed.returncode == 0
     assert freed.stderr.startswith("probe-0@0 was rejected: ")

@@ -11,13 +11,18 @@ import pytest
 
 from streams import App, Event, Namespace, Outcome, Rejected, Scheduled
 from streams.cli.arguments.parsers import time_with_zone
+from streams.cli.output.screen import second_text
 from streams.codec import AvroCodec, codec_of
 from streams.engine.attributes import attributes
+from streams.engine.envelope import ParkedHeader
+from streams.engine.times import to_micros
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import time_in
 from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent
 from streams.eventfiles.rows import Row
+from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.prepared_event import prepare
+from streams.server.pages.page_templates import moment
 from streams.testing import START, World
 from tests.applications import bank
 from tests.support.memory_server import MemoryServer
@@ -180,3 +185,23 @@ def test_a_world_does_not_go_beyond_what_a_datetime_holds() -> None:
     with pytest.raises(ValueError, match="no datetime can say when it is"):
         world.advance(timedelta.max)
     assert world.now == START
+
+
+def test_the_first_years_are_shown_with_four_digits() -> None:
+    """Their zeros were left out: the time 1-01-01 reads nowhere."""
+    shown = [second_text(datetime.min.replace(tzinfo=UTC)), moment("0001-01-01T00:00:00Z")]
+    assert [text[:19] for text in shown] == ["0001-01-01 00:00:00"] * 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "time"),
+    [
+        ([("ce_time", b"9999-12-31T23:59:59Z")], datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ([], START),
+        ([("ce_time", b"soon")], None),
+    ],
+)
+def test_the_time_of_what_is_set_aside_is_told(headers: list[tuple[str, bytes]], time: datetime | None) -> None:
+    """A handler may have failed by it alone. Where it does not read, the reason has it."""
+    header = ParkedHeader("parked", "why", "", "k", "user", 0, 1, to_micros(START), time=to_micros(START))
+    assert ParkedEntry(InboxOffset("user", 0, 1), header, b"", headers).time == time

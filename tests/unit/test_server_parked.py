@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,12 @@ def test_what_is_set_aside_is_listed(shop: tuple[MemoryServer, Trouble]) -> None
 
 
 def test_one_of_them_is_told_whole(shop: tuple[MemoryServer, Trouble]) -> None:
-    """Its data, the traceback, and what waits behind it."""
+    """Its data, when it happened, the traceback, and what waits behind it."""
     server, _ = shop
     it = server.http.get(url(listed(server)["parked"])).json()
     assert (it["type"], it["key"], it["data"]["quantity"]) == ("stock.receive", "y", 5)
     assert "ZeroDivisionError" in it["detail"]
+    assert datetime.fromisoformat(it["time"]) <= datetime.fromisoformat(it["since"])
     assert (it["first"], it["behind_count"]) == (it["position"], 1)
     asked = server.http.get(url(listed(server)["unanswered"])).json()
     assert asked["answers"] == ["payment.charged", "payment.declined"]

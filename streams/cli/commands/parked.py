@@ -187,6 +187,7 @@ def _as_json(session: Session, event: ParkedEntry) -> dict[str, object]:
         "event": _event_type(session, event.value),
         "why": header.reason,
         "since": from_micros(header.recorded),
+        "time": event.time,
         "data": data,
         "bytes": len(event.value) if header.status == QUARANTINED else None,
         "detail": header.detail or None,

@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from streams.cli.arguments.lookup import namespace_named
-from streams.cli.commands.parked_decisions import answer_of, has_its_turn, is_called, what_followed
+from streams.cli.commands.parked_decisions import (
+    all_retried,
+    answer_of,
+    has_its_turn,
+    is_called,
+    still_aside,
+    what_followed,
+)
 from streams.cli.output.attention import blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
@@ -61,7 +68,7 @@ def command(
         if at not in now:
             return True
         if now[at].header.recorded != event.header.recorded:
-            raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}")
+            raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}. {still_aside(at)}")
         if is_seen:
             raise InvalidEvent(why_unchanged(at, key, place, found_at(session, at)))
         return None
@@ -141,7 +148,7 @@ def retry_all(namespace: str, who: str | None) -> int:
     commands = [OperatorCommand("retry", key, first.offset, name, timer=first.timer) for key, first in firsts.items()]
     send(session.clients, session.config.prefix, space, commands)
     again = _retried(session, space, queues)
-    talk(f"{plural(len(queues), 'key')} of {space} retried; {len(queues) - len(again):,} no longer parked.")
+    talk(all_retried(space, len(queues), len(again)))
     keys = {event.header.key for event in again}
     called = sum(is_called(queue) for key, queue in queues.items() if key not in keys)
     if called:
@@ -150,6 +157,8 @@ def retry_all(namespace: str, who: str | None) -> int:
         talk(f"{event.inbox_offset} was set aside again: {event.header.reason}")
     if len(again) > SHOWN:
         talk(f"… and {len(again) - SHOWN:,} more; see `retold parked list {space}`.")
+    if again:
+        talk(f"{still_aside(again[0].inbox_offset)}.")
     return exit_codes.NO if again else exit_codes.OK
 
 

@@ -12,7 +12,7 @@ from streams.codec import AvroCodec
 from streams.engine.parking import BEHIND
 from streams.engine.records import PARKED, UNANSWERED
 from streams.errors import InvalidEvent
-from streams.kafka.parked import ParkedEntry
+from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.kafka.parked_checks import answer_value, declared_answers, refuse_unasked
 from streams.receipt import EventOutcome
 
@@ -43,6 +43,20 @@ def what_next(found: Iterable[ParkedEntry]) -> str:
 def is_called(queue: Iterable[ParkedEntry]) -> bool:
     """Whether a gateway is called when this queue is handled again: what becomes of that is not known at once."""
     return any(event.header.status == UNANSWERED for event in queue)
+
+
+def still_aside(at: InboxOffset) -> str:
+    """What to do about an event that was tried and raised again: trying once more would change nothing."""
+    return (
+        f"`retold parked show {at}` has its data, its time and the traceback. If the handler is wrong, deploy one that is right "
+        f"and retry; if the event is, `retold parked reject {at} --why …` frees its key"
+    )
+
+
+def all_retried(namespace: str, count: int, left: int) -> str:
+    """`count` keys were retried, and so many are still parked."""
+    told = [f"{number:,} {what}" for number, what in ((count - left, "no longer parked"), (left, "still parked")) if number]
+    return f"{plural(count, 'key')} of {namespace} retried: {', '.join(told)}."
 
 
 def has_its_turn(queue: Sequence[ParkedEntry]) -> bool:

@@ -297,7 +297,7 @@ def time_text(time: datetime) -> str:
 
 def second_text(time: datetime) -> str:
     """To the second, for people: `2026-01-31 12:00:00Z`."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')}Z"  # %Y writes the year 1 as 1
 
 
 def json_line(value: object) -> None:

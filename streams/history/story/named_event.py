@@ -121,4 +121,4 @@ def _described(it: RecordedEvent) -> str:
 
 
 def _second(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S}Z"
+    return f"{time.replace(tzinfo=None).isoformat(' ', 'seconds')}Z"

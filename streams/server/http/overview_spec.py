@@ -79,7 +79,7 @@ ASIDE = shapes.shape(
 ONE_ASIDE = shapes.shape(
     **dict.fromkeys(("position", "namespace", "place", "status", "reason", "first"), shapes.TEXT), partition=COUNT,
     **dict.fromkeys(("type", "key", "detail"), shapes.or_null(shapes.TEXT)), since=shapes.TIME, bytes=COUNT,
-    data={"type": ["object", "null"]}, behind=NAMES, behind_count=COUNT, answers=NAMES,
+    time=shapes.or_null(shapes.TIME), data={"type": ["object", "null"]}, behind=NAMES, behind_count=COUNT, answers=NAMES,
 )  # fmt: skip
 DECISION = shapes.closed(shapes.shape("why", "type", "data", why=shapes.TEXT, type=shapes.TEXT, data={"type": "object"}))
 DECIDED = shapes.shape(

@@ -133,6 +133,7 @@ def _one(parts: ServerParts, at: InboxOffset) -> Response:
         "reason": entry.header.reason,
         "detail": entry.header.detail or None,
         "since": from_micros(entry.header.recorded),
+        "time": entry.time,
         "bytes": len(entry.value),
         "data": data,
         "first": str(found[0].inbox_offset),

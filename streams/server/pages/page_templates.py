@@ -62,12 +62,17 @@ def moment(text: str | None) -> str:
     """A time of JSON as a person reads it."""
     if text is None:
         return "-"
-    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return _second(datetime.fromisoformat(text))
 
 
 def micros(value: int | None) -> str:
     """A time in µs since 1970, as a person reads it."""
-    return "-" if not value else f"{from_micros(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "-" if not value else _second(from_micros(value))
+
+
+def _second(time: datetime) -> str:
+    """With four digits of the year, also of the year 1."""
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
 
 
 def later(text: str, before: str) -> str:
