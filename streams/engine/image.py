@@ -50,6 +50,8 @@ class Image:
         self.dropped: frozenset[int] = frozenset()
         """The generations of rows that nobody goes on with any more."""
         self.unwritten: dict[str, tuple[bytes, int]] = {}
+        self.passes_over = False
+        """Whether it goes on behind records that were deleted before they were handled, which no marker says yet."""
 
     @property
     def switches(self) -> bool:
@@ -61,7 +63,7 @@ class Image:
         self.rows.apply(changes.rows)
         self.complete, self.corrections = self.complete_after(), self.corrections_after()
         self.code, self.code_since = self.code_after()
-        self.generation, self.unwritten = self.rows_generation, {}
+        self.generation, self.unwritten, self.passes_over = self.rows_generation, {}, False
         self.window.add(changes.remembered)
         self._apply_parked(changes)
         for due in changes.due:

@@ -324,10 +324,13 @@ def _poll_timeout(members: CycleParts) -> float:
 
 
 def _to_commit(members: CycleParts, changes: Parts) -> Parts:
-    """A task that goes over to another generation of rows does so at once, also if there is nothing else to commit."""
+    """With what is committed at once, also if there is nothing else: another generation of rows, or what an operator accepted.
+
+    The partition may stay idle for long, and each start would need the setting that accepts it until then.
+    """
     done = {task: part for task, part in changes.items() if part.handled or part.answered}
     for task in members.tasks.restored():
-        if task.image.switches and task not in done:
+        if (task.image.switches or task.image.passes_over) and task not in done:
             done[task] = changes.get(task) or members.engine.begin(task.image, members.clock.now()).changes
     return done
 

@@ -75,7 +75,7 @@ class RestoreChecks:
             log.warning("records that were deleted before they were handled are passed over, as RETOLD_ACCEPTED_STARTS says",
                 inbox=self.names.inbox, partition=image.partition, first=image.inbox_next, last=inbox_start - 1,
             )  # fmt: skip
-            image.inbox_next = inbox_start
+            image.inbox_next, image.passes_over = inbox_start, True
         if tail.sequence != image.sequence:
             raise TopicMismatch(
                 f"{self.names.log}-{image.partition} ends at sequence {tail.sequence}, and the table's marker says "

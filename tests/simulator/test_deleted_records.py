@@ -159,6 +159,22 @@ def test_what_was_deleted_before_it_was_handled_ends_a_namespace_until_it_is_acc
     assert site.logged() == {"k": 4}
 
 
+def test_what_was_accepted_is_remembered_while_nothing_is_published(site: MemorySite, passed: str) -> None:
+    """A start without the setting goes on: the one with it has noted where, though there was nothing to handle."""
+    refused, site.config = site.config, replace(site.config, accepted_starts=passed)
+    first = Worker(site, 1)
+    go_on(site, first)
+    first.stop()
+    site.config = refused
+    with structlog.testing.capture_logs() as said:
+        second = Worker(site, 2)
+        go_on(site, second)
+        second.stop()
+    assert not [it for it in said if "passed over" in it["event"]]
+    another(site)
+    assert site.logged() == {"k": 3}
+
+
 def test_a_verification_names_what_was_deleted_before_it_was_handled(site: MemorySite, passed: str) -> None:
     """Until it is accepted. It said that nothing is wrong in what can be checked."""
     app = probe.app()
