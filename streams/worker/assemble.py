@@ -39,6 +39,7 @@ from streams.kafka.topics import (
 )
 from streams.kafka.written_partitions import partitions_held_up
 from streams.listening import ListenAddress, listen_at
+from streams.localbroker.moved import where_it_went
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.bodies import Bodies
 from streams.worker.breaker import CircuitBreaker, trip_note
@@ -275,7 +276,8 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             calls,
             _bodies(parts, restorer),
             TopicComparison(
-                topics, at.targets, at.described, admin, began, partial(too_small, admin, config, namespace, at.targets)
+                topics, at.targets, at.described, admin, began, partial(too_small, admin, config, namespace, at.targets),
+                partial(where_it_went, config, clients.address),
             ),
             WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,

@@ -177,7 +177,7 @@ class Cycle:
         _call_in_turn(self.tasks.close, *leaving, self.members.transactions.producer.close, self.members.unblocker.close)
 
     def _ready(self) -> None:
-        producer_ready(self.members.transactions.producer, self.members.namespace, self.stopping)
+        producer_ready(self.members.transactions.producer, self.members.namespace, self.stopping, self.members.topics.check)
 
     def _joined(self) -> Consumer | None:
         """The group's consumer; None before the group may be joined. One that stays out of the group is replaced."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from confluent_kafka import KafkaException
 
@@ -12,10 +14,10 @@ from streams.worker.runtime import Flag
 log = structlog.get_logger("retold.worker")
 
 
-def producer_ready(producer: TransactionalProducer, namespace: str, stopping: Flag) -> None:
+def producer_ready(producer: TransactionalProducer, namespace: str, stopping: Flag, check: Callable[[], object]) -> None:
     """Retry until the broker answers or the worker stops: a broker that is unavailable for a while ends no worker.
 
-    Raises BrokerError if Kafka refuses transactions.
+    `check` is asked meanwhile, and may raise. Raises BrokerError if Kafka refuses transactions.
     """
     while not stopping.is_set():
         try:
@@ -29,3 +31,4 @@ def producer_ready(producer: TransactionalProducer, namespace: str, stopping: Fl
                 ) from error
             log.warning("transactions are not ready; retrying", namespace=namespace, error=str(error))
             stopping.wait(1.0)
+            check()

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from streams.engine.readable import harmless
-from streams.errors import BrokerError, TopicMismatch
+from streams.errors import BrokerError, BrokerUnavailable, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicInfo, TopicNames, after_recreation, after_repartition, describe
@@ -34,23 +34,23 @@ class TopicComparison:
 
     A target that is another application's may be made later; it is compared from then on.
 
-    `too_small` says which of them takes smaller records than it should.
+    `too_small` says which of them takes smaller records than it should, and `moved` where a broker that does not answer is now.
 
     `watch` runs in the background; the namespace's thread calls `check` and asks `fresh` before it commits.
     """
 
     def __init__(
         self, names: TopicNames, targets: Collection[str], topics: Mapping[str, TopicInfo], admin: Admin, began: float,
-        too_small: Callable[[], str],
+        too_small: Callable[[], str], moved: Callable[[], str],
     ) -> None:  # fmt: skip
-        self._too_small = too_small
+        self._too_small, self._moved = too_small, moved
         self._names, self._topics, self._admin, self._clock = names, dict(topics), admin, admin.clock
         self._asked = sorted({*names[1:], *targets})
         self._good = began
         """When the last good comparison began."""
         self._missing: dict[str, float] = {}
         """Since when topics are not there, by their names."""
-        self._problem = ""
+        self._problem = self._gone = ""
         self._said = False
 
     @property
@@ -70,7 +70,9 @@ class TopicComparison:
         return self.fresh
 
     def check(self) -> None:
-        """Raises TopicMismatch once a comparison found a difference."""
+        """Raises TopicMismatch once a comparison found a difference, and BrokerUnavailable once the broker is elsewhere."""
+        if self._gone:
+            raise BrokerUnavailable(self._gone)
         if self._problem:
             raise TopicMismatch(self._problem)
 
@@ -81,7 +83,7 @@ class TopicComparison:
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
         """Compare until cancelled, or until a difference is found."""
-        while not cancelled() and not self._problem:
+        while not cancelled() and not self._problem and not self._gone:
             began = self._clock.monotonic()
             self.compare(cancelled)
             yield max(SOON, EVERY - (self._clock.monotonic() - began))
@@ -136,6 +138,8 @@ class TopicComparison:
         )
 
     def _pause(self, cancelled: Cancelled, why: str) -> None:
+        if not self.fresh:
+            self._gone = self._moved()
         if self.fresh or self._said or cancelled():
             return
         self._said = True

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
-from streams.errors import BrokerError, TopicMismatch
+from streams.errors import BrokerError, BrokerUnavailable, TopicMismatch
 from streams.kafka.topics import topic_names
+from streams.localbroker import state
+from streams.worker.producer_ready import producer_ready
 from streams.worker.topic_comparison import FRESH, GONE
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, ProbeDo
@@ -115,6 +120,47 @@ def test_a_broker_that_answers_no_comparison_pauses_commits_and_ends_nothing(tmp
     there.broker.describes_nothing = False
     handle(there, worker)
     assert there.logged() == dict.fromkeys(KEYS, 4)
+
+
+def test_a_broker_that_is_elsewhere_by_now_ends_the_namespace(tmp_path: Path) -> None:
+    """It was waited for at its old address, for ever and without a word about the new one."""
+    there, worker = running(tmp_path)
+    there.broker.describes_nothing = True
+    held = state.take(there.config.state)
+    try:
+        state.write(there.config.state, "127.0.0.1:2", 1)
+        there.broker.clock.sleep(FRESH + 1)
+        assert stopped(worker).endswith(" when this was started, and is at 127.0.0.1:2 now: start it again")
+    finally:
+        os.close(held)
+
+
+class NeverReady:
+    """A producer whose broker is away."""
+
+    tries = 0
+
+    def ready(self) -> None:
+        self.tries += 1
+        assert self.tries < 5, "it is asked for ever"
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+
+def test_a_worker_whose_producer_waits_for_its_broker_ends_as_well(tmp_path: Path) -> None:
+    """It asked for nothing else meanwhile, and waited at the old address for ever."""
+    there, worker = running(tmp_path)
+    there.broker.describes_nothing = True
+    producer: Any = NeverReady()
+    held = state.take(there.config.state)
+    try:
+        state.write(there.config.state, "127.0.0.1:2", 1)
+        there.broker.clock.sleep(FRESH + 1)
+        topics = worker.cycle.members.topics
+        topics.compare()
+        with pytest.raises(BrokerUnavailable, match=r"is at 127\.0\.0\.1:2 now"):
+            producer_ready(producer, "echo", worker.cycle.stopping, topics.check)
+    finally:
+        os.close(held)
 
 
 def test_a_comparison_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

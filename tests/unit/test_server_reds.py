@@ -124,6 +124,14 @@ def test_a_broker_that_is_away(server: MemoryServer) -> None:
     assert (figure(server, "retold_broker_up"), server.http.get("/-/ready").status_code) == (1, 200)
 
 
+def test_a_broker_that_came_back_elsewhere_is_named(server: MemoryServer) -> None:
+    """Whether Kafka runs is not what helps then."""
+    server.kafka.tell(faults={"broker": "Kafka does not answer"})
+    for where, do in (("", "See whether Kafka runs."), ("the Kafka is at b:2 now", "The Kafka is at b:2 now.")):
+        parts = replace(server.parts, moved=where.strip)
+        assert [it.do for it in server_checks.all_checks(parts) if it.name == "kafka"] == [do]
+
+
 def test_a_server_that_is_behind(server: MemoryServer) -> None:
     """Of a log: what has been committed for 40 s is not read, so the projections that fold it are as old."""
     at = 'kind="log",namespace="order",partition="0"'

@@ -13,6 +13,7 @@ from streams.errors import ConfigError
 from streams.kafka.clients import Clients
 from streams.kafka.local_access import client_file, options_of
 from streams.localbroker import password, state
+from streams.localbroker.moved import where_it_went
 from streams.localbroker.password import access_sentence
 from streams.worker.deadman import AttemptRecord
 from streams.worker.slots import Slot
@@ -29,6 +30,21 @@ def anybody_reads() -> object:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_broker_that_came_back_elsewhere_is_named(tmp_path: Path) -> None:
+    """To those that a setting has not told where it is; one that is where it was, or that does not run, is not."""
+    config = settings(tmp_path, "")
+    assert where_it_went(config, "127.0.0.1:1") == ""
+    held = state.take(config.state)
+    try:
+        state.write(config.state, "127.0.0.1:2", 1)
+        assert where_it_went(config, "127.0.0.1:2") == ""
+        assert "is at 127.0.0.1:2 now: start it again" in where_it_went(config, "127.0.0.1:1")
+        assert where_it_went(replace(config, broker="127.0.0.1:1"), "127.0.0.1:1") == ""
+    finally:
+        os.close(held)
+    assert where_it_went(config, "127.0.0.1:1") == ""
 
 
 def test_a_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:

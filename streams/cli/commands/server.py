@@ -7,6 +7,7 @@ import gc
 import socket
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -31,6 +32,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.deleted_records import accepted_starts
 from streams.listening import url_of
 from streams.load import application
+from streams.localbroker.moved import where_it_went
 from streams.server.access.token_file import check_tokens
 from streams.server.inherited_files import are_rates, is_link
 from streams.server.listen import inherited, listen, scheme_of
@@ -205,6 +207,7 @@ def _answer(
         parts = ServerParts(
             app, config, codec, model, client, archive, questions, stopping, connections=connections, corrector=corrector,
             rates=RequestRates() if shared is None else SharedRates(shared.rates), link=link,
+            moved=partial(where_it_went, config, clients.address),
         )  # fmt: skip
         follower = FollowerProcess(model, clients.address, Path.cwd()) if link is None else link
         serve(parts, clients, follower, listening, ending.stop, answers)

@@ -147,6 +147,8 @@ class ServerParts:
     """None: nothing is corrected over HTTP."""
     link: Siblings | None = None
     """None: this process is the whole server."""
+    moved: Callable[[], str] = str
+    """Says where a broker that does not answer is now."""
 
     def __post_init__(self) -> None:
         self.questions.refused = self.connections.refused  # one counter for all that is not served

@@ -42,7 +42,11 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
         what = f"An error has ended {space}, or it waits for its rows."
         yield Check(f"ended.{space}", "bad", what, "`retold status` has the reason.")
     broker = faults.pop("broker", None)
-    yield Check("kafka", "good") if broker is None else Check("kafka", "bad", f"{broker}.", "See whether Kafka runs.")
+    if broker is None:
+        yield Check("kafka", "good")
+    else:
+        where = parts.moved()
+        yield Check("kafka", "bad", f"{broker}.", f"{where[0].upper()}{where[1:]}." if where else "See whether Kafka runs.")
     for what, fault in faults.items():
         otherwise = f"{FOREIGN}." if NOT_OURS in fault else "Deploy a server of the application that wrote it."
         todo = FOLLOWING.get(what, otherwise)
