@@ -239,8 +239,9 @@ def _ensure(admin: Admin, config: Config, asked: list[ExpectedTopic], create: bo
         elif create:
             reports.append(_report(topic, topic.partitions, created=True))
         else:
-            problem = f"the topic {topic.name} is missing: make it with `retold topics --create`, or start a worker, which does"
-            reports.append(_report(topic, 0, (problem,)))
+            kept = "bring it back from a backup if there were corrections, or " if topic.kind == "corrections" else ""
+            how = f"{kept}make it with `retold topics --create`, or start a worker, which does"
+            reports.append(_report(topic, 0, (f"the topic {topic.name} is missing: {how}",)))
     return reports
 
 

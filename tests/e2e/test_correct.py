@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 
 from streams.cli.commands.correct_apply import apply_plan
@@ -188,3 +189,16 @@ def test_what_cannot_be_applied_is_a_sentence(env: Env, tmp_path: Path) -> None:
         done = retold("correct", "apply", str(file), env=env)
     assert (done.returncode, "let it end" in done.stderr) == (3, True), done.stderr
     assert row(env, "user", "u6") is not None
+
+
+def test_that_corrections_are_lost_is_said(env: Env) -> None:
+    """Their topic was deleted: "Nothing was corrected" was the answer, with exit code 0. It is the last test of these workers."""
+    assert "retold-corrections has no correction" not in retold("status", env=env).stdout
+    admin, topic = AdminClient({"bootstrap.servers": env["RETOLD_BROKER"]}), f"{env['RETOLD_PREFIX']}retold-corrections"
+    admin.delete_topics([topic])[topic].result(20)
+    until(lambda: topic not in admin.list_topics(timeout=10).topics, "it is not deleted")
+    for words, code in ((("correct", "list"), 3), (("status", "--check"), 1), (("status",), 0)):
+        done = retold(*words, env=env)
+        assert (done.returncode, "retold-corrections has no correction that was begun" in done.stdout + done.stderr) == (code, True)
+    done = retold("topics", env=env)
+    assert "retold-corrections is missing: bring it back from a backup if there were corrections" in done.stderr

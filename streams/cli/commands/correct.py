@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ from streams.cli.process.opened_past import open_past
 from streams.cli.process.operator_name import operator_name
 from streams.cli.process.session import Session, connect
 from streams.engine.times import from_micros
-from streams.errors import ConfigError, DefinitionError, InvalidEvent
+from streams.errors import ConfigError, DefinitionError, InvalidEvent, TopicMismatch
 from streams.history.branch.change_document import ChangeDocument, change_of
 from streams.history.correction.correction_calls import ASK, OPEN, SKIP, UNDO, CorrectionCall
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
@@ -34,7 +34,9 @@ from streams.history.event_lookup import in_file
 from streams.kafka.correction_calls_topic import close_call, read_calls
 from streams.kafka.correction_document import correction_document
 from streams.kafka.correction_lock import the_only_one
-from streams.kafka.corrections_topic import find_correction, read_claims
+from streams.kafka.corrections_topic import PLANNED, CorrectionState, find_correction, read_claims
+from streams.kafka.lost_corrections import BRING_BACK, lost_corrections
+from streams.kafka.status import status
 
 LARGEST_PLAN = 64 * 1024 * 1024
 """Bytes of a plan."""
@@ -186,6 +188,7 @@ def list_(as_json: Json = False) -> None:
     """
     session = connect()
     found = read_claims(session.clients, session.config.prefix, session.app.name).states
+    _refuse_lost(session, [it for it in found if it.state != PLANNED])
     if as_json:
         for it in found:
             json_line(correction_document(it))
@@ -202,6 +205,14 @@ def list_(as_json: Json = False) -> None:
         for it in found
     ]  # fmt: skip
     table(("number", "state", "by", "when", "why", "changes", "correction"), rows)
+
+
+def _refuse_lost(session: Session, begun: Sequence[CorrectionState]) -> None:
+    """Raises TopicMismatch: that nothing was corrected would be wrong."""
+    if not begun:
+        spaces = status(session.clients, session.config.prefix, session.namespaces, session.codec).namespaces
+        if lost := lost_corrections(session.config.prefix, spaces, begun):
+            raise TopicMismatch(f"{lost}. {BRING_BACK}")
 
 
 @correct.command("open", cls=Command)

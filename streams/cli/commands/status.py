@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from msgspec import to_builtins
 
-from streams.app import App
 from streams.cli.arguments.options import Json
 from streams.cli.output.attention import attention, calls_to_see_to, correcting, import_clocks, other_generation
 from streams.cli.output.screen import console, json_line, read_or_not, say, say_lines, table, talk
@@ -18,10 +17,12 @@ from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.engine.readable import named
 from streams.engine.times import to_micros
+from streams.kafka.alarms import Check as Finding
 from streams.kafka.alarms import checks, generations_of, seconds_since, worst
 from streams.kafka.correction_calls_topic import read_calls
 from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.deleted_records import accepted_starts
+from streams.kafka.lost_corrections import BRING_BACK, lost_corrections
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import CopyStatus, Status
 from streams.kafka.status import status as read
@@ -44,7 +45,7 @@ def status(as_json: Json = False, check: Check = False) -> None:
     found = read(session.clients, session.config.prefix, session.namespaces, session.codec, accepted=accepted)
     if check:
         with read_or_not():
-            code = _check(session.app, found, as_json)
+            code = _check(session, found, as_json)
         raise typer.Exit(code)
     if as_json:
         json_line(as_json_value(found))
@@ -71,13 +72,19 @@ def _sentences(session: Session, found: Status) -> Iterator[str]:
         yield f"{problem[0].upper()}{problem[1:]}."
     yield from import_clocks(found.namespaces)
     clients, prefix, name = session.clients, session.config.prefix, session.app.name
-    yield from correcting(read_corrections(clients, prefix, name))
+    begun = read_corrections(clients, prefix, name)
+    if lost := lost_corrections(prefix, found.namespaces, begun):
+        yield f"{lost}. {BRING_BACK}."
+    yield from correcting(begun)
     yield from calls_to_see_to(read_calls(clients, prefix, name).values())
 
 
-def _check(app: App, found: Status, as_json: bool) -> int:
+def _check(session: Session, found: Status, as_json: bool) -> int:
     """The exit code. What only warns is reported and is no failure."""
-    problems = [each for each in checks(found, to_micros(datetime.now(UTC)), here=generations_of(app)) if each.state != "good"]
+    here, prefix = generations_of(session.app), session.config.prefix
+    problems = [each for each in checks(found, to_micros(datetime.now(UTC)), here=here) if each.state != "good"]
+    if lost := lost_corrections(prefix, found.namespaces, read_corrections(session.clients, prefix, session.app.name)):
+        problems.append(Finding("corrections", "bad", f"{lost}.", f"{BRING_BACK}."))
     for each in problems:
         if as_json:
             json_line(asdict(each))
