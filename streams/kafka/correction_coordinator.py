@@ -9,8 +9,8 @@ from itertools import takewhile
 from msgspec.structs import replace
 
 from streams.app import App
+from streams.codec import AvroCodec
 from streams.engine.readable import in_a_line, shortened
-from streams.engine.records import Codec
 from streams.engine.step import CorrectionStep
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, StalePlan, StreamsError
 from streams.history.branch.change import Change
@@ -39,6 +39,7 @@ from streams.kafka.corrections_topic import (
     write_correction,
 )
 from streams.kafka.last_markers import refuse_other_generation
+from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.step_writer import STILL, StepWriter
 from streams.kafka.undo_publisher import UndoPublisher
 from streams.kafka.unsettled_consequences import why_unsettled
@@ -55,13 +56,13 @@ class CorrectionCoordinator:
     """Of one application. Used by one thread, for one plan."""
 
     def __init__(  # noqa: PLR0913 - what it uses of its process
-        self, clients: Clients, prefix: str, app: App, codec: Codec, recorded: RecordedLog, *, name: str, largest: int,
+        self, clients: Clients, prefix: str, app: App, codec: AvroCodec, recorded: RecordedLog, *, name: str, largest: int,
         stopped: Cancelled = never_cancelled,
     ) -> None:  # fmt: skip
         """`name` is its own among all coordinators, `largest` how many bytes an event may hold; `stopped`: its process ends."""
         self._clients, self._prefix, self._app, self._codec = clients, prefix, app, codec
         self._recorded, self._largest, self._stopped = recorded, largest, stopped
-        self._handlers = ApplicationHandlers(app, codec)
+        self._handlers, self._learning = ApplicationHandlers(app, codec), LearningCodec(codec, clients, prefix)
         self._claim = CorrectionClaim(clients, prefix, name)
         self._opened = ExitStack()
         self._steps = 0
@@ -84,6 +85,7 @@ class CorrectionCoordinator:
         before = next((it for it in known.states if it.correction == plan.correction), None)
         stored = {it.correction: it.change for it in others}
         stored.setdefault(plan.correction, plan.change)
+        self._learning.texts_of({schema_id for it in stored.values() for schema_id in it.schema_ids})
         changes = [it.read(self._codec) for it in stored.values()]
         applied = before is not None and before.state == APPLIED
         were = [it for name, it in zip(stored, changes, strict=True) if applied or name != plan.correction]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -153,6 +153,13 @@ class LearningCodec:
     def schema_text(self, schema_id: int) -> str:
         """As `AvroCodec.schema_text`, of a schema that is known already."""
         return self._codec.schema_text(schema_id)
+
+    def texts_of(self, schema_ids: Iterable[int]) -> dict[int, str]:
+        """Those of these schemas that are known, once the topic was looked at for others. Raises BrokerError."""
+        wanted = set(schema_ids)
+        if not wanted <= self._codec.schema_ids().keys():
+            self.learn()
+        return {schema_id: self._codec.schema_text(schema_id) for schema_id in wanted & self._codec.schema_ids().keys()}
 
     def learn(self) -> bool:
         """Add new schemas from the topic; returns whether there were any."""

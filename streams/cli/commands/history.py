@@ -40,7 +40,9 @@ def history(
         left_out = None if until is None else time_text(from_micros(until))
         size = sum(file.stat().st_size for file in (source.file, Path(f"{source.file}-wal")) if file.exists())
         if to is not None:
-            written = export(source, to, opened.corrections)
+            put_in = {schema_id for it in opened.corrections for schema_id in it.change.schema_ids}
+            schemas = {it: opened.codec.schema_text(it) for it in put_in & opened.codec.schema_ids().keys()}
+            written = export(source, to, opened.corrections, schemas)
             talk(f"{displayed(to)} has the past until {frontier}, with all its data ({written / 1e6:,.1f} MB).")
             return
         if as_json:

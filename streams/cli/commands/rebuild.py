@@ -21,6 +21,7 @@ from streams.cli.process.accepted_file import read_accepted
 from streams.cli.process.named_files import write_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.cli.process.operator_name import operator_name
+from streams.cli.process.readable_corrections import readable_corrections
 from streams.cli.process.session import Session, connect
 from streams.code_digest import code_of
 from streams.data import namespace_of
@@ -34,7 +35,7 @@ from streams.history.difference.accepted_origins import REFUSALS, AcceptedOrigin
 from streams.history.difference.difference import PARKED, UNTOLD, Difference
 from streams.history.watched_past import WatchedPast
 from streams.kafka.cancellable_steps import never_cancelled
-from streams.kafka.corrections_topic import APPLIED, read_corrections
+from streams.kafka.corrections_topic import APPLIED
 from streams.kafka.dropped_generation import DroppedGeneration
 from streams.kafka.table_generations import GenerationState, read_generations
 from streams.namespace import FIRST
@@ -178,7 +179,7 @@ def _kept(it: GenerationState) -> str:
 
 def _corrected(session: Session, opened: OpenedPast) -> CorrectedGeneration | None:
     """What the corrections make of the past, each of which is applied to its end; None: there is none."""
-    known = read_corrections(session.clients, session.config.prefix, session.app.name)  # later than the log: with all of its steps
+    known = readable_corrections(session)  # later than the log: with all of its steps
     for it in known:
         if it.state != APPLIED:
             raise HistoryError(

@@ -15,6 +15,7 @@ from streams.cli.output.screen import application_beside, talk, time_text
 from streams.cli.process import logging_setup
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.handler_watch import handlers_return
+from streams.cli.process.readable_corrections import readable_corrections
 from streams.cli.process.session import Session, connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
@@ -31,7 +32,6 @@ from streams.history.stored.past_file import HistoryFile, open_export
 from streams.history.stored.stored_corrections import counted, counted_at, kept_corrections
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_waiting import StoredWaiting
-from streams.kafka.corrections_topic import read_corrections
 from streams.load import application
 from streams.server.readmodel.history_reader import HistoryReader, Progress
 
@@ -125,7 +125,7 @@ def _damage_is_said(file: Path, *, exported: bool) -> Iterator[None]:
 
 
 def _corrections_of(session: Session) -> Sequence[KnownCorrection]:
-    return [it.known for it in read_corrections(session.clients, session.config.prefix, session.app.name)]
+    return [it.known for it in readable_corrections(session)]
 
 
 def _read(session: Session, *, with_times: bool) -> tuple[App, AvroCodec, HistoryFile]:

@@ -53,6 +53,11 @@ class StoredChange(msgspec.Struct, frozen=True):
     again: tuple[str, ...] = ()
     assumed: dict[str, bytes] | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def schema_ids(self) -> set[int]:
+        """Those of its events: only newer code may have them by itself."""
+        return {int.from_bytes(value[1:5], "big") for value in (*(it.value for it in self.insert), *self.replace.values())}
+
     def read(self, codec: Codec) -> Change:
         """Raises HistoryError for events that do not read here."""
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from types import MappingProxyType
 
 import msgspec
 
@@ -19,17 +20,24 @@ from streams.history.cut_past import Cut
 from streams.history.past import Past
 from streams.history.stored.stored_past import IS_STEP, StoredPast
 
+NO_SCHEMAS: Mapping[int, str] = MappingProxyType({})
+PUT_SCHEMA = "insert or ignore into schema(id, text) values(?, ?)"
 PUT = "insert or replace into meta(name, value) values('corrections', ?)"
 KEPT = "select value from meta where name = 'corrections'"
 STEPS = f"select value from record where {IS_STEP}"
 _decode = msgspec.json.Decoder(tuple[KnownCorrection, ...]).decode
 
 
-def put_corrections(db: sqlite3.Connection, corrections: Sequence[KnownCorrection]) -> str | None:
+def put_corrections(
+    db: sqlite3.Connection, corrections: Sequence[KnownCorrection], schemas: Mapping[int, str] = NO_SCHEMAS
+) -> str | None:
     """All of them, in their order: nothing is written if these are kept already. Raises sqlite3.Error.
+
+    `schemas` has those of their events, by id: without Kafka, code that is older than a correction has them from here alone.
 
     What has set rows never goes: if one is missing, those stay that are kept. Then this says what is wrong.
     """
+    db.executemany(PUT_SCHEMA, schemas.items())
     value, found = msgspec.json.encode(corrections), db.execute(KEPT).fetchone()
     if value == (b"[]" if found is None else found[0]):
         return None

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -15,6 +16,7 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, PartitionLost, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
+from streams.kafka.corrections_topic import CorrectionState
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
@@ -219,16 +221,18 @@ class TopicFollower:
         consumer = self._clients.consumer("retold-server", fetch_wait=FETCH_WAIT)
         try:
             learning = LearningCodec(self._codec, self._clients, self._prefix)
+            logs = {space.log: space.namespace for space in spaces}
             reading = TopicReading(consumer, spaces, store, writer, learning, self._state, end)
             offsets = [TopicPartition(*at, reading.offset_of(at, begin[at])) for at in partitions]
-            refuse_other_logs(self._clients, writer, {space.log: space.namespace for space in spaces}, begin)
+            refuse_other_logs(self._clients, writer, logs, begin)
             consumer.assign(offsets)
             self._state.faults.pop("following", None)
             self._state.tell()  # how much there is to read
             asked = time.monotonic()
             corrections = WatchedCorrections(self._clients, admin, self._prefix, self._app.name)
-            filler = HighWaterFiller(admin, {space.log: space.namespace for space in spaces}, partitions, corrections.known)
-            corrected = CorrectedFolds(store, writer, self._state, self._app, self._codec, corrections)
+            filler = HighWaterFiller(admin, logs, partitions, corrections.known, learning.texts_of)
+            readable = partial(_readable, corrections, learning)
+            corrected = CorrectedFolds(store, writer, self._state, self._app, self._codec, readable)
             again = RefoldedProjections(store, writer, self._state, learning, corrected)
             while not stopped():
                 self._state.beat()
@@ -246,6 +250,13 @@ class TopicFollower:
                         store.write(lambda db: file_journal.cut(db, store.file))
         finally:
             consumer.close()
+
+
+def _readable(corrections: WatchedCorrections, learning: LearningCodec) -> Sequence[CorrectionState]:
+    """With the schemas of what they put in, which newer code may have written. Raises BrokerError."""
+    found = corrections()
+    learning.texts_of({schema_id for it in found for schema_id in it.change.schema_ids})
+    return found
 
 
 def _compare(admin: Admin, topics: Mapping[str, TopicInfo], cancelled: Callable[[], bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from streams.errors import BrokerError
 from streams.history.correction.corrected_log import KnownCorrection
@@ -26,15 +26,16 @@ class HighWaterFiller:
     """`logs` has the namespace by its log's topic; of the `partitions` only those of logs matter.
 
     `corrections` gives those of the application, and may raise BrokerError. They are kept with the frontier: what is told as it was
-    known then is told with those that were known.
+    known then is told with those that were known; and so are the schemas of their events, which `schemas` gives by their ids.
     """
 
     def __init__(
         self, admin: Admin, logs: Mapping[str, str], partitions: Sequence[TopicAndPartition],
         corrections: Callable[[], Sequence[KnownCorrection]],
+        schemas: Callable[[Iterable[int]], Mapping[int, str]] = lambda _: {},
     ) -> None:  # fmt: skip
         self._admin, self._partitions = admin, [at for at in partitions if at[0] in logs]
-        self._corrections = corrections
+        self._corrections, self._schemas = corrections, schemas
         self._frontier = Frontier({topic: ("log", namespace) for topic, namespace in logs.items()})
         self._steps = 0
         self.lost: str | None = None
@@ -59,7 +60,8 @@ class HighWaterFiller:
 
     def _keep(self, db: sqlite3.Connection) -> None:
         try:
-            self.lost = put_corrections(db, self._corrections())
+            corrections = self._corrections()
+            self.lost = put_corrections(db, corrections, self._schemas_of(corrections))
         except BrokerError as error:
             log.debug("the corrections are not known now: %s", error)
 
@@ -67,6 +69,7 @@ class HighWaterFiller:
         try:
             self._frontier.measure(self._admin, self._partitions, timeout=TIMEOUT)
             corrections = self._corrections()
+            schemas = self._schemas_of(corrections)
         except BrokerError as error:
             log.debug("the ends of the logs, or the corrections, are not known now: %s", error)
             return
@@ -74,5 +77,8 @@ class HighWaterFiller:
         while time.monotonic() < deadline:
             if not fill_high_water(db, until):
                 put_frontier(db, until)
-                self.lost = put_corrections(db, corrections)
+                self.lost = put_corrections(db, corrections, schemas)
                 return
+
+    def _schemas_of(self, corrections: Sequence[KnownCorrection]) -> Mapping[int, str]:
+        return self._schemas({schema_id for it in corrections for schema_id in it.change.schema_ids})

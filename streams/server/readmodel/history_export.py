@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from streams.errors import ConfigError
 from streams.history.correction.corrected_log import KnownCorrection
 from streams.history.stored.past_file import HistoryFile
 from streams.history.stored.sealed_file import seal
-from streams.history.stored.stored_corrections import put_corrections
+from streams.history.stored.stored_corrections import NO_SCHEMAS, put_corrections
 from streams.private_files import open_private
 from streams.server.readmodel.store_high_water import put_frontier
 
@@ -20,8 +20,10 @@ TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "
 for among all of its namespace."""
 
 
-def export(source: HistoryFile, target: Path, corrections: Sequence[KnownCorrection] = ()) -> int:
-    """Write the past to a new file, which nobody else can read, with its corrections so far.
+def export(
+    source: HistoryFile, target: Path, corrections: Sequence[KnownCorrection] = (), schemas: Mapping[int, str] = NO_SCHEMAS
+) -> int:
+    """Write the past to a new file, which nobody else can read, with its corrections so far, and the schemas of their events.
 
     Returns its size in bytes. Raises ConfigError.
     """
@@ -30,7 +32,7 @@ def export(source: HistoryFile, target: Path, corrections: Sequence[KnownCorrect
         open_private(part).close()
         with closing(sqlite3.connect(part, isolation_level=None)) as out:
             out.execute("attach database ? as past", (str(source.file),))
-            _copy(out, source.frontier, corrections)
+            _copy(out, source.frontier, corrections, schemas)
         seal(part)
         part.replace(target)
         return target.stat().st_size
@@ -39,7 +41,9 @@ def export(source: HistoryFile, target: Path, corrections: Sequence[KnownCorrect
         raise ConfigError(f"the past cannot be written to {target}: {error}") from error
 
 
-def _copy(out: sqlite3.Connection, frontier: int, corrections: Sequence[KnownCorrection]) -> None:
+def _copy(
+    out: sqlite3.Connection, frontier: int, corrections: Sequence[KnownCorrection], schemas: Mapping[int, str]
+) -> None:
     out.execute("pragma synchronous=off")
     out.execute("begin")
     marks = ", ".join("?" * len(TABLES))
@@ -57,5 +61,5 @@ def _copy(out: sqlite3.Connection, frontier: int, corrections: Sequence[KnownCor
     out.execute("delete from record where recorded > ?", (frontier,))
     out.execute("delete from checkpoint where recorded > ?", (frontier,))
     put_frontier(out, frontier)
-    put_corrections(out, [it for it in corrections if it.known_from <= frontier])
+    put_corrections(out, [it for it in corrections if it.known_from <= frontier], schemas)
     out.execute("commit")
