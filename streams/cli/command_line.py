@@ -140,8 +140,9 @@ def _report(error: StreamsError) -> None:
 
 def _translated(error: Any) -> StreamsError:
     from streams.kafka.clients import option_refused
+    from streams.kafka.lack_of_memory import lack_of_memory
 
-    return option_refused(error) or BrokerError(
+    return option_refused(error) or lack_of_memory(error) or BrokerError(
         f"a request to Kafka failed: {error.args[0]}. `retold status` shows whether the broker answers"
     )
 

@@ -19,6 +19,7 @@ from streams.errors import ConfigError
 from streams.kafka.broker_check import check_broker
 from streams.kafka.client_log import ClientLog, log
 from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.lack_of_memory import lack_of_memory
 from streams.kafka.local_access import options_of
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import MIB, largest_bytes
@@ -229,7 +230,7 @@ class Clients:
         except KafkaException as error:
             cause = error.args[0]
             text = cause.str().strip() if isinstance(cause, KafkaError) else str(cause)
-            raise option_refused(error) or ConfigError(
+            raise option_refused(error) or lack_of_memory(error) or ConfigError(
                 f"a Kafka client cannot be made: {text}. Look at the RETOLD_KAFKA_… settings"
             ) from error
 

@@ -26,7 +26,7 @@ from streams.errors import BrokerUnavailable, ConfigError, how_ended, unwritable
 from streams.kafka.broker_check import check_broker
 from streams.kafka.local_access import client_file, read_options
 from streams.localbroker import class_archive, data_folder, jars, keeper, password, state
-from streams.localbroker.faults import ENDS_AT_A_FAULT, full_disk
+from streams.localbroker.faults import ENDS_AT_A_FAULT, full_disk, little_memory
 from streams.private_files import make_private, open_private, write_private
 
 SECONDS_TO_START = 90.0
@@ -307,6 +307,6 @@ def _last_lines(folder: Path) -> str:
             lines += (folder / "kafka" / name).read_text(encoding="utf-8", errors="replace").splitlines()
     said = "\n  ".join(line for line in lines[-12:] if not line.startswith("WARNING: "))
     return (
-        f"Its last words, from {folder / 'kafka'}:\n  {said}\n"
+        f"{little_memory(said)}Its last words, from {folder / 'kafka'}:\n  {said}\n"
         "Try again, name another Java in RETOLD_JAVA, or set RETOLD_BROKER to a Kafka that runs."
     )

@@ -22,6 +22,18 @@ the memory, and the disk is full."""
 LEAST = 16 * 1024 * 1024
 """Bytes, below which a disk counts as full: Kafka writes in larger pieces than what is left."""
 
+NO_MEMORY = (
+    "Could not allocate", "Could not reserve", "Map failed", "insufficient memory", "OutOfMemoryError", "Cannot allocate memory",
+)  # fmt: skip
+"""What Java says for want of it."""
+
+
+def little_memory(said: str) -> str:
+    """A sentence about Java's last words, with a space behind it; empty if they are of something else."""
+    if not any(word in said for word in NO_MEMORY):
+        return ""
+    return "Java had too little memory: it takes some 400 MB, and 4 GB of addresses (`ulimit -v`). Free some, or raise the limit. "
+
 
 def full_disk(folder: Path, least: int = LEAST) -> str:
     """A sentence about the folder's disk, with a space behind it; empty if there is room."""

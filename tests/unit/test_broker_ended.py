@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.localbroker.embedded import _how_ended
-from streams.localbroker.faults import full_disk
+from streams.localbroker.faults import full_disk, little_memory
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,17 @@ def test_a_disk_that_is_full_is_named_and_another_one_is_not(tmp_path: Path) -> 
     said = full_disk(tmp_path, least=1 << 62)
     assert said.startswith(f"The disk of {tmp_path} is full, with ")
     assert said.endswith(" KiB left: make room there first. ")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Could not allocate compressed class space: 1073741824 bytes",
+        "java.io.IOException: Map failed",
+        "Could not reserve enough space for 1048576KB object heap",
+    ],
+)
+def test_too_little_memory_for_java_is_named(said: str) -> None:
+    """As Java 21 said it under `ulimit -v` of 1.5 GB, of 3 GB, and of less."""
+    assert little_memory(f"Error occurred during initialization of VM\n{said}").startswith("Java had too little memory: ")
+    assert little_memory("java.net.BindException: Address already in use") == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -139,6 +139,19 @@ def test_an_error_that_is_about_no_option_is_left_alone() -> None:
     """What a client is misused for is no setting's fault."""
     assert option_refused(KafkaException(KafkaError(KafkaError._INVALID_ARG, "Unknown partition"))) is None
     assert option_refused(KafkaException(KafkaError(KafkaError._FAIL, "Failed to create thread"))) is None
+
+
+def test_a_client_for_which_there_is_no_memory_is_no_setting(config: Config) -> None:
+    """It is said of a thread; the way out is a limit, and not a setting of Kafka."""
+    said = "Failed to create admin client: Failed to create background thread: Cannot allocate memory"
+
+    def refused(_: object, __: object) -> NoReturn:
+        raise KafkaException(KafkaError(KafkaError._CRIT_SYS_RESOURCE, said))
+
+    clients = replace(Clients.of(replace(config, broker="b:1"), "b:1"), make=refused)
+    with pytest.raises(ConfigError, match=r"too little memory.*`ulimit -v`") as raised:
+        clients.producer()
+    assert "RETOLD_KAFKA" not in str(raised.value)
 
 
 def test_too_many_copies_are_a_setting() -> None:
