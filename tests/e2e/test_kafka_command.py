@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def environment_of(state: Path) -> dict[str, str]:
 
 
 def test_workers_come_and_go_beside_a_broker_that_stays(tmp_path: Path) -> None:
-    """A second one is refused with the address of the first; Ctrl-C ends it with all that it began, and the data are kept."""
+    """A second one is refused with the address of the first; Ctrl-C ends it with all that it began. Its data are a backup."""
     env = environment_of(tmp_path / "state")
     with Process("kafka", env=env, log=tmp_path / "kafka.log") as kafka:
         says(tmp_path / "kafka.log", READY)
@@ -40,6 +41,12 @@ def test_workers_come_and_go_beside_a_broker_that_stays(tmp_path: Path) -> None:
         assert kafka.stop(signal.SIGINT) == 130
     assert not [pid for pid in began if Path(f"/proc/{pid}").exists()]
     assert retold("get", "user", "u1", env=env).returncode == 4
+    shutil.copytree(tmp_path / "state" / "kafka", tmp_path / "other" / "kafka")
+    copy = environment_of(tmp_path / "other")
+    with Process("kafka", env=copy, log=tmp_path / "copy.log"):
+        says(tmp_path / "copy.log", READY)
+        assert [retold("get", "user", name, env=copy).returncode for name in ("u1", "u2")] == [0, 0]
+        assert retold("verify", env=copy).returncode == 0
 
 
 def test_it_ends_with_its_kafka(tmp_path: Path) -> None:
