@@ -58,3 +58,9 @@ def test_a_request_to_the_websocket_hears_that_it_is_one(server: MemoryServer) -
     got = server.http.get("/ws")
     assert_problem(got, 426, "/ws is a WebSocket; a handshake with the subprotocol retold.v1")
     assert got.headers["upgrade"] == "websocket"
+
+
+@pytest.mark.parametrize("path", ["/app", "/app/", "/app/index.html"])
+def test_a_server_without_a_front_end_says_how_it_gets_one(server: MemoryServer, path: str) -> None:
+    """Whoever opens it expects one; the list of routes says nothing of it."""
+    assert_problem(server.http.get(path), 404, f"there is nothing at {path}; ", "the setting `site`, or --site")

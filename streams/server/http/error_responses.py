@@ -39,6 +39,9 @@ def _nothing_at(request: Request) -> Problem:
     path = request.url.path
     if path == SOCKET:
         return Problem(426, f"{path} is a WebSocket; a handshake with the subprotocol {PROTOCOL} was expected", headers=UPGRADE)
+    if f"{path}/".startswith("/app/"):
+        why = "this server has no front end, or none with such a file: the setting `site`, or --site, names its folder"
+        return Problem(404, f"there is nothing at {path}; {why}")
     near = path.rstrip("/")
     meant = near != path and (near in PAGES_ALONE or bool(_methods_at(request, near)))
     return Problem(404, f"there is nothing at {path}; {f'did you mean {near}?' if meant else '/openapi.json lists what there is'}")
