@@ -104,6 +104,16 @@ def test_every_link_of_every_page_leads_somewhere(server: MemoryServer) -> None:
     assert {"/rows/order/o1", "/projections/charges", "/events/order-0%3A1/story"} <= known
 
 
+def test_a_view_is_asked_from_the_first_page(server: MemoryServer) -> None:
+    """Its form has a field for each name in its path, and leads to the answer, whatever is typed."""
+    [form] = [it for it in seen(server, "/").forms if it.action == "/views/orders-of/{customer}"]
+    assert "customer" in form.fields
+    for value in ("c7", "a/b c?", "{customer}"):
+        got = server.http.get(form.action, params={"customer": value}, headers=BROWSER, follow_redirects=True)
+        assert (got.status_code, got.request.url.path) == (200, f"/views/orders-of/{value}")
+        page_of(got)
+
+
 def test_the_flow_shows_what_leads_to_what(server: MemoryServer) -> None:
     """As a graph, and in words; with the counts of each namespace."""
     page = seen(server, "/")

@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.server.pages.flow_graph import BoxLine, flow_graph
 from streams.server.pages.page_request import Page, PageRequest
+from streams.server.pages.table_pages import NAMED
 
 TROUBLE = ("blocked", "parked", "unanswered")
 """Counts of a namespace that somebody has to look at."""
@@ -23,6 +24,7 @@ async def flow(asked: PageRequest) -> Page:
     values = {
         **found, "open_calls": open_calls, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"]),
         "handled": handled and not open_calls,
+        "views": [{"path": it.strip("/"), "names": NAMED.findall(it)} for it in found["views"]],
         "aside": [it for it in spaces if it["parked"] or it["unanswered"]],
         "checks": [it for it in found["checks"] if not it["name"].endswith(".parked")],
     }  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from streams.server.access.principal import READ_ALL
 from streams.server.http.overview import table_fields
@@ -21,6 +22,8 @@ WORDS = {
 """Operators as a person reads them, in the order of the form."""
 COUNTED = ("_count", "capped")
 STORY = "_last=20"
+NAMED = re.compile(r"{(\w+)}")
+"""A parameter in the path of a view."""
 OF_A_ROW = ("_as_of", "_known", "_min_position")
 
 
@@ -162,7 +165,11 @@ async def projected_row(asked: PageRequest) -> Page:
     return Page("projected.html", f"{answer.value['key']} · {name}", "/projections", values, answer)
 
 
-async def view(asked: PageRequest) -> Page:
-    answer = await asked.answer()
+async def view(asked: PageRequest) -> Page | Elsewhere:
+    """An answer; or where it is, for the form of the first page, which sends a view's path as it is declared and its parameters."""
     path = unquote(asked.path.removeprefix("/views/"))
+    given = dict(asked.pairs)
+    if given and path in {it.path.strip("/") for it in asked.parts.app.views}:
+        return Elsewhere(f"/views/{NAMED.sub(lambda it: quote(given.get(it[1], ''), safe=''), path)}")
+    answer = await asked.answer()
     return Page("view.html", path, "", {"path": path, **answer.value}, answer)
