@@ -1,6 +1,6 @@
 """Chooses the Kafka that a command uses.
 
-`own` is for commands that may start one (run, demo, tests); `found` is for all others.
+`own` is for commands that may start one (run, kafka, demo, tests); `found` is for all others.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def found(config: Config) -> str:
     if running is None:
         raise BrokerUnavailable(
             f"no Kafka was found: RETOLD_BROKER is not set, and no broker of this project ({config.project}) runs. "
-            "Start one with `retold run` in another terminal, or set RETOLD_BROKER=host:port."
+            "Start one with `retold run` in another terminal, or alone with `retold kafka`; or set RETOLD_BROKER=host:port."
         )
     try:
         check_broker(running, options=options_of(config))

@@ -218,7 +218,7 @@ def _saved(found: Difference, namespace: str, file: Path) -> list[AcceptedOrigin
     accepted = [it for it in counted(found) if namespace_of(it.handler) == namespace]
     write_named(file, encode_accepted(accepted))
     events = plural(sum(it.count for it in accepted), "event")
-    talk(f"{events} of {namespace} are decided otherwise, which is accepted and written to {named(str(file))}.")
+    talk(f"Accepted, and written to {named(str(file))}: {events} of {namespace} decided otherwise, and what follows from that.")
     return accepted
 
 
