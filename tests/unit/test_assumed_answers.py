@@ -102,6 +102,8 @@ def test_a_request_with_other_data_keeps_its_answer_where_that_is_asked_for() ->
     assert changes_text(plan.change).endswith("; keeps 1 answer")
     assert "answers  " not in told(without)
     assert "keeps" not in changes_text(without.change)
+    read_by = [here.handlers.codec.schema_ids()[it] for it in plan.change.schema_ids]  # by older code, too
+    assert read_by == ["payment.charge"]
     assert here.finish() == 0
 
 

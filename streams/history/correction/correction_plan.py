@@ -56,7 +56,8 @@ class StoredChange(msgspec.Struct, frozen=True):
     @property
     def schema_ids(self) -> set[int]:
         """Those of its events: only newer code may have them by itself."""
-        return {int.from_bytes(value[1:5], "big") for value in (*(it.value for it in self.insert), *self.replace.values())}
+        put_in, assumed = (it.value for it in self.insert), (self.assumed or {}).values()
+        return {int.from_bytes(value[1:5], "big") for value in (*put_in, *self.replace.values(), *assumed)}
 
     def read(self, codec: Codec) -> Change:
         """Raises HistoryError for events that do not read here."""
