@@ -39,7 +39,8 @@ class RowKey(NamedTuple):
 class BuiltTo(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of `generation` are built from all of the log up to `sequence`; its next record is at `offset` or later.
 
-    `code` is a digest of the code that built them; `corrections` is the number of the last correction that they have.
+    `code` is a digest of the code that built them; `corrections` is the number of the last correction that they have. `whole`:
+    its builder has reached the end of the log once; else it is on its way, or was stopped.
     """
 
     generation: int
@@ -47,6 +48,7 @@ class BuiltTo(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     code: str
     corrections: int = 0
+    whole: bool = True
 
 
 _decoder = msgspec.json.Decoder(BuiltTo)
@@ -56,7 +58,8 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the records of a table's partition say of the rows of the generation `of`.
 
     Workers `keep` a generation, 0 before anything was handled; with another one they have `handled` events up to that sequence.
-    `left`: workers have kept these rows before. Else they were `built` up to a sequence; None: never. `dropped`: for good.
+    `left`: workers have kept these rows before. Else they were `built` up to a sequence; None: never. `part`: not to the end of
+    the log yet. `dropped`: for good.
     `unseen`: of what came before nobody has kept what it says, so they may be built.
     """
 
@@ -65,13 +68,16 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     handled: int = 0
     left: bool = False
     built: int | None = None
+    part: bool = False
     dropped: bool = False
     unseen: bool = False
 
     def behind(self, record: Marker | BuiltTo) -> RowsThere:
         """The same behind one more record."""
         if isinstance(record, BuiltTo):
-            return replace(self, built=record.sequence, unseen=False) if record.generation == self.of else self
+            if record.generation != self.of:
+                return self
+            return replace(self, built=record.sequence, part=not record.whole, unseen=False)
         if record.generation == self.of:  # as nearly all
             return self if self.keep == self.of else RowsThere(of=self.of, keep=self.of)
         left, dropped = self.of in record.complete, self.of in record.dropped
@@ -91,8 +97,8 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return ""
         if self.built is None:
             return "are not built"
-        few = self.handled - self.built <= MOST
-        return "" if few else f"are built up to event {self.built:,} of {self.handled:,}"
+        is_near = not self.part and self.handled - self.built <= MOST
+        return "" if is_near else f"are built up to event {self.built:,} of {self.handled:,}"
 
 
 def rows_to(last: Marker, built: BuiltTo | None, generation: int) -> int:

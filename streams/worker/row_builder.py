@@ -88,8 +88,10 @@ class PartitionBuild:
     marker: Marker | None
     end: int = 0
     is_new: bool = False
-    """Whether more was folded than was written."""
+    """Whether more was folded than was written, or it has come to the end of the log for the first time."""
     at_end: bool = False
+    whole: bool = False
+    """Whether it was at the end of the log before, also as it was begun earlier."""
 
     def is_over(self, generation: int) -> bool:
         """Whether there is nothing to be built: a worker keeps these rows, or nothing was handled."""
@@ -174,6 +176,7 @@ class RowBuilder:
                 f"here. Give this code the generation {self._generation + 1}, so that no row is made by both"
             )
         it.is_new = built is None or bool(it.fold.changed) or built.corrections != self._parts.corrections
+        it.whole = built is not None and built.whole
         if last is not None:
             self._refuse_dropped(last)
         return it
@@ -227,7 +230,9 @@ class RowBuilder:
         error = message.error()
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
-                it.at_end |= topic == self._parts.names.log
+                if topic == self._parts.names.log:
+                    it.is_new |= not it.whole
+                    it.at_end = it.whole = True
             elif not error.retriable():
                 raise BrokerError(f"reading {topic} failed: {error.str()}")
         elif topic == self._parts.names.table:
@@ -261,7 +266,7 @@ class RowBuilder:
                     producer.put(table, value, built_key(key, self._generation), it.partition, [version_header(version)])
                 built = BuiltTo(
                     generation=self._generation, sequence=it.fold.sequence, offset=it.offset, code=self._parts.code,
-                    corrections=self._parts.corrections,
+                    corrections=self._parts.corrections, whole=it.whole,
                 )  # fmt: skip
                 producer.put(table, encode_built_to(built), built_to_key(self._generation), it.partition, None)
         except UNFINISHED as error:

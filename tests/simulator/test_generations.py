@@ -20,7 +20,7 @@ from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.envelope import version_header
 from streams.engine.fold import CorrectedRows, RowFold, fold
-from streams.engine.generations import built_key, is_of
+from streams.engine.generations import built_key, built_to_key, is_of
 from streams.engine.image import Image
 from streams.errors import BrokerError, CodeChanged, HistoryError, RowsNotBuilt
 from streams.kafka.cancellable_steps import Steps, never_cancelled
@@ -29,7 +29,7 @@ from streams.kafka.producer import TransactionalProducer
 from streams.kafka.table_generations import read_generations
 from streams.kafka.tables_and_logs import read_table
 from streams.kafka.topics import topic_names
-from streams.worker import generation_restore, partition_restore
+from streams.worker import generation_restore, partition_restore, row_builder
 from streams.worker.partition_copy import PartitionCopy
 from streams.worker.restore_progress import RestoreProgress
 from streams.worker.row_builder import ABORTED, NOTHING_ACCEPTED, Accepted, BuilderParts, RowBuilder
@@ -93,6 +93,12 @@ class Site(MemorySite):
         space = app.namespace("echo")
         state = read_table(clients(self.broker), "", "echo", codec_of(app), EchoRow, generation=space.generation)
         return {key: (row.heard, version) for key, (row, version) in state.rows.items()}
+
+    def lacks(self, app: App) -> set[str]:
+        """What is wrong with the rows of this code, as a reader of them is told."""
+        space = app.namespace("echo")
+        state = read_table(clients(self.broker), "", "echo", codec_of(app), EchoRow, generation=space.generation)
+        return {it.lack for it in state.there.values()}
 
     def folded(self, app: App) -> dict[str, tuple[int, int]]:
         """What this code makes of the log."""
@@ -172,6 +178,25 @@ def test_a_worker_of_new_code_goes_over_to_the_rows_that_were_built(tmp_path: Pa
     assert there.rows(new) == images(after) == there.folded(new)
     assert {heard for heard, _ in there.rows(new).values()} == {20}
     assert {heard for heard, _ in there.rows(there.app).values()} <= {7, 8}, "the rows before stay as they were"
+
+
+def test_rows_of_a_builder_that_was_stopped_early_are_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few events they lack: a reader would take what it finds for all. Begun again, it goes on to the end."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(30)
+    before = Worker(there, 0)
+    go_on(there, before)
+    assert there.lacks(new) == {"are not built"}
+    monkeypatch.setattr(row_builder, "RECORDS", 1)
+    steps = there.builder(new).follow(never_cancelled)
+    run(steps, lambda: any(it.key == built_to_key(2) for at in range(PARTITIONS) for it in there._committed("echo-table", at)))
+    steps.close()
+    assert any("are built up to event" in it for it in there.lacks(new))
+    built(there, new)
+    assert there.lacks(new) == {""}
+    there.hear(6)
+    go_on(there, before)
+    assert there.lacks(new) == {""}, "whoever has been at the end is told, and what is handled since is little"
 
 
 def test_code_that_is_taken_back_finds_its_rows(tmp_path: Path) -> None:

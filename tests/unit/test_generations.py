@@ -58,8 +58,8 @@ def marked(generation: int, last: int, **others: Any) -> Marker:
     )  # fmt: skip
 
 
-def built(sequence: int, generation: int = 2) -> BuiltTo:
-    return BuiltTo(generation=generation, sequence=sequence, offset=sequence, code="c")
+def built(sequence: int, generation: int = 2, *, whole: bool = True) -> BuiltTo:
+    return BuiltTo(generation=generation, sequence=sequence, offset=sequence, code="c", whole=whole)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,8 @@ def built(sequence: int, generation: int = 2) -> BuiltTo:
         ([marked(1, 5), built(5, generation=3)], "are not built"),
         ([marked(1, 5), built(5)], ""),
         ([built(5), marked(1, 5)], ""),
+        ([marked(1, 5), built(4, whole=False)], "are built up to event 4 of 5"),
+        ([marked(1, 5), built(4, whole=False), built(5)], ""),
         ([built(1), marked(1, MOST + 1)], ""),
         ([built(1), marked(1, MOST + 2)], f"are built up to event 1 of {MOST + 2:,}"),
         ([marked(2, 5)], ""),

@@ -99,7 +99,7 @@ KINDS = (
         UndecodableRecord,
     ),
     Kind(
-        BuiltTo(generation=2, sequence=5, offset=9, code="c0de", corrections=6), decode_built_to,
+        BuiltTo(generation=2, sequence=5, offset=9, code="c0de", corrections=6, whole=False), decode_built_to,
         ("generation", "sequence", "offset", "code"),
         UndecodableRecord,
     ),
