@@ -27,9 +27,9 @@ from streams.routes import Route, Routes
 class Client:
     """Publishes events of an application: `with Client(app()) as client: ...`. Leaving the block waits until all are delivered.
 
-    Several threads may share a client: each thread's events keep their order per key, and `wait` takes turns. What could not be
-    delivered is raised in the thread that has published it, at its next event, and in any that waits for all, by `flush` or at
-    the end of the block, once.
+    Several threads may share a client: each thread's events keep their order per key, and `wait` takes turns. A thread hears of
+    its own events that could not be delivered when it publishes the next one. Whoever waits for all events, by `flush` or at the
+    end of the block, hears of all that nobody has heard of, also of threads that have ended.
 
     Args:
         app: The application whose events it publishes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread, current_thread
 
@@ -17,7 +17,7 @@ from streams.kafka.words_of_errors import words_of
 from streams.prepared_event import PreparedEvent
 from streams.receipt import Receipt
 from streams.unconfirmed import Publishing, tell
-from streams.undelivered import Failure, Undelivered
+from streams.undelivered import Failure, Failures, Undelivered
 
 log = logging.getLogger("retold.client")
 
@@ -214,14 +214,14 @@ class Deliveries(Publishing):
             self._undelivered.add(publisher, Failure(event, error))
 
 
-def _raise(failures: Sequence[Failure]) -> None:
+def _raise(failures: Failures) -> None:
     """Raises BrokerError if there are some."""
-    if not failures:
+    if failures.first is None:
         return
-    event = failures[0].event
+    event = failures.first.event
     raise BrokerError(
-        f"{_were(len(failures), 'event')} not delivered; the first is {event.event_type} of {event.key!r}, id "
-        f"{event.id} ({words_of(failures[0].error)}). Publish them again with their ids: what did arrive is not handled twice"
+        f"{_were(failures.number, 'event')} not delivered; the first is {event.event_type} of {event.key!r}, id "
+        f"{event.id} ({words_of(failures.first.error)}). Publish them again with their ids: what did arrive is not handled twice"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
+from streams import undelivered
 from streams.deliveries import Deliveries
 from streams.errors import BrokerError, ClientClosed, OutcomeTimeout
 from streams.prepared_event import prepare
@@ -122,6 +123,22 @@ def test_what_a_thread_that_has_ended_published_is_told_to_who_waits_for_all() -
     with pytest.raises(BrokerError, match="1 event was not delivered"):
         deliveries.leave(None)
     assert not deliveries._undelivered._by
+
+
+def test_what_threads_that_have_ended_published_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program with a thread for each request would else keep all of it, until somebody waits for all: who does hears how many."""
+    monkeypatch.setattr(undelivered, "KEPT", 2)
+    producer: Any = FlushedProducer()
+    deliveries = Deliveries(producer)
+    for _ in range(5):
+        FromAThread(deliveries).ends()
+        producer.give_up()
+    found = deliveries._undelivered
+    assert (len(found), len(found._by), len(found._ended)) == (5, 0, 2)
+    deliveries.raise_failures()
+    with pytest.raises(BrokerError, match=r"5 events were not delivered; the first is echo\.hear"):
+        deliveries.flush(1.0)
+    assert len(found) == 0
 
 
 def test_who_waits_for_an_outcome_hears_that_its_event_is_published() -> None:
