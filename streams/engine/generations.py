@@ -23,9 +23,9 @@ LATER = b"\x01"
 ENTITY = b"\x02"
 """What the keys of rows of the first generation are at least, and no others."""
 _WRITTEN, _BUILT = b":", b"+"
-MOST = 50_000
-"""Events that are folded at most where a worker goes over to rows: they take some seconds, and what changes fits into its first
-transaction. Rows that lack more of them are not built far enough."""
+CATCH_UP_LIMIT = 50_000
+"""The most events that a worker folds when it goes over to rows which lack them: that takes some seconds, and what changes fits
+into its first transaction. Rows that lack more are not built far enough."""
 
 
 class RowKey(NamedTuple):
@@ -55,12 +55,14 @@ _decoder = msgspec.json.Decoder(BuiltTo)
 
 
 class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the records of a table's partition say of the rows of the generation `of`.
+    """What the records of a table's partition say of the rows of one generation, `of`.
 
-    Workers `keep` a generation, 0 before anything was handled; with another one they have `handled` events up to that sequence.
-    `left`: workers have kept these rows before. Else they were `built` up to a sequence; None: never. `part`: not to the end of
-    the log yet. `dropped`: for good.
-    `unseen`: of what came before nobody has kept what it says, so they may be built.
+    `keep` is the generation that workers keep now; 0 before anything was handled. If it is another one, they have `handled` events
+    up to that sequence with it. `left`: workers kept these rows before, and have gone over to others.
+
+    `built` is the sequence up to which these rows were built beside; None: never. `part`: their builder has not reached the end of
+    the log yet. `dropped`: nobody goes on with them any more. `unseen`: the first records were read by a version that kept nothing
+    of this, so these rows may be built all the same.
     """
 
     of: int
@@ -97,7 +99,7 @@ class RowsThere(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return ""
         if self.built is None:
             return "are not built"
-        is_near = not self.part and self.handled - self.built <= MOST
+        is_near = not self.part and self.handled - self.built <= CATCH_UP_LIMIT
         return "" if is_near else f"are built up to event {self.built:,} of {self.handled:,}"
 
 
@@ -171,6 +173,6 @@ def decode_built_to(value: bytes) -> BuiltTo:
 
 
 def rows_there(kept: bytes | None, generation: int) -> RowsThere:
-    """What was kept, as JSON, of rows of this generation; that nothing is known where none was, or what was is of another one."""
+    """What was kept of them as JSON; as before the first record if nothing was kept, or it is of another generation."""
     found = RowsThere(of=generation) if kept is None else msgspec.json.decode(kept, type=RowsThere)
     return found if found.of == generation else RowsThere(of=generation)

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from streams.engine.engine import Engine
 from streams.engine.envelope import sequence_of
 from streams.engine.fold import RowFold, refuse
-from streams.engine.generations import MOST, BuiltTo, complete_to, corrected_to
+from streams.engine.generations import CATCH_UP_LIMIT, BuiltTo, complete_to, corrected_to
 from streams.engine.image import Image
 from streams.engine.readable import named
 from streams.errors import RowsNotBuilt
@@ -106,8 +106,8 @@ def _check(engine: Engine, image: Image, complete: int, *, known: bool) -> None:
         raise RowsNotBuilt(
             f"the {rows} are not built, and {where} has handled {last} events with generation {image.generation}. {then}"
         )
-    if last - complete > MOST:
+    if last - complete > CATCH_UP_LIMIT:
         raise RowsNotBuilt(
             f"the {rows} have everything up to {where}:{complete}, and it has handled events up to {where}:{last}: a worker "
-            f"folds at most {MOST:,} when it takes a partition over. {then}"
+            f"folds at most {CATCH_UP_LIMIT:,} when it takes a partition over. {then}"
         )

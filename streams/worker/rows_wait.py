@@ -47,7 +47,7 @@ class FoundRows:
             self._news[partition] = record
 
     @property
-    def lack(self) -> bool:
+    def is_lacking(self) -> bool:
         """Whether a worker would not go over to some of them."""
         return any(it.lack for it in self._there.values())
 
@@ -124,7 +124,7 @@ class RowsWait:
 
     def _is_due(self, found: FoundRows) -> bool:
         is_new = found.news != self._tried
-        return is_new and not found.lack and self._monotonic() - self._since >= (0.0 if self._tried is None else self._pause)
+        return is_new and not found.is_lacking and self._monotonic() - self._since >= (0.0 if self._tried is None else self._pause)
 
     def _go_on(self, found: FoundRows) -> None:
         self._pause = AGAIN if self._tried is None else min(2 * self._pause, LONGEST)

@@ -346,7 +346,7 @@ def test_a_worker_folds_no_more_than_it_can_at_once(tmp_path: Path, monkeypatch:
     there.hear(60)
     go_on(there, before)
     before.stop()
-    monkeypatch.setattr(generation_restore, "MOST", 5)
+    monkeypatch.setattr(generation_restore, "CATCH_UP_LIMIT", 5)
     late = Worker(there, 1, new)
     with pytest.raises(RowsNotBuilt, match="folds at most 5"):
         settle(late)

@@ -28,13 +28,13 @@ def test_rows_are_there_once_they_are_in_each_partition() -> None:
         found.take(partition, marked(1, 5))
     before = found.news
     found.take(0, built(5))
-    assert (found.lack, found.news != before) == (True, True)
+    assert (found.is_lacking, found.news != before) == (True, True)
     found.take(1, built(5))
-    assert not found.lack
+    assert not found.is_lacking
     before = found.news
     found.take(0, marked(1, 9))
     found.take(0, built(9, generation=3))
-    assert (found.lack, found.news == before) == (False, True)
+    assert (found.is_lacking, found.news == before) == (False, True)
 
 
 def test_rows_that_are_built_again_are_news() -> None:
@@ -46,4 +46,4 @@ def test_rows_that_are_built_again_are_news() -> None:
     found.take(0, built(5, corrections=1))
     second = found.news
     found.take(0, marked(2, 6))
-    assert (first != second, found.news != second, found.lack) == (True, True, False)
+    assert (first != second, found.news != second, found.is_lacking) == (True, True, False)

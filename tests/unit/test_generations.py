@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams import Namespace
 from streams.engine.generations import (
-    MOST,
+    CATCH_UP_LIMIT,
     BuiltTo,
     RowKey,
     RowsThere,
@@ -73,11 +73,11 @@ def built(sequence: int, generation: int = 2, *, whole: bool = True) -> BuiltTo:
         ([built(5), marked(1, 5)], ""),
         ([marked(1, 5), built(4, whole=False)], "are built up to event 4 of 5"),
         ([marked(1, 5), built(4, whole=False), built(5)], ""),
-        ([built(1), marked(1, MOST + 1)], ""),
-        ([built(1), marked(1, MOST + 2)], f"are built up to event 1 of {MOST + 2:,}"),
+        ([built(1), marked(1, CATCH_UP_LIMIT + 1)], ""),
+        ([built(1), marked(1, CATCH_UP_LIMIT + 2)], f"are built up to event 1 of {CATCH_UP_LIMIT + 2:,}"),
         ([marked(2, 5)], ""),
         ([marked(1, 5), marked(2, 6)], ""),
-        ([marked(2, 5), marked(1, 2 * MOST, complete={2: 5})], ""),
+        ([marked(2, 5), marked(1, 2 * CATCH_UP_LIMIT, complete={2: 5})], ""),
         ([marked(1, 5, complete={3: 5})], "are not built"),
         ([built(5), marked(1, 5, complete={2: 5}, dropped=[2])], "were dropped for good"),
     ],
