@@ -11,7 +11,7 @@ from streams.engine.projector import Projector
 from streams.engine.readable import in_a_line
 from streams.errors import HistoryError
 from streams.history.recorded_event import RecordedEvent
-from streams.history.unread_event import is_folded
+from streams.history.unread_event import refuse_unread
 from streams.projection import Projection
 
 
@@ -22,7 +22,7 @@ def folded(
 
     Raises HistoryError that names projection and event, also for what would end the process, such as SystemExit.
     """
-    is_folded(projection, it)
+    refuse_unread(projection, it)
     try:
         return projector.change(projection, it.event, rows)
     except (sqlite3.Error, KeyboardInterrupt):

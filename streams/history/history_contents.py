@@ -21,6 +21,7 @@ from streams.history.story.event_corrections import EventCorrections
 from streams.history.story.named_event import nothing_happened
 from streams.history.story.story import DEPTH, DEPTH_OF_ROW, LAST, KeyStory, Story, Storyteller
 from streams.history.story.waiting import NothingWaits, Waiting
+from streams.history.unread_event import is_folded
 from streams.history.when.condition import Condition, FunctionCondition
 from streams.history.when.predicate import Predicate
 from streams.history.when.when import Turn, Turns, events_told
@@ -129,7 +130,7 @@ class HistoryContents:
             return []
         events: Iterable[RecordedEvent] = past.whole.events()
         if isinstance(source, Projection):
-            events = (it for it in events if it.accepted and type(it.event.data) in source.folds_by)
+            events = (it for it in events if it.accepted and is_folded(source, it))
         elif source is not None:
             name = self._space(source).name
             events = past.whole.namespace_events(name) if key is None else past.whole.key_events((name, key))

@@ -28,9 +28,15 @@ def why_undecided(it: RecordedEvent, application: str) -> str:
 
 
 def is_folded(projection: Projection[Any], it: RecordedEvent) -> bool:
-    """Whether a projection folds an event, if it was accepted. Raises HistoryError if it does and the event does not read here."""
+    """Whether a projection folds events of this type, if they were accepted; one that does not read here is refused by the fold."""
     data = it.event.data
-    if isinstance(data, UnreadData) and any(each.event_type == data.event_type for each in projection.folds_by):
-        why = f"it folds {it.event_type}, and {it.name} does not read here: {data.__unread__}"
-        raise HistoryError(f"the projection {projection.name} cannot be told: {why}")
+    if isinstance(data, UnreadData):
+        return any(each.event_type == data.event_type for each in projection.folds_by)
     return type(data) in projection.folds_by
+
+
+def refuse_unread(projection: Projection[Any], it: RecordedEvent) -> None:
+    """Raises HistoryError for an event that a projection folds and that does not read here."""
+    if isinstance(it.event.data, UnreadData):
+        why = f"it folds {it.event_type}, and {it.name} does not read here: {it.event.data.__unread__}"
+        raise HistoryError(f"the projection {projection.name} cannot be told: {why}")

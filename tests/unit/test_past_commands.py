@@ -33,6 +33,7 @@ from streams.history.difference.difference_members import summary_members
 from streams.history.past_times import cut_of
 from streams.history.stored.past_file import HistoryFile
 from streams.history.stored.sealed_file import PLACE, WIDTH
+from streams.history.unread_event import is_folded
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.applications import shop as shop_application
@@ -603,3 +604,5 @@ def test_a_draft_that_was_changed_leaves_its_own_rows_untold(
         assert history.table(history.app.namespace("order")).untold.keys() == gone
         with pytest.raises(HistoryError, match=r"it folds order\.cancel, and order-0:\d+ does not read here"):
             history.table(history.app.projections[0])
+        folded = {it.event_type for it in history.events() if is_folded(history.app.projections[0], it)}
+        assert folded == {"order.cancel"}, "whoever asks what a projection folds is not told of these"

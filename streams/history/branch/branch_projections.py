@@ -14,7 +14,7 @@ from streams.errors import HistoryError
 from streams.history.branch.folded_otherwise import FoldedOtherwise, folded_otherwise
 from streams.history.past import Past, refuse_erased
 from streams.history.recorded_event import Place, RecordedEvent
-from streams.history.unread_event import is_folded
+from streams.history.unread_event import is_folded, refuse_unread
 from streams.projection import Projection
 
 Reached = Mapping[str, bool]
@@ -87,19 +87,25 @@ def _reached(
     """The keys that are reached; or why they cannot be told."""
     keys = dict[str, bool]()
     for it in (*otherwise.gone.values(), *otherwise.come):
-        try:
-            folded = is_folded(projection, it)
-        except HistoryError as error:
-            return {}, str(error)
-        if folded:
+        if is_folded(projection, it):
             try:
-                key = projection.folds_by[type(it.event.data)][0](it.event)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001 - the application's own function may raise anything
-                return {}, _raised(projection, it, error)
+                key = _key(projection, it)
+            except HistoryError as error:
+                return {}, str(error)
             keys[key] = keys.get(key, True) and it.reference in waiting
     return keys, None
+
+
+def _key(projection: Projection[Any], it: RecordedEvent) -> str:
+    """Of the row that an event is folded into. Raises HistoryError, also for whatever the application's own function raises."""
+    refuse_unread(projection, it)
+    try:
+        key: str = projection.folds_by[type(it.event.data)][0](it.event)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise HistoryError(_raised(projection, it, error)) from error
+    return key
 
 
 def _raised(projection: Projection[Any], it: RecordedEvent, error: BaseException) -> str:
@@ -145,14 +151,14 @@ class _Folding:
 
     def _fold(self, it: RecordedEvent, rows: dict[str, Record]) -> None:
         """An event of another key changes nothing that is asked for."""
-        key_of = self._projection.folds_by[type(it.event.data)][0]
+        if _key(self._projection, it) not in self._keys:
+            return
         try:
-            if key_of(it.event) in self._keys:
-                key, row = self._projector.change(self._projection, it.event, rows)
-                rows.pop(key, None)
-                if row is not None:
-                    rows[key] = row
+            key, row = self._projector.change(self._projection, it.event, rows)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise HistoryError(_raised(self._projection, it, error)) from error
+        rows.pop(key, None)
+        if row is not None:
+            rows[key] = row
