@@ -25,7 +25,7 @@ class NamespaceRunner:
     """What a cycle raises ends the namespace here, and not in Faust, which would restart its agent.
 
     `check_broker(seconds)` raises BrokerUnavailable. Background work (`beside`) is not waited for when the namespace ends.
-    `tell_end` is bounded in time and raises nothing.
+    `tell_end` is bounded in time and raises nothing; it is also told why a namespace waited that is stopped.
     """
 
     def __init__(
@@ -165,8 +165,8 @@ class NamespaceRunner:
         except BaseException as error:  # noqa: BLE001 - as above; what came first says more
             self.error = self.error or error
         finally:
-            if self.error is not None:
-                self._tell_end(self.error)
+            if (why := self.error or self.waits) is not None:  # nobody waits any more: it goes on by itself no longer
+                self._tell_end(why)
             self._slot.release()
             self._ended.set()
             self._beside.close(wait=False)

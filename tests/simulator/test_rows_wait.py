@@ -6,9 +6,14 @@ from pathlib import Path
 
 import structlog
 
+from streams.errors import RowsNotBuilt
 from streams.kafka.cancellable_steps import never_cancelled
+from streams.worker.run import runtime
+from streams.worker.runner import NamespaceRunner
+from streams.worker.slots import Slot
 from tests.simulator.test_generations import Site, app_of, built, run, settle
 from tests.simulator.workers import Worker, go_on
+from tests.support.workers import until
 
 
 def test_it_waits_out_of_its_group_until_they_are_built(tmp_path: Path) -> None:
@@ -58,3 +63,20 @@ def test_it_tries_no_rows_again_that_it_has_refused(tmp_path: Path) -> None:
     assert (after.partitions(), there.generations()) == (set(), {1})
     after.stop()
     before.stop()
+
+
+def test_one_that_is_stopped_while_it_waits_is_told_to_have_ended(tmp_path: Path) -> None:
+    """Else its status would say for ever that it goes on by itself, and nobody runs it."""
+    there, new = Site(tmp_path), app_of(2)
+    there.hear(24)
+    before = Worker(there, 0)
+    go_on(there, before)
+    before.stop()
+    after, told = Worker(there, 1, new, waits=True), list[BaseException]()
+    settle(after)
+    runner = NamespaceRunner(after.cycle, Slot(tmp_path / "slots", "echo"), [], lambda _: None, told.append, runtime())
+    assert isinstance(runner.waits, RowsNotBuilt)
+    runner._thread.start()
+    runner.stop()
+    until(lambda: runner.join(0.0), "it does not end")
+    assert (runner.error, [type(it) for it in told]) == (None, [RowsNotBuilt])
