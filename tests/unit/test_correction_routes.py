@@ -11,7 +11,9 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from streams.engine.records import Counters
 from streams.history.correction.correction_plan import refuse_edited
+from streams.kafka.status import NamespaceStatus, Status
 from streams.server.http.question_forms import ChangedQuestion
 from streams.server.http.questions import Questions
 from tests.applications import shop
@@ -369,3 +371,14 @@ def test_what_events_in_flight_have_led_to_is_told_to_who_has_the_right_to_that(
     assert "order" in {it["namespace"] for it in told["changes"]["rows"]}
     assert {it["type"] for it in told["wrong_calls"]} == {"payment.charge"}
     assert_problem(http.get(url_of(made), headers=bearer("stocks")), 403, "is missing")
+
+
+def test_that_corrections_are_lost_is_said(http: httpx.Client, server: MemoryServer) -> None:
+    """A list without any would say that nothing was corrected, while workers have carried out steps. A plan alone is none."""
+    url = url_of(planned(http))
+    for steps, status in ((0, 200), (2, 503)):
+        server.parts.observed.saw(Status("b", "", (NamespaceStatus("order", "shop", (), counters=Counters(corrected=steps)),)))
+        assert http.get("/corrections").status_code == status
+    assert_problem(http.get("/corrections"), 503, "workers have carried out 2 steps of some", "Bring it back from a backup")
+    assert apply(http, url, http.get(url).headers["ETag"]).status_code == 200
+    assert [it["state"] for it in http.get("/corrections").json()["corrections"]] == ["applied"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +15,8 @@ from streams.history.branch.change_document import LARGEST
 from streams.history.correction.correction_calls import OPEN, open_call, refuse_unknown_policy
 from streams.history.correction.planning import refuse_unsigned
 from streams.kafka.correction_document import correction_document
+from streams.kafka.corrections_topic import PLANNED, CorrectionState
+from streams.kafka.lost_corrections import BRING_BACK, lost_corrections
 from streams.server.access.principal import Right
 from streams.server.http.access_checks import require
 from streams.server.http.answers import latest, up_to_date
@@ -21,6 +24,7 @@ from streams.server.http.correction_asking import CorrectionAsking, plan_tag, ur
 from streams.server.http.correction_questions import call_members, may_correct, plan_members, read_correction
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
 from streams.server.http.problems import Problem
 from streams.server.http.requests import JSON, media_type, read_body, wait_of
 from streams.server.readmodel.notifier import until
@@ -68,12 +72,20 @@ async def listed(request: Request) -> Response:
         raise Problem(422, f"state is {given['state'][:80]!r}; {', '.join(STATES)} was expected", field="state")
     limit, last = limit_in(given), cursor_in(given, tuple[int])
     states = await asking.in_thread(asking.corrector.states)
+    _refuse_lost(asking.parts, states)
     found = [it for it in asking.questions.permitted(asking.principal, states) if wanted in (None, it.state)]
     found.sort(key=lambda it: it.begun, reverse=True)
     begin = 0 if last is None else last[0]
     page, end = found[begin : begin + limit], begin + limit
     following = cursor_text([end]) if end < len(found) else None
     return latest({"corrections": [asking.questions.document(it) for it in page], "next": following})
+
+
+def _refuse_lost(parts: ServerParts, states: Sequence[CorrectionState]) -> None:
+    """Raises a 503 problem: that nothing was corrected would be wrong."""
+    status, begun = parts.observed.status, [it for it in states if it.state != PLANNED]
+    if status is not None and (lost := lost_corrections(parts.config.prefix, status.namespaces, begun)):
+        raise Problem(503, f"{lost}. {BRING_BACK}")
 
 
 async def one(request: Request) -> Response:
