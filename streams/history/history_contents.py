@@ -152,14 +152,14 @@ class HistoryContents:
     def story(self, name: str, *, depth: int = DEPTH) -> Story:
         """What led to an event, from its root on, and what followed, with what each step made of its row.
 
+        An event that a correction has taken out has the story that it had before that.
+
         Args:
-            name: The event, as for `event`.
+            name: The event, as for `event`; also one that is in no log, since a correction put it in, by its id.
             depth: How many levels of consequences are told.
 
         Raises:
             NoSuchEvent: As for `event`.
-
-        What a correction has taken out has the story that it had before that.
 
         """
         try:
@@ -217,6 +217,9 @@ class HistoryContents:
         self, namespace: Namespace[R] | str, key: str, condition: str | Callable[[R], bool]
     ) -> list[Turn]:
         """After which events a condition began to hold of a row, and ceased to. Empty if it never held.
+
+        A row that this code cannot tell is told again from a correction's step on, which sets it. What held of it in between is not
+        known: the turn at such a step, if there is one, may have come earlier. `retold when` says from where to where that is.
 
         Args:
             namespace: The row's namespace, or its name.
