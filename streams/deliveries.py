@@ -15,8 +15,8 @@ from streams.errors import BrokerError, ClientClosed, OutcomeTimeout
 from streams.kafka.clients import OnDelivery
 from streams.kafka.words_of_errors import words_of
 from streams.prepared_event import PreparedEvent
+from streams.program_end import Publishing, tell
 from streams.receipt import Receipt
-from streams.unconfirmed import Publishing, tell
 from streams.undelivered import Failure, Failures, Undelivered
 
 log = logging.getLogger("retold.client")

@@ -28,7 +28,7 @@ LAYERS = {
         "private_files",
     ],
     "adapters": [
-        "clock", "listening", "kafka", "localbroker", "deliveries", "unconfirmed", "undelivered", "confirmations", "routes",
+        "clock", "listening", "kafka", "localbroker", "deliveries", "program_end", "undelivered", "confirmations", "routes",
         "prepared_publisher", "history",
     ],
     "roles": ["worker", "server", "client", "testing"],

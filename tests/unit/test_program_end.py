@@ -34,8 +34,8 @@ def sent(deliveries: Deliveries, event_id: str = "e1") -> Receipt:
 
 def program(*lines: str) -> subprocess.CompletedProcess[str]:
     """One that publishes an event, and then does this."""
-    begin = ["import os, sys", "from streams import deliveries, unconfirmed", "from tests.unit.test_unconfirmed import alone, sent"]
-    code = "\n".join([*begin, "unconfirmed.AT_EXIT = 0.1", "it = alone(60)", "sent(it)", *lines])
+    begin = ["import os, sys", "from streams import deliveries, program_end", "from tests.unit.test_program_end import alone, sent"]
+    code = "\n".join([*begin, "program_end.AT_EXIT = 0.1", "it = alone(60)", "sent(it)", *lines])
     return subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, env=os.environ, capture_output=True, text=True, timeout=60, check=False
     )
@@ -94,7 +94,7 @@ def test_ctrl_c_while_a_block_waits_says_what_is_not_confirmed(caplog: pytest.Lo
 def test_a_forked_process_is_refused_what_would_never_leave() -> None:
     """Kafka's client has no threads there: events went into its queue, and were lost without a word."""
     done = program(
-        "from tests.unit.test_unconfirmed import refused_all",
+        "from tests.unit.test_program_end import refused_all",
         "sys.stdout.flush()",
         "child = os.fork()",
         "if child == 0: refused_all(it)",
