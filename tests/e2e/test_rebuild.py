@@ -250,6 +250,8 @@ def test_a_worker_all_of_whose_namespaces_would_wait_ends(broker: str, prefix: s
     with Running(newer, config, broker) as worker:
         until(worker.ended, "it goes on, and does nothing")
     assert [type(it) for it in worker.errors] == [RowsNotBuilt] * 2
+    told = said("status", env=env_of_bank(env_of("first", broker, prefix, tmp_path)))
+    assert ("A worker ended account" in told, "stands still in a worker" in told) == (True, False)
 
 
 def corrected(env: Mapping[str, str], name: str) -> None:
