@@ -34,6 +34,8 @@ BUSY = (
 FOREIGN = (
     "No worker starts on that partition: find out who writes there, and end its right to; docs/troubleshooting.md says how to go on"
 )
+GOES_ON = "Once its rows are built, it goes on by itself."
+"""Of a namespace that waits: not where other code is to be deployed, as the reason says then."""
 NOTHING: Mapping[str, int] = MappingProxyType({})
 HELD_BAD = 30.0
 """s for which a transaction may stay open."""
@@ -93,7 +95,7 @@ def _of_namespace(
 ) -> Iterator[Check]:
     if space.ended is not None:
         why = space.ended.why.rstrip(". ")
-        do = "It goes on by itself then." if space.ended.waits else f"Mend it, then start `retold worker {space.name}`."
+        do = GOES_ON if space.ended.waits else f"Mend it, then start `retold worker {space.name}`."
         yield Check(f"{space.name}.ended", "bad", f"{why}.", do)
     yield _workers(space, unowned)
     blocked = blocked_partitions(space)

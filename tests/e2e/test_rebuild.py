@@ -194,7 +194,7 @@ def test_a_namespace_whose_rows_are_not_built_waits_alone(broker: str, prefix: s
                 figures = figures_of(answer.read().decode(), "retold_worker_running")
             assert figures == {("account",): 0.0, ("transfer",): 1.0}
             until(lambda: "account stands still in a worker since" in said("status", env=env), "its status does not tell")
-            assert "It goes on by itself then." in said("status", "--check", env=env)
+            assert "it goes on by itself." in said("status", "--check", env=env)
             rebuilt(env)
             until(lambda: worker.counted("transfer", "accepted") == 9, "it does not go on once its rows are built")
             assert (worker.waits, worker.ready) == (set(), True)

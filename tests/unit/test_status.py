@@ -12,6 +12,7 @@ from streams.cli.output.attention import attention
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import SLOW, Counters
 from streams.engine.times import to_micros
+from streams.kafka.alarms import checks
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
 from streams.kafka.task_reports import LAST
 
@@ -179,6 +180,19 @@ def test_a_namespace_that_ended_is_reported_with_its_reason_and_traceback() -> N
     ]
     [as_json] = as_json_value(Status("b:1", "", (space,)))["namespaces"]  # type: ignore[misc]  # a list of mappings
     assert as_json["ended"]["why"] == "its handlers raise."
+
+
+def test_a_namespace_that_waits_in_its_worker_is_reported_as_one_that_goes_on() -> None:
+    """By itself, once its rows are built; where other code is to be deployed, as the reason says, that is no promise."""
+    why = "its rows were built by other code. Deploy that"
+    end = NamespaceEnd("w", to_micros(NOW - timedelta(minutes=5)), why, waits=True)
+    space = NamespaceStatus("item", "shop", (ALONE,), ended=end)
+    goes_on = "Once its rows are built, it goes on by itself."
+    [told] = found(space)
+    assert told.startswith("item stands still in a worker since 2026-02-03T04:00:06Z (5 minutes ago), and 1 event waits: ")
+    assert told.endswith(f"{why}. {goes_on}")
+    [check] = [it for it in checks(Status("b:1", "", (space,)), to_micros(NOW)) if it.name == "item.ended"]
+    assert (check.state, check.detail, check.do) == ("bad", f"{why}.", goes_on)
 
 
 def test_a_handler_or_a_gateway_that_fails_is_reported() -> None:

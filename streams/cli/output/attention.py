@@ -13,7 +13,7 @@ from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
 from streams.history.correction.correction_calls import OPEN, CorrectionCall
-from streams.kafka.alarms import FOREIGN
+from streams.kafka.alarms import FOREIGN, GOES_ON
 from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.corrections_topic import APPLYING, CorrectionState
 from streams.kafka.deleted_records import remedy
@@ -130,7 +130,7 @@ def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator
     wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
     if end.waits:
         since, why = _at(end.since, now, "since"), end.why.rstrip(". ")
-        yield f"{space.name} stands still in a worker{since}, and {wait}: {why}. It goes on by itself once they are built."
+        yield f"{space.name} stands still in a worker{since}, and {wait}: {why}. {GOES_ON}"
         return
     yield (
         f"A worker ended {space.name}{_at(end.since, now, 'at')}, and {wait}: {end.why.rstrip('. ')}. When the cause is mended, "
