@@ -18,7 +18,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_log import naming_corrections
 from streams.history.correction.corrected_past import CorrectedPast, Signature
 from streams.history.correction.correction_calls import ASK, SettledCalls, refuse_unknown_policy, settle_calls
-from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
+from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log, schema_ids_of
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.correction.last_corrected import LastCorrected
 from streams.history.correction.merged_change import refuse_stale
@@ -85,7 +85,7 @@ class CorrectionCoordinator:
         before = next((it for it in known.states if it.correction == plan.correction), None)
         stored = {it.correction: it.change for it in others}
         stored.setdefault(plan.correction, plan.change)
-        self._learning.texts_of({schema_id for it in stored.values() for schema_id in it.schema_ids})
+        self._learning.texts_of(schema_ids_of(stored.values()))
         changes = [it.read(self._codec) for it in stored.values()]
         applied = before is not None and before.state == APPLIED
         were = [it for name, it in zip(stored, changes, strict=True) if applied or name != plan.correction]

@@ -13,6 +13,7 @@ from streams.cli.output.screen import displayed, json_line, plural, table, talk,
 from streams.cli.process.named_files import refuse_present
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.times import from_micros
+from streams.history.correction.correction_plan import schema_ids_of
 from streams.server.readmodel.history_export import export
 
 
@@ -40,7 +41,7 @@ def history(
         left_out = None if until is None else time_text(from_micros(until))
         size = sum(file.stat().st_size for file in (source.file, Path(f"{source.file}-wal")) if file.exists())
         if to is not None:
-            put_in = {schema_id for it in opened.corrections for schema_id in it.change.schema_ids}
+            put_in = schema_ids_of(it.change for it in opened.corrections)
             schemas = {it: opened.codec.schema_text(it) for it in put_in & opened.codec.schema_ids().keys()}
             written = export(source, to, opened.corrections, schemas)
             talk(f"{displayed(to)} has the past until {frontier}, with all its data ({written / 1e6:,.1f} MB).")

@@ -74,6 +74,11 @@ class StoredChange(msgspec.Struct, frozen=True):
         return Change(inserted, frozenset(self.remove), replaced, places, self.end, again=frozenset(self.again), assumed=assumed)
 
 
+def schema_ids_of(changes: Iterable[StoredChange]) -> set[int]:
+    """The schemas of their events: code that is older than one of them has these from Kafka, or from an exported past, alone."""
+    return {schema_id for change in changes for schema_id in change.schema_ids}
+
+
 class PlannedEvent(msgspec.Struct, frozen=True):
     """An event that is taken out, put in, or becomes otherwise; `what` of it.
 

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, PartitionLost, StreamsError, TopicMismatch
+from streams.history.correction.correction_plan import schema_ids_of
 from streams.kafka.clients import Clients
 from streams.kafka.corrections_topic import CorrectionState
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
@@ -255,7 +256,7 @@ class TopicFollower:
 def _readable(corrections: WatchedCorrections, learning: LearningCodec) -> Sequence[CorrectionState]:
     """With the schemas of what they put in, which newer code may have written. Raises BrokerError."""
     found = corrections()
-    learning.texts_of({schema_id for it in found for schema_id in it.change.schema_ids})
+    learning.texts_of(schema_ids_of(it.change for it in found))
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from streams.errors import BrokerError
 from streams.history.correction.corrected_log import KnownCorrection
+from streams.history.correction.correction_plan import schema_ids_of
 from streams.history.stored.stored_corrections import put_corrections
 from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import Admin
@@ -81,4 +82,4 @@ class HighWaterFiller:
                 return
 
     def _schemas_of(self, corrections: Sequence[KnownCorrection]) -> Mapping[int, str]:
-        return self._schemas({schema_id for it in corrections for schema_id in it.change.schema_ids})
+        return self._schemas(schema_ids_of(it.change for it in corrections))
