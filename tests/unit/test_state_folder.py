@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.cli import run_command
 from streams.errors import ConfigError
 from streams.kafka.clients import Clients
 from streams.kafka.local_access import client_file, options_of
@@ -45,6 +46,17 @@ def test_a_broker_that_came_back_elsewhere_is_named(tmp_path: Path) -> None:
     finally:
         os.close(held)
     assert where_it_went(config, "127.0.0.1:1") == ""
+
+
+def test_no_broker_is_started_beside_one_that_a_setting_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands would go on with that one, and nobody with what is started."""
+    monkeypatch.setenv("RETOLD_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("RETOLD_BROKER", "kafka-1:9092")
+    assert run_command(["kafka"]) == 3
+    assert "is 'kafka-1:9092': a broker that retold does not start. Unset it" in capsys.readouterr().err
+    assert not (tmp_path / "state" / "kafka").exists()
 
 
 def test_a_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ def kafka() -> None:
     """
     config = load()
     if config.broker is not None:
-        raise ConfigError(f"RETOLD_BROKER is {config.broker!r}, a broker that retold does not start; without it, this starts one")
+        raise ConfigError(
+            f"RETOLD_BROKER, or `broker` in pyproject.toml, is {config.broker!r}: a broker that retold does not start. Unset it, "
+            "and this starts one"
+        )
     if (record := state.running(config.state)) is not None:
         raise ConfigError(f"this project's broker runs already at {record.address}, since {record.started}: commands find it")
     with own(config, on_progress=talk) as address:
