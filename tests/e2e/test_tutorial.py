@@ -1,4 +1,4 @@
-"""The tutorial, and the how-to page that continues it, run as they stand: files written, commands executed, output compared."""
+"""The tutorial, and the how-to pages that continue it or begin anew, run as they stand: files, commands, outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.processes import Process, environment
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL, HEADERS = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "events-and-headers.md"
-SCHEMAS = ROOT / "docs" / "howto" / "schemas.md"
+SCHEMAS, SEVERAL = ROOT / "docs" / "howto" / "schemas.md", ROOT / "docs" / "howto" / "several-namespaces.md"
 CHANGE, BACK = ROOT / "docs" / "howto" / "change-a-rule.md", ROOT / "docs" / "howto" / "roll-back.md"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 240.0
@@ -176,6 +176,16 @@ def test_schemas_change_as_it_is_written(reader: Reader) -> None:
     [(code, said)] = reader.stop()
     assert (code, "Traceback" in said) == (130, False)
     reader.run("python -m mypy --strict shop tests", ["Success: …"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_first_product_of_several_namespaces_works_as_it_is_written(reader: Reader) -> None:
+    """Nothing of the sample is left, and what one namespace of the reader's emits, the other handles: in memory and on Kafka."""
+    reader.follow(SEVERAL)
+    [(code, said)] = reader.stop()
+    assert (code, "Traceback" in said) == (130, False)
+    reader.run("python -m mypy --strict hotel tests", ["Success: …"])
 
 
 @pytest.mark.slow

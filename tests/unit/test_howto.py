@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "howto"
 PAGES = [page for page in sorted(FOLDER.glob("*.md")) if page.name != "README.md"]
-RUN = {"schemas.md": 285, "change-a-rule.md": 130, "roll-back.md": 80}
+RUN = {"schemas.md": 285, "change-a-rule.md": 130, "roll-back.md": 80, "several-namespaces.md": 135}
 """Pages that tests/e2e/test_tutorial.py runs as a whole, with the most lines: they show files and outputs."""
 FENCES = r"python|python excerpt \S+|console"
 RUN_FENCES = r"(?:python|json) \S+(?: (?:append|line|function|excerpt))?|console(?: (?:background|restart))?"
