@@ -20,6 +20,7 @@ from streams.errors import (
     TopicMismatch,
     WrongVersion,
 )
+from streams.kafka.broker_check import no_answer
 from streams.kafka.client_log import ClientLog
 from streams.kafka.clients import TUNED, Clients, option_refused
 from streams.kafka.topics import (
@@ -34,6 +35,8 @@ from streams.kafka.topics import (
 )
 from streams.localbroker.choose import no_answer_error
 from streams.receipt import EventOutcome, Receipt, publish_outcome
+
+DOWN = (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
 
 
 def test_a_member_hears_of_a_rebalance_at_once() -> None:
@@ -167,6 +170,27 @@ def test_too_many_copies_are_a_setting() -> None:
 def failed(code: int, text: str) -> KafkaException:
     """An answer of the broker."""
     return KafkaException(KafkaError(code, text))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "settings", "start"),
+    [
+        ([(KafkaError._TRANSPORT, "Connection refused"), DOWN], "Connection refused", False, True),
+        ([(KafkaError._TRANSPORT, "Local: Broker transport failure")], "Local: Broker transport failure", False, True),
+        ([(KafkaError._AUTHENTICATION, "Invalid username"), DOWN], "Invalid username", True, False),
+        ([(KafkaError._SSL, "unable to verify"), (KafkaError._TRANSPORT, "closed"), DOWN], "unable to verify", True, False),
+        ([DOWN, (KafkaError._TRANSPORT, "SSL handshake failed: Disconnected")], "SSL handshake failed", True, False),
+        ([(KafkaError._TRANSPORT, "caused by incorrect security.protocol")], "caused by incorrect", True, False),
+        ([DOWN], "1/1 brokers are down", True, True),
+    ],
+)
+def test_a_broker_that_refuses_a_connection_is_not_to_be_started(
+    said: list[tuple[int, str]], reason: str, settings: bool, start: bool
+) -> None:
+    """The settings of the connection are named; both, where the client tells nothing but that it was cut off."""
+    told = no_answer("b:1", 8, [KafkaError(code, text) for code, text in said])
+    assert told.startswith(f"no Kafka answers at b:1 within 8 seconds ({reason}")
+    assert ("RETOLD_KAFKA_SASL_PASSWORD" in told, "Start it" in told) == (settings, start)
 
 
 def test_a_broker_of_our_own_is_no_setting(config: Config) -> None:
