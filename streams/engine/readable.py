@@ -1,9 +1,10 @@
-"""Text from outside made safe to store and to show: valid UTF-8, without control characters for a terminal."""
+"""Text from outside made safe to store and to show: valid UTF-8, without control characters."""
 
 from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterable
 
 NAME = 200
 """Characters of a name that are shown: Kafka takes ids of up to 32 KiB."""
@@ -61,3 +62,9 @@ def in_a_line(error: BaseException) -> str:
     """An exception's class and message on one line, without notes and the lines of a syntax error. Its own `str` may fail."""
     lines = traceback.format_exception_only(error)
     return next((line for line in lines if not line.startswith("  ")), lines[-1]).strip()
+
+
+def are_numbers(values: Iterable[object]) -> bool:
+    """Whether a column of these is one of numbers, which may be missing here and there, but not everywhere."""
+    there = [value for value in values if value is not None]
+    return there != [] and all(isinstance(value, int | float) and not isinstance(value, bool) for value in there)

@@ -174,6 +174,14 @@ def test_values_are_escaped(server: MemoryServer) -> None:
     assert ODD in seen(server, link).texts("h1")[0]
 
 
+def test_numbers_of_rows_stand_below_each_other(server: MemoryServer) -> None:
+    """With their headings: those of a stock, and not an order's customer."""
+    stock, order = seen(server, "/rows/stock"), seen(server, "/rows/order")
+    assert [given.get("class") for tag, given in stock.tags if tag == "td"][:3] == ["n", "n", "n"]
+    assert [given.get("class") for tag, given in stock.tags if tag == "th"][:4] == [None, "n", "n", "n"]
+    assert [given.get("class") for tag, given in order.tags if tag == "td"][:2] == ["n", None]
+
+
 def test_rows_are_filtered_by_a_form_and_sorted_by_links(server: MemoryServer) -> None:
     """The form ends at the address of the filter, which JSON has, too."""
     got = server.http.get("/rows/order?_sort=-total&_field=status&_value=paid", headers=BROWSER)
@@ -181,7 +189,7 @@ def test_rows_are_filtered_by_a_form_and_sorted_by_links(server: MemoryServer) -
     page = seen(server, got.headers["location"])
     assert "status is paid" in page.text
     assert "o2" not in page.texts("a")
-    assert ("th", {"scope": "col", "aria-sort": "descending"}) in page.tags
+    assert ("th", {"scope": "col", "class": "n", "aria-sort": "descending"}) in page.tags
     assert "/rows/order?status=paid&_sort=total" in page.links()
     got = server.http.get("/rows/order?status=paid&_field=total&_op=gte&_value=3&_next=x", headers=BROWSER)
     assert got.headers["location"] == "/rows/order?status=paid&total__gte=3"

@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, json_line, plural, say_lines, table, talk
 from streams.data import Record
-from streams.engine.readable import one_line, shortened
+from streams.engine.readable import are_numbers, one_line, shortened
 from streams.history.difference.row_changes import FieldChange, Missing
 
 SHOWN = 50
@@ -58,7 +58,8 @@ def show_many(name: str, rows: TableRows, key_fields: set[str]) -> None:
         if left < 0:
             break
         chosen.append(field)
-    table(("key", "version", *chosen), zip(keys, versions, *(cells[f] for f in chosen), strict=True), right=["version"])
+    right = ["version", *_of_numbers([row for _, row, _ in rows], chosen)]
+    table(("key", "version", *chosen), zip(keys, versions, *(cells[f] for f in chosen), strict=True), right=right)
     if hidden := columns[len(chosen) :]:
         talk(f"Columns that do not fit: {', '.join(hidden)}. See `retold get {name} KEY`, or use --json.")
 
@@ -74,7 +75,13 @@ def show_projected(rows: Sequence[tuple[str, Record]], *, one: bool) -> None:
         return
     keys = told_apart([key for key, _ in rows])
     cells = [[cell_text(getattr(row, field)) for field in fields] for _, row in rows]
-    table(("key", *fields), [(key, *its) for key, its in zip(keys, cells, strict=True)])
+    right = _of_numbers([row for _, row in rows], fields)
+    table(("key", *fields), [(key, *its) for key, its in zip(keys, cells, strict=True)], right=right)
+
+
+def _of_numbers(rows: Sequence[Record], fields: Sequence[str]) -> list[str]:
+    """The fields whose values are compared by their digits, which stand below each other."""
+    return [field for field in fields if are_numbers([getattr(row, field) for row in rows])]
 
 
 def _width(head: str, cells: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
+from streams.engine.readable import are_numbers
 from streams.server.access.principal import READ_ALL
 from streams.server.http.overview import table_fields
 from streams.server.http.pools import in_thread
@@ -85,6 +86,7 @@ async def _rows(asked: PageRequest, place: ListPlace) -> Page | Elsewhere:
         **found, "name": name, "place": place, "table": table, "columns": _columns(asked.path, pairs, table),
         "filters": _filters(asked.path, pairs), "kept": [it for it in pairs if it[0] != "_next"], "following": following,
         "is_first": not any(it == "_next" for it, _ in pairs), "versions": place is ROWS,
+        "numbers": [it for it in table["fields"] if are_numbers(row["row"].get(it) for row in found["rows"])],
         "operators": [it for it in WORDS if any(it in there for there in table["operators"].values())], "words": WORDS,
         "export": address(asked.path, [*_but(pairs, "_next"), ("_form", "csv")]),
     }  # fmt: skip
