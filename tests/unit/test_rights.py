@@ -50,6 +50,7 @@ ASKED: Mapping[str, Asked] = {
     "GET /openapi.json": Asked("/openapi.json", ALL),
     "GET /asyncapi.json": Asked("/asyncapi.json", ALL),
     "GET /app": Asked("/app", f"{ALL} stranger"),
+    "GET /favicon.ico": Asked("/favicon.ico", f"{ALL} stranger"),
     "POST /events": Asked("/events", "own web publisher", {"type": "order.place", "data": ORDER}),
     f"POST {PUBLISHING}": Asked("/events/order.place", "own web publisher", ORDER),
     "POST /what-if": Asked("/what-if", "own auditor", {"remove": ["order-0:1"]}),

@@ -84,6 +84,18 @@ def test_what_is_not_there_is_a_problem(server: MemoryServer) -> None:
     assert_problem(server.http.post("/app/app.js"), 405, "POST is not possible")
 
 
+def test_a_browser_that_asks_for_an_icon_gets_no_error(server: MemoryServer, folder: Path, tmp_path: Path) -> None:
+    """It does so unasked: there is none, or the one of the front end; neither needs a token, and nothing else is done there."""
+    assert (server.http.get("/favicon.ico").status_code, server.http.get("/favicon.ico").content) == (204, b"")
+    assert_problem(server.http.post("/favicon.ico"), 405, "POST is not possible")
+    with MemoryServer(shop.app(), tmp_path / "without", TOKEN) as other:
+        assert other.http.get("/favicon.ico").status_code == 204
+    (folder / "favicon.ico").write_bytes(b"an icon")
+    led = server.http.get("/favicon.ico", headers=BROWSER)
+    assert (led.status_code, server.http.get(led.headers["location"]).content) == (307, b"an icon")
+    (folder / "favicon.ico").unlink()
+
+
 def test_the_files_are_seen_without_a_token_and_nothing_else_is(folder: Path, tmp_path: Path) -> None:
     """Also by a path that only begins as theirs do; and not at all where there is no front end."""
     with MemoryServer(shop.app(), tmp_path / "with", TOKEN, site=str(folder)) as server:

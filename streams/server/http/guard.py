@@ -28,9 +28,10 @@ from streams.server.pages.html_accept import prefers_html
 
 LONGEST_ADDRESS = 8 * 1024
 """Bytes of path and parameters."""
-LOGIN, STATIC_PATH, SITE_PATH = "/-/login", "/-/static/", "/app/"
+LOGIN, STATIC_PATH, SITE_PATH, ICON_PATH = "/-/login", "/-/static/", "/app/", "/favicon.ico"
 PAGES_ALONE = frozenset({"/-/docs", "/-/go", LOGIN})
 """Pages of addresses where the API has nothing."""
+OPEN_PATHS = ALWAYS_ANSWERED | {LOGIN, SITE_PATH.rstrip("/"), ICON_PATH}
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 FROM_BROWSERS = frozenset({b"sec-fetch-site", b"origin"})
 """One of these is there if a page made a browser send it; without them there is no other site that it could be from."""
@@ -154,7 +155,7 @@ class Guard:
 
 def _is_open(path: str) -> bool:
     """What is answered without a token: probes, what a browser needs to show one, and the files of a front end."""
-    return path in ALWAYS_ANSWERED or path in (LOGIN, SITE_PATH.rstrip("/")) or path.startswith((STATIC_PATH, SITE_PATH))
+    return path in OPEN_PATHS or path.startswith((STATIC_PATH, SITE_PATH))
 
 
 def login_url(request: Request) -> str:

@@ -31,9 +31,9 @@ from streams.server.http import (
     waiting_lists,
     write,
 )
-from streams.server.http.guard import SITE_PATH
+from streams.server.http.guard import ICON_PATH, SITE_PATH
 from streams.server.http.route_entry import ALL_READ, ANY, KNOWN, OPEN, RouteEntry, RouteRight, needs
-from streams.server.pages.site_files import to_the_site
+from streams.server.pages.site_files import icon, to_the_site
 
 PUBLISHING: Final = "/events/{event_type}"
 """Each event of the application has a route of its own beside it: for the OpenAPI, and for metrics."""
@@ -41,7 +41,7 @@ SITE: Final = SITE_PATH.rstrip("/")
 """There with the setting `site` alone."""
 CORRECTING: Final = needs("correct", ANY)
 """Further to each namespace of which a correction changes anything, which is known once it is planned."""
-NOT_TOLD: Final = frozenset({"/openapi.json", SITE})
+NOT_TOLD: Final = frozenset({"/openapi.json", SITE, ICON_PATH})
 """Paths of which the OpenAPI says nothing."""
 
 
@@ -94,6 +94,7 @@ ROUTES: Final = tuple(RouteEntry(*each) for each in (
     ("GET", "/subjects", registry.subjects, KNOWN),
     ("GET", "/subjects/{subject}/versions", registry.versions, KNOWN),
     ("GET", "/subjects/{subject}/versions/{version}", registry.version, KNOWN),
+    ("GET", ICON_PATH, icon, OPEN),  # browsers ask for it, whatever page they show
     ("GET", SITE, to_the_site, OPEN),  # where it leads are files, which show nothing that they do not ask for
 ))  # fmt: skip
 """A route that is not here is not there."""

@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from anyio import Path as AsyncPath
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import PathLike, StaticFiles
 from starlette.types import Scope
 
-from streams.server.http.guard import SITE_PATH
+from streams.server.http.guard import ICON_PATH, SITE_PATH
 from streams.server.pages.page_templates import SECURITY
 
 
 async def to_the_site(_: Request) -> Response:
     """Leads from /app to /app/, since the addresses in the files are relative."""
     return RedirectResponse(SITE_PATH, 308)
+
+
+async def icon(request: Request) -> Response:
+    """What browsers ask for where a page names no icon: the front end's, if its folder has one, else nothing, which is no error."""
+    site, name = request.app.state.parts.config.site, ICON_PATH.removeprefix("/")
+    if site is not None and await AsyncPath(site, name).is_file():
+        return RedirectResponse(SITE_PATH + name, 307)
+    return Response(status_code=204, headers={"Cache-Control": "max-age=3600"})
 
 
 class SiteFiles(StaticFiles):
