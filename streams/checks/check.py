@@ -122,7 +122,7 @@ def _unhandled(app: App) -> Iterator[Breach]:
 
 
 def _nobody(file: str, line: int, what: str, app: App) -> Breach:
-    message = f"{what}, which no namespace and no gateway of {app.name} handles: write its handler"
+    message = f"{what}, which no namespace and no gateway of {app.name} handles: write its handler, or list its namespace in App"
     return Breach(file, line, "MissingHandler", message)
 
 

@@ -287,6 +287,7 @@ def test_an_emission_that_nobody_handles_is_found(write: Write) -> None:
     declared = file.read_text().splitlines().index("@account.handles(AccountOpen, emits=[AccountCredit])") + 1
     assert (breach.file, breach.line, breach.law) == (str(file), declared, "MissingHandler")
     assert "account.open emits account.credit, which no namespace and no gateway of written handles" in breach.message
+    assert breach.message.endswith(": write its handler, or list its namespace in App")
 
 
 GATEWAY = """
