@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
@@ -140,6 +140,9 @@ class CutPast:
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return [it for it in self._past.effects(reference) if self.has(it)]
+
+    def erased_effects(self, reference: str) -> Collection[Place]:
+        return self._past.erased_effects(reference)
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self.events(), time, behind)

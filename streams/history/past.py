@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -90,6 +90,9 @@ class Past(Protocol):
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         """The events that were caused by the events of this reference, in order."""
 
+    def erased_effects(self, reference: str) -> Collection[Place]:
+        """Rows of which an event was erased that had followed from an event of this reference; perhaps other rows, too."""
+
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         """The first root event, in the total order, that happened later than `time` (µs), and stands behind a place."""
 
@@ -164,6 +167,9 @@ class MemoryPast:
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return self._effects.get(reference, ())
+
+    def erased_effects(self, reference: str) -> Collection[Place]:  # noqa: ARG002 - what led to them is not known in memory
+        return self._gone.keys()
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self._events, time, behind)

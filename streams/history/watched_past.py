@@ -17,8 +17,7 @@ class WatchedPast:
     def __init__(self, past: Past, advance: Callable[[int], None]) -> None:
         self._past, self._advance = past, advance
         self.find, self.effects, self.end, self.first_erased = past.find, past.effects, past.end, past.first_erased
-        self.erased_keys, self.steps = past.erased_keys, past.steps
-
+        self.erased_keys, self.erased_effects, self.steps = past.erased_keys, past.erased_effects, past.steps
         self.former, self.former_answer = past.former, past.former_answer
         self.find_all, self.aside, self.unsure_until = past.find_all, past.aside, past.unsure_until
 

@@ -159,7 +159,7 @@ def test_a_row_that_the_code_here_refuses_is_not_built_from_the_corrected_past(t
     first = handled(there, there.app, 0)
     there.correct(there.app, first, "a1")
     first.stop()
-    with pytest.raises(HistoryError, match=r"rows of echo cannot be built .* now rejects it.*take that event out with"):
+    with pytest.raises(HistoryError, match=r"rows of echo cannot be built .* now rejects it.*out with the code that workers have"):
         there.corrected(app_of(2, partial(refusing, 1)))
 
 

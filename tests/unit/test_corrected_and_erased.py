@@ -37,6 +37,8 @@ def erase_some(chosen: random.Random, here: Corrected, store: Store) -> None:
 
 @many
 @given(*cases, st.booleans())
+@example("permits", 61, False)
+@example("permits", 143, False)
 @example("permits", 154, True)
 @example("shop", 334, True)
 @example("bank", 201, True)

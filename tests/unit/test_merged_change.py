@@ -58,13 +58,16 @@ def test_what_is_put_in_and_replaced_is_put_in_with_other_data() -> None:
 
 
 def test_what_is_put_in_and_published_since_is_the_event_of_the_log() -> None:
-    """So that is what is replaced, and taken out."""
+    """So that is what is replaced, and taken out, by its position: whoever named it before it was published had its id alone."""
     log = log_of_one()
+    name = recorded(log)
     assert merged(log, [put_in()]).insert == []
     replaced = merged(log, [put_in(), Change(replace={NAME: OTHER})])
-    assert (replaced.insert, replaced.replace) == ([], {NAME: OTHER})
+    assert (replaced.insert, replaced.replace) == ([], {name: OTHER})
     removed = merged(log, [put_in(), Change(remove=frozenset([NAME]))])
-    assert (removed.insert, removed.remove) == ([], frozenset([NAME]))
+    assert (removed.insert, removed.remove) == ([], frozenset([name]))
+    both = merged(log, [put_in(), Change(replace={NAME: OTHER}), Change(remove=frozenset([name]))])
+    assert (both.replace, both.remove) == ({}, frozenset([name]))
 
 
 def test_what_is_replaced_and_taken_out_is_not_replaced() -> None:

@@ -95,6 +95,9 @@ class BranchPast:
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return self._with_own(self._past.effects(reference), self._effects.get(reference, ()))
 
+    def erased_effects(self, reference: str) -> Collection[Place]:
+        return self._past.erased_effects(reference)
+
     def _with_own(self, events: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         return sorted([*filter(self._is_untouched, events), *own], key=_order)
 

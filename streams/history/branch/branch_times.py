@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ class TimedBranch:
             if it.high is not None and found == _known(it):
                 continue
             self._times[order] = found
-            self.places.add(it.place)
+            self.places |= {it.place, *self._branch.erased_effects(it.reference)}  # of which it is not known since when they count
             behind = self._behind(it)
             for each in [*self._branch.effects(it.reference), *([] if behind is None else [behind])]:
                 if each.order > order and not each.is_parked and each.order not in waiting:
@@ -159,6 +159,9 @@ class TimedBranch:
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return [self._timed(it) for it in self._branch.effects(reference)]
+
+    def erased_effects(self, reference: str) -> Collection[Place]:
+        return self._branch.erased_effects(reference)
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self.events(), time, behind)

@@ -21,6 +21,7 @@ from streams.history.correction.merged_change import merged
 from streams.history.correction.unknown_corrections import refuse_unknown
 from streams.history.cut_past import Cut, CutPast, moment_text
 from streams.history.past import Past
+from streams.history.stored.erased_events import last_erased
 from streams.history.stored.stored_past import StoredPast, state_of
 
 
@@ -139,8 +140,11 @@ class CorrectedLog(NamedTuple):
         return found.set_in_past()
 
     def last_set(self) -> int:
-        """When the last step had happened, and the last correction was begun (µs)."""
-        return max([*self.known_from, *(it.high or it.order.recorded for it in self.log.steps())])
+        """When the last step had happened, and the last correction was begun (µs). What was erased may have been a step."""
+        cut = self.log.cut if isinstance(self.log, CutPast) else Cut()
+        whole = self.log.whole if isinstance(self.log, CutPast) else self.log
+        erased = last_erased(whole.db, cut.known) if isinstance(whole, StoredPast) else 0
+        return max([erased, *self.known_from, *(it.high or it.order.recorded for it in self.log.steps())])
 
     def _are_set(self, known: CorrectedLog) -> bool:
         """Whether corrections that were known at a time had set all rows by then."""

@@ -18,6 +18,7 @@ class ReadAhead:
         self.find, self.end, self.key_events, self.first_erased = past.find, past.end, past.key_events, past.first_erased
         self.erased_keys, self.namespace_events, self.steps = past.erased_keys, past.namespace_events, past.steps
         self.former, self.former_answer, self.first_root_after = past.former, past.former_answer, past.first_root_after
+        self.erased_effects = past.erased_effects
         self.find_all, self.aside, self.unsure_until = past.find_all, past.aside, past.unsure_until
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Protocol
@@ -15,6 +15,7 @@ from streams.history.branch.branch_aside import NOTHING_ASIDE
 from streams.history.high_water import LEAST
 from streams.history.past import ErasedEvent, answered
 from streams.history.recorded_event import ROOT, STEP, NamespacePartition, OrderKey, Place, RecordedEvent
+from streams.history.stored.erased_events import erased_by_cause
 from streams.history.stored.stored_events import StoredEvents, StoredRow
 from streams.history.stored.stored_scan import EffectsScan, StoredScan
 
@@ -181,6 +182,13 @@ class StoredPast:
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         found = [it for it in self._where("causeh in (?, ?)", *short_fingerprints(reference)) if it.cause == reference]
         return sorted(found, key=lambda it: it.order)
+
+    def erased_effects(self, reference: str) -> Collection[Place]:
+        return [place for it in short_fingerprints(reference) for place in self._erased_by_cause.get(it, ())]
+
+    @cached_property
+    def _erased_by_cause(self) -> Mapping[int, Collection[Place]]:
+        return erased_by_cause(self._db)
 
     def at(self, namespace: str, partition: int, sequence: int) -> RecordedEvent | None:
         """By its position, such as `user-3:7`."""
