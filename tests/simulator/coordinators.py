@@ -55,6 +55,11 @@ class Correction:
     def is_over(self) -> bool:
         return self.applied or self.given_up
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has begun, and can end only later, since a timer has fired that it has put off."""
+        return not self.is_over and bool(self.failures) and "once something was handled after that time" in str(self.failures[-1])
+
 
 class Coordinator:
     """A process that plans and applies a correction with `clients`, by one request in each `step`."""
@@ -106,9 +111,14 @@ class Coordinators:
             self._start(it[1])
         return [*self.at_work]
 
-    def is_busy(self) -> bool:
-        """Whether a correction is not at its end yet."""
-        return bool(self.at_work) or not all(it.is_over for it in self.corrections)
+    def is_busy(self, *, may_wait: bool) -> bool:
+        """Whether a correction is not at its end yet; if it `may_wait`, one that has to wait for a time is not."""
+        return bool(self.at_work) or not all(it.is_over or (may_wait and self.waits) for it in self.corrections)
+
+    @property
+    def waits(self) -> bool:
+        """Others do so, too, until it has ended."""
+        return any(it.waits for it in self.corrections)
 
     def left_over(self) -> str:
         """In words, what is not applied."""
@@ -180,6 +190,11 @@ class Coordinators:
             if "Make another plan" in str(error):  # as a person does
                 of.plan = None
             raise
+        except HistoryError as error:
+            if any(it.correction == of.plan.correction for it in read_corrections(clients, "", self._app.name)):
+                raise
+            of.plan = None  # the log has gone on since: it was not begun, and a person looks whether it can be made anew
+            raise StalePlan(str(error)) from error
         of.applied = True
 
 

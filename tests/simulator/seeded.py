@@ -166,8 +166,10 @@ class SeededRun:
             self._one_step(self.dice.choice(self._names()))
         self.trouble.left.clear()
         self._deploy_last()
-        self._settle("after the last fault")
+        self._settle("after the last fault", may_wait=True)
         self.broker.clock.step(LATER.total_seconds())
+        if self.coordinators.waits:
+            self.publisher.publish()
         self._settle("after the last timer is due")
         self._oracle.check_corrected(self.coordinators.corrections)
         if self.services.contradictions:
@@ -291,14 +293,14 @@ class SeededRun:
         if member in members:
             self.broker.expire(group, members.index(member))
 
-    def _settle(self, when: str) -> None:
-        """All workers go on by turns until nothing is left. Raises Unsettled."""
+    def _settle(self, when: str, *, may_wait: bool = False) -> None:
+        """All workers go on by turns until nothing is left, but corrections that may wait for a time. Raises Unsettled."""
         # A coordinator makes one request in a step, and waits for what is in flight.
         until, let_go = self.broker.clock.monotonic() + 600 * (1 + len(self.coordinators.corrections)), 0
         for number in range(STEPS_TO_SETTLE):
             for name in self._names():
                 self._one_step(name)
-            nothing = not self._away and not self.coordinators.is_busy() and not self._left_over()
+            nothing = not self._away and not self.coordinators.is_busy(may_wait=may_wait) and not self._left_over()
             if nothing or number % 100 == 50:
                 parked, let_go = self.operators.let_go(), let_go + nothing
                 if nothing and not parked:

@@ -212,6 +212,24 @@ def test_a_timer_of_what_never_was_does_not_ring() -> None:
     assert "r1" not in world.table(timed.alarm)["k"].trace
 
 
+def test_a_correction_whose_timer_fires_as_it_begins_ends_once_that_time_is_over() -> None:
+    """It puts the timer off, which has fired before its step came: it cannot fire once more. It stays possible to correct."""
+    world = World(timed.app())
+    world.when(AlarmTouch(name="k", number=1, after=1, other=""), id="first")
+    plan = a_plan(world, replace={"first": AlarmTouch(name="k", number=1, after=5, other="")})
+    world._corrections.begin(plan)
+    world.advance(timedelta(hours=2))
+    assert world.table(timed.alarm)["k"].rung
+    for hours in (0, 4):  # the second time, nothing was handled since
+        world.advance(timedelta(hours=hours))
+        with pytest.raises(HistoryError, match=r"would fire once more at .* can be applied to its end once something was handled"):
+            world.apply(plan)
+    world.when(AlarmTouch(name="j", number=2, after=0, other=""))
+    assert world.apply(plan) == 0
+    world.apply(a_plan(world, remove=["first"]))
+    assert "k" not in world.table(timed.alarm)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [

@@ -135,7 +135,8 @@ class CorrectedPast:
             if has_come(self._log, event.id):
                 raise HistoryError(
                     f"the past cannot be corrected so: {event.data.event_type} of {event.key!r} has fired, and would fire once "
-                    f"more at {event.time}, which a worker would take for a duplicate. Publish what is to happen then instead"
+                    f"more at {event.time}, which a worker would take for a duplicate. Publish what is to happen then instead. A "
+                    "correction that has begun can be applied to its end once something was handled after that time"
                 )
 
     def _timer(self, timer: BranchTimer) -> StepTimer:
