@@ -75,7 +75,8 @@ PROBLEM_TYPES: Final = (
     ),
     ProblemType(
         "rows-not-built", 503, "Rows of a generation that is not built",
-        "The code of the server has a generation of rows of which workers keep another one, and nobody has built it.",
+        "The code of the server has a generation of rows of which workers keep another one, and nobody has built it to the end of "
+        "the log.",
         "Build the rows as the answer says, and deploy workers of that code; or deploy the server's code before. Then ask again.",
     ),
     ProblemType(
