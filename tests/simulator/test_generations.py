@@ -136,9 +136,18 @@ def run(steps: Steps[None], until: Callable[[], bool]) -> None:
     raise AssertionError("it was not over")
 
 
-def built(there: Site, app: App, corrected: Mapping[int, CorrectedRows] = NOTHING) -> RowBuilder:
+def begun(state: Path, handled: int) -> tuple[Site, Worker]:
+    """A worker of the code before, which goes on, and has handled so many events."""
+    there = Site(state)
+    there.hear(handled)
+    worker = Worker(there, 0)
+    go_on(there, worker)
+    return there, worker
+
+
+def built(there: Site, app: App, corrected: Mapping[int, CorrectedRows] = NOTHING, code: str | None = None) -> RowBuilder:
     """Rows of all that was handled so far."""
-    builder = there.builder(app, corrected=corrected)
+    builder = there.builder(app, code, corrected=corrected)
     steps = builder.follow(never_cancelled)
     run(steps, lambda: builder.has_caught_up)
     steps.close()
@@ -160,10 +169,8 @@ def settle(*workers: Worker) -> None:
 
 def test_a_worker_of_new_code_goes_over_to_the_rows_that_were_built(tmp_path: Path) -> None:
     """Events that were handled since they were built are folded when it takes over; those after it are its own."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(60)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 60)
     built(there, new)
     assert there.rows(new) == there.folded(new) != there.rows(there.app)
     there.hear(30)
@@ -182,10 +189,8 @@ def test_a_worker_of_new_code_goes_over_to_the_rows_that_were_built(tmp_path: Pa
 
 def test_rows_of_a_builder_that_was_stopped_early_are_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few events they lack: a reader would take what it finds for all. Begun again, it goes on to the end."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(30)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 30)
     assert there.lacks(new) == {"are not built"}
     monkeypatch.setattr(row_builder, "RECORDS", 1)
     steps = there.builder(new).follow(never_cancelled)
@@ -225,10 +230,8 @@ def test_code_that_is_taken_back_finds_its_rows(tmp_path: Path) -> None:
 
 def test_a_builder_that_follows_ends_once_workers_keep_its_rows(tmp_path: Path) -> None:
     """By itself, and not before: until all partitions have gone over there is more to fold."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
     builder = there.builder(new)
     steps = builder.follow(never_cancelled)
     run(steps, lambda: builder.has_caught_up)
@@ -244,14 +247,9 @@ def test_a_builder_that_follows_ends_once_workers_keep_its_rows(tmp_path: Path) 
 
 def test_a_worker_of_other_code_than_built_the_rows_handles_nothing(tmp_path: Path) -> None:
     """They are not what its handlers make of the past; the code before goes on."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
-    builder = there.builder(new, "other code")
-    steps = builder.follow(never_cancelled)
-    run(steps, lambda: builder.has_caught_up)
-    steps.close()
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
+    built(there, new, code="other code")
     before.stop()
     after = Worker(there, 1, new)
     with pytest.raises(RowsNotBuilt, match="were built by other code than this worker has"):
@@ -314,10 +312,8 @@ def test_rows_that_were_built_are_of_the_code_that_goes_over_to_them(tmp_path: P
 
 def test_a_worker_of_a_generation_that_nobody_built_handles_nothing(tmp_path: Path) -> None:
     """It ends with a sentence that says how to build it, and the code before goes on."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
     before.stop()
     after = Worker(there, 1, new)
     with pytest.raises(RowsNotBuilt, match="retold rebuild start echo"):
@@ -338,10 +334,8 @@ def test_a_new_namespace_needs_no_building(tmp_path: Path) -> None:
 
 def test_a_worker_folds_no_more_than_it_can_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its partitions would stand still for as long: the builder goes on from where it stood."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
     built(there, new)
     there.hear(60)
     go_on(there, before)

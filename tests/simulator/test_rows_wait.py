@@ -7,21 +7,18 @@ from pathlib import Path
 import structlog
 
 from streams.errors import RowsNotBuilt
-from streams.kafka.cancellable_steps import never_cancelled
 from streams.worker.run import runtime
 from streams.worker.runner import NamespaceRunner
 from streams.worker.slots import Slot
-from tests.simulator.test_generations import Site, app_of, built, run, settle
+from tests.simulator.test_generations import app_of, begun, built, settle
 from tests.simulator.workers import Worker, go_on
 from tests.support.workers import until
 
 
 def test_it_waits_out_of_its_group_until_they_are_built(tmp_path: Path) -> None:
     """The code before goes on with all partitions meanwhile. It is said once, and then it goes over to them by itself."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
     with structlog.testing.capture_logs() as said:
         after = Worker(there, 1, new, waits=True)
         settle(before, after)
@@ -45,14 +42,9 @@ def test_it_waits_out_of_its_group_until_they_are_built(tmp_path: Path) -> None:
 
 def test_it_tries_no_rows_again_that_it_has_refused(tmp_path: Path) -> None:
     """Such as those that other code has built: each try takes partitions from workers that go on."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
-    builder = there.builder(new, "other code")
-    steps = builder.follow(never_cancelled)
-    run(steps, lambda: builder.has_caught_up)
-    steps.close()
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
+    built(there, new, code="other code")
     with structlog.testing.capture_logs() as said:
         after = Worker(there, 1, new, waits=True)
         for _ in range(5):
@@ -67,10 +59,8 @@ def test_it_tries_no_rows_again_that_it_has_refused(tmp_path: Path) -> None:
 
 def test_one_that_is_stopped_while_it_waits_is_told_to_have_ended(tmp_path: Path) -> None:
     """Else its status would say for ever that it goes on by itself, and nobody runs it."""
-    there, new = Site(tmp_path), app_of(2)
-    there.hear(24)
-    before = Worker(there, 0)
-    go_on(there, before)
+    new = app_of(2)
+    there, before = begun(tmp_path, 24)
     before.stop()
     after, told = Worker(there, 1, new, waits=True), list[BaseException]()
     settle(after)
