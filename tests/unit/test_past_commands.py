@@ -503,14 +503,20 @@ def shop_without_cancelling() -> App:
     return replace(without_handler(shop_application.app(), OrderCancel), projections=[], views=[])
 
 
-def test_a_handler_that_is_gone_leaves_its_own_rows_untold(
-    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The others of a file are told, by `get` and from Python."""
+def orders_and_cancelled(shop: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], set[str]]:
+    """All orders, as the code that made them tells them, and the keys of those that were cancelled."""
     get("order", history=shop, as_json=True)
     whole = {it["key"]: it["row"] for it in map(json.loads, capsys.readouterr().out.splitlines())}
     with closing(sqlite3.connect(shop)) as db:
         gone = {key for (key,) in db.execute("select key from record where type = 'order.cancel' and accepted")}
+    return whole, gone
+
+
+def test_a_handler_that_is_gone_leaves_its_own_rows_untold(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others of a file are told, by `get` and from Python."""
+    whole, gone = orders_and_cancelled(shop, capsys)
     assert 0 < len(gone) < len(whole)
     monkeypatch.setenv("RETOLD_APP", f"{__name__}:shop_without_cancelling")
     assert run_command(["get", "order", "--history", str(shop), "--json"]) == exit_codes.CONFIGURATION
@@ -570,10 +576,7 @@ def test_a_draft_that_was_changed_leaves_its_own_rows_untold(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its events do not read any more: the others are told, and it is said which type it is, and what to do."""
-    get("order", history=shop, as_json=True)
-    whole = {it["key"]: it["row"] for it in map(json.loads, capsys.readouterr().out.splitlines())}
-    with closing(sqlite3.connect(shop)) as db:
-        gone = {key for (key,) in db.execute("select key from record where type = 'order.cancel' and accepted")}
+    whole, gone = orders_and_cancelled(shop, capsys)
     monkeypatch.setenv("RETOLD_APP", f"{__name__}:shop_with_another_draft")
 
     def asked(*words: str) -> tuple[int, str]:
